@@ -1,0 +1,12 @@
+# seer::arrow: Arrow C++ and Parquet out of the pyarrow wheel.
+set(arrow_root ${SEER_SITE_PACKAGES}/pyarrow)
+file(GLOB arrow_libs ${arrow_root}/libarrow.so.*00 ${arrow_root}/libparquet.so.*00)
+list(LENGTH arrow_libs arrow_count)
+if(NOT arrow_count EQUAL 2)
+  message(FATAL_ERROR "Found '${arrow_libs}' under ${arrow_root}, expected libarrow and libparquet: run ./deploy/deps again")
+endif()
+add_library(seer_arrow INTERFACE)
+add_library(seer::arrow ALIAS seer_arrow)
+target_include_directories(seer_arrow SYSTEM INTERFACE ${arrow_root}/include)
+target_link_libraries(seer_arrow INTERFACE ${arrow_libs})
+target_link_options(seer_arrow INTERFACE -Wl,-rpath,${arrow_root} -Wl,-rpath-link,${arrow_root})

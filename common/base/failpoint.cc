@@ -1,0 +1,60 @@
+#include "common/base/failpoint.h"
+
+#include <signal.h>
+#include <unistd.h>
+
+#include <cstdlib>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
+#include "absl/synchronization/mutex.h"
+#include "common/base/error.h"
+
+namespace seer {
+namespace {
+
+struct Armed {
+  std::string action;
+  int at = 1;  // which visit, counted from 1
+  int visits = 0;
+};
+
+struct Registry {
+  absl::Mutex mu;
+  std::map<std::string, Armed, std::less<>> armed ABSL_GUARDED_BY(mu);
+
+  Registry() {
+    const char* text = std::getenv("SEER_FAILPOINTS");
+    if (text == nullptr) return;
+    absl::MutexLock lock(&mu);
+    for (const auto entry : absl::StrSplit(text, ',', absl::SkipEmpty())) {
+      const std::pair<std::string, std::string> pair = absl::StrSplit(entry, absl::MaxSplits('=', 1));
+      const std::vector<std::string> action = absl::StrSplit(pair.second, '@');
+      Armed& point = armed[pair.first];
+      point.action = action[0];
+      if (action.size() > 1 && !absl::SimpleAtoi(action[1], &point.at)) point.at = 1;
+    }
+  }
+};
+
+Registry& TheRegistry() {
+  static Registry* registry = new Registry;
+  return *registry;
+}
+
+}  // namespace
+
+absl::Status HitFailpoint(absl::string_view name) {
+  Registry& registry = TheRegistry();
+  absl::MutexLock lock(&registry.mu);
+  const auto it = registry.armed.find(name);
+  if (it == registry.armed.end() || ++it->second.visits != it->second.at) return absl::OkStatus();
+  if (it->second.action == "kill") kill(getpid(), SIGKILL);
+  return Error(absl::StatusCode::kUnavailable, reason::kStorageFailed, absl::StrCat("failpoint ", name));
+}
+
+}  // namespace seer

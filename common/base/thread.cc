@@ -1,0 +1,27 @@
+#include "common/base/thread.h"
+
+#include <pthread.h>
+
+#include <utility>
+
+namespace seer {
+
+Thread::Thread(std::string name, std::function<void()> body)
+    : thread_([name = name.substr(0, 15), body = std::move(body)] {
+        pthread_setname_np(pthread_self(), name.c_str());
+        body();
+      }) {}
+
+Thread& Thread::operator=(Thread&& other) {
+  Join();
+  thread_ = std::move(other.thread_);
+  return *this;
+}
+
+Thread::~Thread() { Join(); }
+
+void Thread::Join() {
+  if (thread_.joinable()) thread_.join();
+}
+
+}  // namespace seer

@@ -1,0 +1,256 @@
+#include "common/objectstore/local_store.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <atomic>
+#include <cerrno>
+#include <cstring>
+#include <filesystem>
+#include <limits>
+#include <utility>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
+#include "common/base/error.h"
+#include "common/base/failpoint.h"
+#include "common/base/status_macros.h"
+
+namespace seer {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr char kTemporaryPrefix[] = ".tmp-";
+
+absl::Status ErrnoStatus(int error, absl::string_view doing, absl::string_view path) {
+  std::string message = absl::StrCat(doing, " ", path, ": ", std::strerror(error));
+  switch (error) {
+    case ENOENT:
+    case ENOTDIR:
+      return Error(absl::StatusCode::kNotFound, reason::kObjectNotFound, message).With("path", path);
+    case ENOSPC:
+    case EDQUOT:
+    case EFBIG:
+      return Error(absl::StatusCode::kResourceExhausted, reason::kDiskFull, message)
+          .Hint("free space on that file system, or choose another folder for storage")
+          .With("path", path);
+    case EACCES:
+    case EPERM:
+    case EROFS:
+      return Error(absl::StatusCode::kPermissionDenied, reason::kStorageFailed, message)
+          .Hint("check who owns the folder and whether it is mounted read-only")
+          .With("path", path);
+    default:
+      return Error(absl::StatusCode::kUnavailable, reason::kStorageFailed, message).With("path", path);
+  }
+}
+
+absl::Status CheckKey(absl::string_view key) {
+  bool bad = key.empty() || absl::StartsWith(key, "/") || key.find('\0') != absl::string_view::npos;
+  for (absl::string_view part : absl::StrSplit(key, '/')) {
+    bad = bad || part.empty() || part == "." || part == ".." || absl::StartsWith(part, kTemporaryPrefix);
+  }
+  if (!bad) return absl::OkStatus();
+  return Error(absl::StatusCode::kInvalidArgument, reason::kInvalidArgument, absl::StrCat("object key '", key, "' is not a relative path"));
+}
+
+class FileDescriptor {
+ public:
+  explicit FileDescriptor(int fd) : fd_(fd) {}
+  FileDescriptor(const FileDescriptor&) = delete;
+  FileDescriptor& operator=(const FileDescriptor&) = delete;
+  ~FileDescriptor() { Close(); }
+  int get() const { return fd_; }
+  int Close() {
+    const int fd = std::exchange(fd_, -1);
+    return fd < 0 ? 0 : ::close(fd);
+  }
+
+ private:
+  int fd_;
+};
+
+absl::Status SyncFolder(const fs::path& folder) {
+  FileDescriptor fd(::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (fd.get() < 0) return ErrnoStatus(errno, "cannot open the folder", folder.string());
+  if (::fsync(fd.get()) != 0) return ErrnoStatus(errno, "cannot sync the folder", folder.string());
+  return absl::OkStatus();
+}
+
+// Makes every missing folder down to `folder`, each one durable in its parent.
+absl::Status MakeFolders(const fs::path& folder) {
+  std::error_code error;
+  if (fs::is_directory(folder, error)) return absl::OkStatus();
+  if (folder.has_parent_path() && folder.parent_path() != folder) SEER_RETURN_IF_ERROR(MakeFolders(folder.parent_path()));
+  if (::mkdir(folder.c_str(), 0755) != 0 && errno != EEXIST) {
+    return ErrnoStatus(errno, "cannot make the folder", folder.string());
+  }
+  return SyncFolder(folder.has_parent_path() ? folder.parent_path() : fs::path("."));
+}
+
+class LocalWriter final : public ObjectWriter {
+ public:
+  enum class Mode { kReplace, kIfAbsent };
+
+  static absl::StatusOr<std::unique_ptr<LocalWriter>> Open(fs::path path, Mode mode) {
+    SEER_RETURN_IF_ERROR(MakeFolders(path.parent_path()));
+    static std::atomic<uint64_t> counter{0};
+    fs::path temporary = path.parent_path() / absl::StrCat(kTemporaryPrefix, ::getpid(), "-", ++counter, "-", path.filename().string());
+    const int fd = ::open(temporary.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+    if (fd < 0) return ErrnoStatus(errno, "cannot write", temporary.string());
+    return std::unique_ptr<LocalWriter>(new LocalWriter(std::move(path), std::move(temporary), fd, mode));
+  }
+
+  ~LocalWriter() override { ::unlink(temporary_.c_str()); }  // fails harmlessly after a rename
+
+  absl::Status Append(absl::string_view bytes) override {
+    SEER_RETURN_IF_ERROR(SEER_FAILPOINT_STATUS("objectstore.append"));
+    while (!bytes.empty()) {
+      const ssize_t written = ::write(fd_.get(), bytes.data(), bytes.size());
+      if (written < 0 && errno == EINTR) continue;
+      if (written < 0) return ErrnoStatus(errno, "cannot write", path_.string());
+      bytes.remove_prefix(static_cast<size_t>(written));
+    }
+    return absl::OkStatus();
+  }
+
+  absl::Status Commit() override {
+    SEER_RETURN_IF_ERROR(SEER_FAILPOINT_STATUS("objectstore.commit"));
+    if (::fsync(fd_.get()) != 0) return ErrnoStatus(errno, "cannot sync", path_.string());
+    if (fd_.Close() != 0) return ErrnoStatus(errno, "cannot close", path_.string());
+    if (mode_ == Mode::kIfAbsent) {
+      if (::link(temporary_.c_str(), path_.c_str()) != 0) {
+        if (errno == EEXIST) return absl::AlreadyExistsError(absl::StrCat(path_.string(), " is there already"));
+        return ErrnoStatus(errno, "cannot create", path_.string());
+      }
+    } else if (::rename(temporary_.c_str(), path_.c_str()) != 0) {
+      return ErrnoStatus(errno, "cannot replace", path_.string());
+    }
+    return SyncFolder(path_.parent_path());
+  }
+
+ private:
+  LocalWriter(fs::path path, fs::path temporary, int fd, Mode mode)
+      : path_(std::move(path)), temporary_(std::move(temporary)), fd_(fd), mode_(mode) {}
+
+  const fs::path path_;
+  const fs::path temporary_;
+  FileDescriptor fd_;
+  const Mode mode_;
+};
+
+absl::StatusOr<std::string> ReadRange(const fs::path& path, int64_t offset, int64_t length) {
+  FileDescriptor fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  if (fd.get() < 0) return ErrnoStatus(errno, "cannot read", path.string());
+  struct stat info;
+  if (::fstat(fd.get(), &info) != 0) return ErrnoStatus(errno, "cannot read", path.string());
+  if (S_ISDIR(info.st_mode)) return ErrnoStatus(ENOENT, "cannot read", path.string());
+  const int64_t available = std::max<int64_t>(0, info.st_size - offset);
+  std::string bytes(static_cast<size_t>(std::min(length, available)), '\0');
+  size_t done = 0;
+  while (done < bytes.size()) {
+    const ssize_t got = ::pread(fd.get(), bytes.data() + done, bytes.size() - done, offset + static_cast<int64_t>(done));
+    if (got < 0 && errno == EINTR) continue;
+    if (got < 0) return ErrnoStatus(errno, "cannot read", path.string());
+    if (got == 0) break;  // truncated meanwhile
+    done += static_cast<size_t>(got);
+  }
+  bytes.resize(done);
+  return bytes;
+}
+
+class LocalStore final : public ObjectStore {
+ public:
+  explicit LocalStore(fs::path root) : root_(std::move(root)) {}
+
+  absl::StatusOr<std::string> Get(absl::string_view key) override {
+    return GetRange(key, 0, std::numeric_limits<int64_t>::max());
+  }
+  absl::StatusOr<std::string> GetRange(absl::string_view key, int64_t offset, int64_t length) override {
+    SEER_RETURN_IF_ERROR(CheckKey(key));
+    return ReadRange(PathOf(key), offset, length);
+  }
+  absl::StatusOr<ObjectInfo> Stat(absl::string_view key) override {
+    SEER_RETURN_IF_ERROR(CheckKey(key));
+    struct stat info;
+    if (::stat(PathOf(key).c_str(), &info) != 0) return ErrnoStatus(errno, "cannot find", PathOf(key).string());
+    if (!S_ISREG(info.st_mode)) return ErrnoStatus(ENOENT, "cannot find", PathOf(key).string());
+    return ObjectInfo{std::string(key), info.st_size};
+  }
+  absl::Status Put(absl::string_view key, absl::string_view bytes) override {
+    return Write(key, bytes, LocalWriter::Mode::kReplace);
+  }
+  absl::Status PutIfAbsent(absl::string_view key, absl::string_view bytes) override {
+    return Write(key, bytes, LocalWriter::Mode::kIfAbsent);
+  }
+  absl::StatusOr<std::unique_ptr<ObjectWriter>> OpenWriter(absl::string_view key) override {
+    SEER_RETURN_IF_ERROR(CheckKey(key));
+    SEER_ASSIGN_OR_RETURN(auto writer, LocalWriter::Open(PathOf(key), LocalWriter::Mode::kReplace));
+    return std::unique_ptr<ObjectWriter>(std::move(writer));
+  }
+  absl::StatusOr<std::vector<ObjectInfo>> List(absl::string_view prefix) override {
+    // Walks only the folder that the prefix names, not the whole store.
+    const size_t slash = prefix.rfind('/');
+    const fs::path start = slash == absl::string_view::npos ? root_ : PathOf(prefix.substr(0, slash));
+    std::vector<ObjectInfo> objects;
+    std::error_code error;
+    if (!fs::is_directory(start, error)) return objects;
+    for (fs::recursive_directory_iterator it(start, error), end; !error && it != end; it.increment(error)) {
+      if (absl::StartsWith(it->path().filename().string(), kTemporaryPrefix)) continue;
+      std::error_code gone;  // an entry may vanish while the folder is read
+      if (!it->is_regular_file(gone) || gone) continue;
+      std::string key = it->path().lexically_relative(root_).string();
+      const auto size = it->file_size(gone);
+      if (!gone && absl::StartsWith(key, prefix)) objects.push_back({std::move(key), static_cast<int64_t>(size)});
+    }
+    if (error) return ErrnoStatus(error.value(), "cannot list", start.string());
+    std::sort(objects.begin(), objects.end(), [](const auto& a, const auto& b) { return a.key < b.key; });
+    return objects;
+  }
+  absl::Status Delete(absl::string_view key) override {
+    SEER_RETURN_IF_ERROR(CheckKey(key));
+    const fs::path path = PathOf(key);
+    if (::unlink(path.c_str()) != 0 && errno != ENOENT && errno != ENOTDIR) return ErrnoStatus(errno, "cannot delete", path.string());
+    // Folders exist only for what is in them, as in an object store.
+    for (fs::path folder = path.parent_path(); folder != root_ && ::rmdir(folder.c_str()) == 0;) folder = folder.parent_path();
+    return absl::OkStatus();
+  }
+
+ private:
+  fs::path PathOf(absl::string_view key) const { return root_ / std::string(key); }
+
+  absl::Status Write(absl::string_view key, absl::string_view bytes, LocalWriter::Mode mode) {
+    SEER_RETURN_IF_ERROR(CheckKey(key));
+    SEER_ASSIGN_OR_RETURN(auto writer, LocalWriter::Open(PathOf(key), mode));
+    SEER_RETURN_IF_ERROR(writer->Append(bytes));
+    return writer->Commit();
+  }
+
+  const fs::path root_;
+};
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<ObjectStore>> OpenLocalStore(const std::string& root) {
+  if (root.empty()) return Error(absl::StatusCode::kInvalidArgument, reason::kInvalidArgument, "the storage folder's name is empty");
+  const fs::path path = fs::absolute(root).lexically_normal();
+  const fs::path folder = path.has_filename() ? path : path.parent_path();
+  SEER_RETURN_IF_ERROR(MakeFolders(folder));
+  if (::access(folder.c_str(), R_OK | W_OK | X_OK) != 0) return ErrnoStatus(errno, "cannot use the folder", folder.string());
+  return std::make_unique<LocalStore>(folder);
+}
+
+absl::StatusOr<std::unique_ptr<ObjectStore>> OpenStore(const std::string& uri) {
+  const size_t scheme = uri.find("://");
+  if (scheme == std::string::npos) return OpenLocalStore(uri);
+  if (absl::StartsWith(uri, "file:///")) return OpenLocalStore(uri.substr(7));
+  return Error(absl::StatusCode::kInvalidArgument, reason::kInvalidArgument, absl::StrCat("storage '", uri, "' has a scheme that is not known"))
+      .Hint("use file:///absolute/path or a plain path");
+}
+
+}  // namespace seer

@@ -1,0 +1,87 @@
+#include "common/rpc/channel.h"
+
+#include <arpa/inet.h>
+#include <grpcpp/grpcpp.h>
+#include <netdb.h>
+
+#include <algorithm>
+#include <chrono>
+#include <thread>
+
+#include "absl/random/random.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "common/base/error.h"
+
+namespace seer {
+namespace {
+
+constexpr int kMaxMessageBytes = 512 << 20;
+
+bool IsIpv4(const std::string& host) {
+  in_addr address;
+  return inet_pton(AF_INET, host.c_str(), &address) == 1;
+}
+
+// "localhost:7080" -> "127.0.0.1:7080"; what cannot be resolved stays, and the call says so.
+std::string Resolved(const std::string& address) {
+  const size_t colon = address.rfind(':');
+  const std::string host = address.substr(0, colon);
+  if (colon == std::string::npos || IsIpv4(host)) return address;
+  addrinfo hints{};
+  hints.ai_family = AF_INET;
+  hints.ai_socktype = SOCK_STREAM;
+  addrinfo* found = nullptr;
+  if (getaddrinfo(host.c_str(), nullptr, &hints, &found) != 0 || found == nullptr) return address;
+  char text[INET_ADDRSTRLEN] = "";
+  inet_ntop(AF_INET, &reinterpret_cast<sockaddr_in*>(found->ai_addr)->sin_addr, text, sizeof(text));
+  freeaddrinfo(found);
+  return absl::StrCat(text, address.substr(colon));
+}
+
+}  // namespace
+
+std::shared_ptr<grpc::Channel> MakeChannel(const std::vector<std::string>& addresses) {
+  grpc::ChannelArguments arguments;
+  arguments.SetMaxReceiveMessageSize(kMaxMessageBytes);
+  arguments.SetMaxSendMessageSize(kMaxMessageBytes);
+  arguments.SetInt(GRPC_ARG_KEEPALIVE_TIME_MS, 10000);
+  arguments.SetInt(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, 5000);
+  arguments.SetInt(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1);
+  arguments.SetInt(GRPC_ARG_HTTP2_MAX_PINGS_WITHOUT_DATA, 0);
+  arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, 100);
+  arguments.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, 100);
+  arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, 2000);
+  arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);  // one channel's back-off is not another's
+  arguments.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY, 0);
+  std::string target = addresses.empty() ? "ipv4:0.0.0.0:0" : addresses.front();
+  if (addresses.size() > 1) {
+    std::vector<std::string> resolved;
+    std::transform(addresses.begin(), addresses.end(), std::back_inserter(resolved), Resolved);
+    target = absl::StrCat("ipv4:", absl::StrJoin(resolved, ","));
+    arguments.SetLoadBalancingPolicyName("round_robin");
+  }
+  return grpc::CreateCustomChannel(target, grpc::InsecureChannelCredentials(), arguments);
+}
+
+absl::Status CallWithRetry(const RetryOptions& options, const std::string& what,
+                           const std::function<absl::Status(grpc::ClientContext&)>& call) {
+  absl::BitGen random;
+  absl::Duration backoff = options.first_backoff;
+  absl::Status status;
+  for (int attempt = 1;; ++attempt) {
+    grpc::ClientContext context;
+    context.set_deadline(std::chrono::system_clock::now() + absl::ToChronoMilliseconds(options.deadline));
+    status = call(context);
+    if (status.code() != absl::StatusCode::kUnavailable || GetErrorDetail(status) || attempt >= options.attempts) break;
+    std::this_thread::sleep_for(absl::ToChronoMilliseconds(backoff * absl::Uniform(random, 0.0, 1.0)));
+    backoff = std::min(backoff * 2, options.max_backoff);
+  }
+  // A status with a detail was made by the server: it was reached.
+  const bool unreachable = status.code() == absl::StatusCode::kUnavailable || status.code() == absl::StatusCode::kDeadlineExceeded;
+  if (!unreachable || GetErrorDetail(status)) return status;
+  return Error(status.code(), reason::kServiceUnreachable, absl::StrCat("cannot reach ", what, ": ", status.message()))
+      .Hint("check that it runs and that the address is right; `seer cluster up` starts a local cluster");
+}
+
+}  // namespace seer

@@ -1,0 +1,14 @@
+// absl::Status <-> grpc::Status, the only place: the detail travels as google.rpc.Status with ErrorInfo, BadRequest and
+// Help details, so that other tools read reasons as they do from any Google-style API.
+#pragma once
+
+#include <grpcpp/support/status.h>
+
+#include "absl/status/status.h"
+
+namespace seer {
+
+grpc::Status ToGrpc(const absl::Status& status);
+absl::Status FromGrpc(const grpc::Status& status);
+
+}  // namespace seer

@@ -1,0 +1,12 @@
+// Every rule of a JobSpec that can be checked without a cluster, once. Runs on a spec with its defaults filled in.
+#pragma once
+
+#include "absl/status/status.h"
+#include "seer/v1/job_spec.pb.h"
+
+namespace seer {
+
+// INVALID_ARGUMENT with the first broken rule: field path, value, what is allowed, hint.
+absl::Status ValidateJobSpec(const v1::JobSpec& spec);
+
+}  // namespace seer

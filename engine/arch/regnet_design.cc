@@ -1,0 +1,122 @@
+#include "engine/arch/regnet_design.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "absl/strings/str_cat.h"
+#include "common/base/error.h"
+#include "common/base/status_macros.h"
+
+namespace seer::engine {
+namespace {
+
+constexpr int kWidthQuantum = 8;
+
+// The nearest multiple of `divisor`, not more than 10 % below `value`.
+int64_t MakeDivisible(int64_t value, int64_t divisor) {
+  const int64_t rounded = std::max(divisor, (value + divisor / 2) / divisor * divisor);
+  return rounded < 0.9 * static_cast<double>(value) ? rounded + divisor : rounded;
+}
+
+absl::Status Check(const RegnetParams& p) {
+  const auto fail = [](absl::string_view field, const std::string& text) -> absl::Status {
+    return Error(absl::StatusCode::kInvalidArgument, reason::kOutOfRange, text)
+        .Field(field)
+        .Hint("take a preset, or the constraints of arXiv:2003.13678, section 3.3");
+  };
+  if (p.depth < 1 || p.depth > 1000) return fail("depth", absl::StrCat("depth is ", p.depth, ", not in 1 to 1000"));
+  if (!(p.w_0 > 0) || std::fmod(p.w_0, kWidthQuantum) != 0)
+    return fail("w_0", absl::StrCat("w_0 is ", p.w_0, ", not a positive multiple of 8"));
+  if (!(p.w_a >= 0)) return fail("w_a", absl::StrCat("w_a is ", p.w_a, ", negative"));
+  if (!(p.w_m > 1)) return fail("w_m", absl::StrCat("w_m is ", p.w_m, ", not above 1"));
+  if (p.group_width < 1) return fail("group_width", absl::StrCat("group_width is ", p.group_width, ", below 1"));
+  if (!(p.se_ratio >= 0 && p.se_ratio <= 1))
+    return fail("se_ratio", absl::StrCat("se_ratio is ", p.se_ratio, ", not in 0 to 1"));
+  return absl::OkStatus();
+}
+
+// Parameters, multiply-adds and activations of a convolution without bias and its norm layer.
+struct Count {
+  TrunkCost cost;
+  void Conv(int64_t in, int64_t out, int64_t kernel, int64_t groups, int64_t size) {
+    const int64_t weights = in / groups * out * kernel * kernel;
+    cost.parameters += weights + 2 * out;
+    cost.flops_per_image += static_cast<double>(weights) * static_cast<double>(size * size);
+    cost.activations_per_image += static_cast<double>(out * size * size);
+  }
+  void Squeeze(int64_t width, int64_t squeezed) {
+    cost.parameters += 2 * width * squeezed + width + squeezed;
+    cost.flops_per_image += static_cast<double>(2 * width * squeezed);
+    cost.activations_per_image += static_cast<double>(width + squeezed);
+  }
+};
+
+}  // namespace
+
+absl::StatusOr<std::vector<RegnetStage>> RegnetStages(const RegnetParams& params) {
+  SEER_RETURN_IF_ERROR(Check(params));
+  // In float, and rounding half to even, as torchvision does: a width on the edge of two steps falls the same way.
+  const auto w_0 = static_cast<float>(params.w_0);
+  const auto log_w_m = static_cast<float>(std::log(params.w_m));
+  std::vector<RegnetStage> stages;
+  int64_t previous = -1;
+  for (int block = 0; block < params.depth; ++block) {
+    const float linear = static_cast<float>(block) * static_cast<float>(params.w_a) + w_0;  // equation 2
+    const float step = std::nearbyint(std::log(linear / w_0) / log_w_m);                     // equation 3
+    const float width = w_0 * std::pow(static_cast<float>(params.w_m), step);                // equation 4
+    const auto quantised = static_cast<int64_t>(std::nearbyint(width / kWidthQuantum)) * kWidthQuantum;
+    if (quantised > (int64_t{1} << 20)) {
+      return Error(absl::StatusCode::kInvalidArgument, reason::kOutOfRange,
+                   absl::StrCat("block ", block, " would be ", quantised, " channels wide"))
+          .Field("w_a");
+    }
+    if (quantised != previous) stages.push_back({0, quantised, 0, 2});
+    previous = quantised;
+    ++stages.back().blocks;
+  }
+  for (RegnetStage& stage : stages) {
+    stage.group_width = std::min<int64_t>(params.group_width, stage.width);
+    stage.width = MakeDivisible(stage.width, stage.group_width);
+  }
+  return stages;
+}
+
+absl::StatusOr<TrunkCost> RegnetCost(const TrunkConfig& config, int image_size) {
+  SEER_ASSIGN_OR_RETURN(const std::vector<RegnetStage> stages, RegnetStages(config.regnet));
+  if (config.stem_stride != 1 && config.stem_stride != 2) {
+    return Error(absl::StatusCode::kInvalidArgument, reason::kOutOfRange,
+                 absl::StrCat("the stem's stride is ", config.stem_stride, ", not 1 or 2"))
+        .Field("stem_stride");
+  }
+  if (image_size < 1) {
+    return Error(absl::StatusCode::kInvalidArgument, reason::kOutOfRange,
+                 absl::StrCat("the image is ", image_size, " pixels wide"))
+        .Field("image_size");
+  }
+  Count count;
+  // 3 x 3 with padding 1 and 1 x 1 without both give ceil(size / stride).
+  int64_t size = (image_size + config.stem_stride - 1) / config.stem_stride;
+  count.Conv(3, kRegnetStemWidth, 3, 1, size);
+  int64_t in = kRegnetStemWidth;
+  for (const RegnetStage& stage : stages) {
+    for (int block = 0; block < stage.blocks; ++block) {
+      const int stride = block == 0 ? stage.stride : 1;
+      const int64_t out_size = (size + stride - 1) / stride;
+      if (in != stage.width || stride != 1) count.Conv(in, stage.width, 1, 1, out_size);
+      count.Conv(in, stage.width, 1, 1, size);
+      count.Conv(stage.width, stage.width, 3, stage.width / stage.group_width, out_size);
+      const int64_t squeezed = RegnetSqueezeWidth(config.regnet, in);
+      if (squeezed > 0) count.Squeeze(stage.width, squeezed);
+      count.Conv(stage.width, stage.width, 1, 1, out_size);
+      in = stage.width;
+      size = out_size;
+    }
+  }
+  return count.cost;
+}
+
+int64_t RegnetSqueezeWidth(const RegnetParams& params, int64_t input_width) {
+  return static_cast<int64_t>(std::nearbyint(params.se_ratio * static_cast<double>(input_width)));
+}
+
+}  // namespace seer::engine

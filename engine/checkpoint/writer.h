@@ -1,0 +1,23 @@
+// Writes a rank's snapshot as "<prefix>/rank-<r>.safetensors".
+#pragma once
+
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "common/base/object_store.h"
+#include "engine/checkpoint/snapshot.h"
+#include "engine/session/train_session.h"
+
+namespace seer::engine {
+
+// The metadata key under which a file carries the SHA-256 of its data bytes: a reader can tell a flipped bit without the
+// coordinator's record.
+inline constexpr char kDataDigestKey[] = "data_sha256";
+
+// The name of a rank's file within the checkpoint's folder.
+std::string CheckpointFileName(int rank);
+
+// Hashes what it writes. Durable on return; on an error nothing is left behind. Touches no torch.
+absl::StatusOr<CheckpointFile> WriteSnapshot(const HostSnapshot& snapshot, ObjectStore& store, const std::string& prefix);
+
+}  // namespace seer::engine

@@ -1,0 +1,76 @@
+// The layers that trunks are built of, under torchvision's names, and the base of all segments.
+#pragma once
+
+#include <deque>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include <ATen/core/Tensor.h>
+
+#include "engine/nn/init.h"
+#include "engine/nn/segment.h"
+#include "engine/nn/sync_batch_norm.h"
+
+namespace seer::engine {
+
+// What layers need while they are built. Both must outlive the layers (the initializer only their construction).
+struct BuildContext {
+  const Initializer& init;
+  Communicator& norm_group;
+};
+
+// Keeps the lists that every segment owes: layers register themselves while they are built.
+class LayeredSegment : public Segment {
+ public:
+  explicit LayeredSegment(std::string name) : name_(std::move(name)) {}
+  const std::string& name() const override { return name_; }
+  std::vector<NamedTensor> parameters() const override { return parameters_; }
+  std::vector<NamedTensor> buffers() const override { return buffers_; }
+  void UpdateRunningStatistics(const NormMemory& memory) override;
+
+ protected:
+  at::Tensor AddParameter(const std::string& name, at::Tensor tensor);
+  // In the order in which Forward runs them. The reference stays valid.
+  SyncBatchNorm& AddNorm(const std::string& name, int64_t channels, const BuildContext& context);
+
+ private:
+  friend class ConvNorm;
+  friend class SqueezeExcitation;
+  const std::string name_;
+  std::vector<NamedTensor> parameters_, buffers_;
+  std::deque<SyncBatchNorm> norms_;
+};
+
+struct ConvShape {
+  int64_t in = 0, out = 0;
+  int64_t kernel = 1;
+  int64_t stride = 1;
+  int64_t groups = 1;
+};
+
+// Convolution without bias (name.0), norm (name.1).
+class ConvNorm {
+ public:
+  ConvNorm(LayeredSegment& owner, const std::string& name, const ConvShape& shape, const BuildContext& context);
+  at::Tensor Forward(const at::Tensor& x, Pass& pass) const;      // [N, in, H, W] -> [N, out, ceil(H / stride), …]
+  at::Tensor ForwardRelu(const at::Tensor& x, Pass& pass) const;
+
+ private:
+  const ConvShape shape_;
+  at::Tensor weight_;
+  SyncBatchNorm& norm_;
+};
+
+// x · sigmoid(fc2(relu(fc1(mean over pixels)))), Hu et al. 2018; fc1 and fc2 are 1 x 1 convolutions with bias.
+class SqueezeExcitation {
+ public:
+  SqueezeExcitation(LayeredSegment& owner, const std::string& name, int64_t width, int64_t squeezed,
+                    const BuildContext& context);
+  at::Tensor Forward(const at::Tensor& x) const;
+
+ private:
+  at::Tensor fc1_weight_, fc1_bias_, fc2_weight_, fc2_bias_;
+};
+
+}  // namespace seer::engine

@@ -1,0 +1,41 @@
+// Batch normalisation whose statistics are those of all ranks of a group (Ioffe & Szegedy 2015; torch's BatchNorm2d in
+// every number). Forward: one all-reduce of [sum, sum of squares, count] a layer, in double. Backward: one all-reduce of
+// [sum dy·x̂, sum dy], in double. Counts are exact, so ranks may hold different numbers of samples.
+// Parameter gradients are this rank's share: the caller averages them over ranks, as for every other parameter.
+#pragma once
+
+#include <string>
+
+#include <ATen/core/Tensor.h>
+
+#include "engine/nn/init.h"
+#include "engine/nn/segment.h"
+#include "engine/parallel/communicator.h"
+
+namespace seer::engine {
+
+inline constexpr double kNormEpsilon = 1e-5;
+inline constexpr double kNormMomentum = 0.1;
+
+class SyncBatchNorm {
+ public:
+  // `group` must outlive the layer. `name` is that of the layer: parameters are name.weight, name.bias, and buffers
+  // name.running_mean, name.running_var.
+  SyncBatchNorm(std::string name, int64_t channels, const Initializer& init, Communicator& group);
+
+  // x: [N, C] or [N, C, H, W] (any memory format), float or bfloat16. Same shape, type and format out.
+  at::Tensor Forward(const at::Tensor& x, Pass& pass) const;
+  // running += momentum · (batch − running); the variance unbiased, as torch does.
+  void UpdateRunning(const NormStatistics& statistics);
+
+  void AppendTo(std::vector<NamedTensor>& parameters, std::vector<NamedTensor>& buffers) const;
+
+ private:
+  NormStatistics BatchStatistics(const at::Tensor& x) const;
+
+  const std::string name_;
+  Communicator& group_;
+  at::Tensor weight_, bias_, running_mean_, running_var_;  // [C], float
+};
+
+}  // namespace seer::engine

@@ -1,0 +1,84 @@
+#include "engine/optim/sgd.h"
+
+#include <algorithm>
+#include <utility>
+
+#include <ATen/ATen.h>
+#include <ATen/core/grad_mode.h>
+
+#include "common/base/check.h"
+
+namespace seer::engine {
+
+bool IsNormOrBias(const at::Tensor& parameter) { return parameter.dim() <= 1; }
+
+Sgd::Sgd(std::vector<NamedTensor> parameters, const OptimConfig& config)
+    : config_(config), parameters_(std::move(parameters)) {
+  for (const NamedTensor& p : parameters_) {
+    momentum_.push_back(at::zeros_like(p.tensor.detach()));
+    regularised_.push_back(config_.decay_norm_and_bias || !IsNormOrBias(p.tensor));
+  }
+}
+
+void Sgd::Step(double learning_rate, const std::vector<bool>& frozen) {
+  const at::NoGradGuard no_grad;
+  std::vector<at::Tensor> weights, gradients, momentum, decayed_weights, decayed_gradients;
+  for (size_t i = 0; i < parameters_.size(); ++i) {
+    if (!frozen.empty() && frozen[i]) continue;
+    SEER_CHECK(parameters_[i].tensor.grad().defined()) << parameters_[i].name << " has no gradient";
+    weights.push_back(parameters_[i].tensor.detach());
+    gradients.push_back(parameters_[i].tensor.grad());
+    momentum.push_back(momentum_[i]);
+    if (regularised_[i]) {
+      decayed_weights.push_back(weights.back());
+      decayed_gradients.push_back(gradients.back());
+    }
+  }
+  if (config_.larc.enabled) {
+    ApplyLarc(decayed_weights, decayed_gradients, learning_rate);
+  } else if (config_.weight_decay != 0 && !decayed_weights.empty()) {
+    at::_foreach_add_(decayed_gradients, decayed_weights, config_.weight_decay);
+  }
+  at::_foreach_mul_(momentum, config_.momentum);
+  at::_foreach_add_(momentum, gradients);
+  if (config_.nesterov) {
+    at::_foreach_add_(gradients, momentum, config_.momentum);
+    at::_foreach_add_(weights, gradients, -learning_rate);
+  } else {
+    at::_foreach_add_(weights, momentum, -learning_rate);
+  }
+}
+
+void Sgd::ApplyLarc(std::vector<at::Tensor>& weights, std::vector<at::Tensor>& gradients, double learning_rate) const {
+  if (weights.empty()) return;
+  const at::Tensor weight_norms = at::stack(at::_foreach_norm(weights, 2)).to(at::kDouble).cpu();
+  const at::Tensor gradient_norms = at::stack(at::_foreach_norm(gradients, 2)).to(at::kDouble).cpu();
+  const double *w = weight_norms.const_data_ptr<double>(), *g = gradient_norms.const_data_ptr<double>();
+  std::vector<at::Tensor> scaled_weights, scaled_gradients;
+  std::vector<at::Scalar> rates;
+  for (size_t i = 0; i < weights.size(); ++i) {
+    if (w[i] == 0 || g[i] == 0) continue;  // apex: neither decay nor scaling then
+    double rate = config_.larc.trust * w[i] / (g[i] + w[i] * config_.weight_decay + config_.larc.epsilon);
+    if (config_.larc.clip) rate = std::min(rate / learning_rate, 1.0);
+    scaled_weights.push_back(weights[i]);
+    scaled_gradients.push_back(gradients[i]);
+    rates.emplace_back(rate);
+  }
+  if (rates.empty()) return;
+  if (config_.weight_decay != 0) at::_foreach_add_(scaled_gradients, scaled_weights, config_.weight_decay);
+  at::_foreach_mul_(scaled_gradients, rates);
+}
+
+at::Tensor Sgd::GradientNorm() const {
+  std::vector<at::Tensor> gradients;
+  for (const NamedTensor& p : parameters_) gradients.push_back(p.tensor.grad());
+  return at::stack(at::_foreach_norm(gradients, 2)).norm(2);
+}
+
+std::vector<NamedTensor> Sgd::momentum() const {
+  std::vector<NamedTensor> named;
+  for (size_t i = 0; i < parameters_.size(); ++i) named.push_back({parameters_[i].name, momentum_[i]});
+  return named;
+}
+
+}  // namespace seer::engine

@@ -1,0 +1,106 @@
+// What a training or evaluation session is made of: plain structs, no torch, no protobuf.
+// worker/trainer/spec_to_config fills them from a JobSpec that has passed validation; defaults here are for tests only.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "engine/arch/regnet_design.h"
+
+namespace seer::engine {
+
+enum class Precision { kFp32, kBf16 };  // bf16: autocast, weights and optimiser stay fp32
+
+struct HeadConfig {
+  std::vector<int64_t> hidden = {2048};  // widths of the MLP's hidden layers
+  int64_t output_dim = 128;              // L2-normalised feature
+  bool batch_norm = true;                // BN + ReLU after each hidden layer
+  int64_t prototypes = 3000;
+};
+
+// Caron et al. 2020, arXiv:2006.09882, and its reference implementation's names.
+struct SwavConfig {
+  double temperature = 0.1;
+  double epsilon = 0.05;        // Sinkhorn regularisation
+  int sinkhorn_iterations = 3;
+  int assign_views = 2;         // codes are computed for the first n views
+  int64_t queue_length = 0;     // features per assigned view over all ranks; 0: no queue
+  int64_t queue_start_step = 0;
+  int64_t freeze_prototypes_steps = 0;
+};
+
+struct LarcConfig {
+  bool enabled = true;
+  double trust = 0.001;
+  bool clip = false;
+  double epsilon = 1e-8;
+};
+
+struct OptimConfig {
+  double momentum = 0.9;
+  double weight_decay = 1e-6;
+  bool nesterov = false;
+  bool decay_norm_and_bias = true;  // false: no weight decay (and no LARC) on biases and norm parameters
+  LarcConfig larc;
+  // Linear warm-up from start_lr to base_lr over warmup_steps, then cosine to final_lr at total_steps.
+  double base_lr = 0.6;
+  double start_lr = 0.0;
+  double final_lr = 0.0006;
+  int64_t warmup_steps = 0;
+  int64_t total_steps = 1;
+};
+
+// Applied per crop on the device after the uint8 crops arrive, in this order. Probabilities 0 switch a part off.
+struct PhotometryConfig {
+  double jitter_strength = 1.0;  // brightness, contrast, saturation 0.8 s, hue 0.2 s, as SimCLR and SwAV
+  double jitter_probability = 0.8;
+  double grey_probability = 0.2;
+  double blur_probability = 0.5;  // Gaussian, sigma uniform in [0.1, 2], pixels of a 224-pixel crop
+  double solarize_probability = 0.0;
+  std::vector<float> mean = {0.485f, 0.456f, 0.406f};
+  std::vector<float> std = {0.229f, 0.224f, 0.225f};
+};
+
+struct CropGroup {
+  int views = 2;
+  int size = 224;  // pixels, square
+};
+
+struct MemoryConfig {
+  enum class Recompute { kNone, kAll, kList } recompute = Recompute::kNone;
+  std::vector<int> recompute_segments;  // for kList: indices of the chain's segments
+};
+
+struct DistributedConfig {
+  int sync_bn_group_size = 0;            // ranks that share BN statistics; 0: all, 1: none
+  int64_t bucket_bytes = 25 << 20;       // gradients are reduced in buckets of at least so many bytes
+  double collective_timeout_seconds = 300;
+};
+
+struct TrainConfig {
+  TrunkConfig trunk;
+  HeadConfig head;
+  SwavConfig swav;
+  OptimConfig optim;
+  PhotometryConfig photometry;
+  MemoryConfig memory;
+  DistributedConfig distributed;
+  Precision precision = Precision::kFp32;
+  std::vector<CropGroup> crops = {{2, 224}};
+  int64_t global_batch = 256;  // images a step over all ranks; divisible by the world size
+  uint64_t seed = 0;
+};
+
+// Where this process stands in its gang.
+struct RankConfig {
+  int rank = 0;
+  int world_size = 1;
+  std::string store_host = "127.0.0.1";  // TCPStore, served by rank 0
+  int store_port = 0;                    // 0 with world_size 1: no store, no collectives
+  int store_listen_fd = -1;              // rank 0 only: a socket already listening on store_port, taken over; -1: none
+  std::string store_prefix;              // one per attempt, so that a stale rank never meets a new gang
+  int threads = 1;                       // intra-op threads of this process
+};
+
+}  // namespace seer::engine

@@ -1,0 +1,46 @@
+// k-NN evaluation of a frozen trunk, as VISSL and DINO report it: features of a labelled training set and of a held-out
+// set, cosine similarity, votes weighted by exp(similarity / temperature). One process. Not thread-safe.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "common/base/object_store.h"
+#include "engine/session/batch.h"
+#include "engine/session/config.h"
+
+namespace seer::engine {
+
+struct KnnConfig {
+  std::vector<int> k = {20};
+  double temperature = 0.07;
+};
+
+struct KnnResult {
+  int k = 0;
+  double top1_ratio = 0;  // of the held-out images
+  double top5_ratio = 0;
+};
+
+class EvalSession {
+ public:
+  // The trunk with its random weights (seed, parameter name): the baseline. Uses `config`'s trunk, precision,
+  // photometry mean/std and seed.
+  static absl::StatusOr<std::unique_ptr<EvalSession>> Create(const TrainConfig& config, int threads);
+  virtual ~EvalSession() = default;
+
+  // Loads the trunk's parameters and buffers out of a committed checkpoint.
+  virtual absl::Status LoadTrunk(ObjectStore& store, const std::string& prefix) = 0;
+
+  enum class Set { kTrain, kHeldOut };
+  // Runs the trunk in evaluation mode on single-view crops; keeps L2-normalised features and labels.
+  virtual absl::Status Add(Set set, const Batch& batch) = 0;
+  // FAILED_PRECONDITION with NO_LABELS: a set is empty or has unlabelled images.
+  virtual absl::StatusOr<std::vector<KnnResult>> Knn(const KnnConfig& config) = 0;
+};
+
+}  // namespace seer::engine

@@ -1,0 +1,138 @@
+#include "engine/session/train_session.h"
+
+#include <map>
+#include <utility>
+
+#include <ATen/ATen.h>
+#include <ATen/Parallel.h>
+
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "common/base/error.h"
+#include "common/base/log.h"
+#include "common/base/status_macros.h"
+#include "engine/checkpoint/reader.h"
+#include "engine/checkpoint/snapshot.h"
+#include "engine/checkpoint/writer.h"
+#include "engine/parallel/communicator.h"
+#include "engine/session/torch_boundary.h"
+#include "engine/train/config_check.h"
+#include "engine/train/step.h"
+
+namespace seer::engine {
+namespace {
+
+constexpr char kFormat[] = "seer-checkpoint/1";
+constexpr char kMomentumPrefix[] = "momentum/";
+constexpr char kQueueName[] = "queue/features";
+
+class HeldSnapshot final : public CheckpointSnapshot {
+ public:
+  HeldSnapshot(HostSnapshot snapshot, int64_t step) : snapshot_(std::move(snapshot)), step_(step) {}
+  int64_t step() const override { return step_; }
+  int64_t size_bytes() const override { return static_cast<int64_t>(snapshot_.data.size()); }
+  absl::StatusOr<CheckpointFile> Write(ObjectStore& store, const std::string& prefix) override {
+    return AtTorchBoundary("writing a checkpoint", [&] { return WriteSnapshot(snapshot_, store, prefix); });
+  }
+
+ private:
+  const HostSnapshot snapshot_;
+  const int64_t step_;
+};
+
+absl::Status Unreadable(absl::string_view key) {
+  return Error(absl::StatusCode::kDataLoss, reason::kCheckpointCorrupt,
+               absl::StrCat("the checkpoint's metadata '", key, "' is absent or unreadable"))
+      .Hint("restore from an older checkpoint: 'seer checkpoint list' shows them");
+}
+
+absl::StatusOr<int64_t> Number(const std::map<std::string, std::string>& metadata, const std::string& key) {
+  const auto found = metadata.find(key);
+  int64_t value = 0;
+  if (found == metadata.end() || !absl::SimpleAtoi(found->second, &value) || value < 0) return Unreadable(key);
+  return value;
+}
+
+class Session final : public TrainSession {
+ public:
+  Session(const TrainConfig& config, const RankConfig& rank, std::unique_ptr<Gang> gang, std::unique_ptr<TrainStep> step)
+      : config_(config), rank_(rank), gang_(std::move(gang)), step_(std::move(step)) {}
+
+  int64_t next_step() const override { return step_->next_step(); }
+
+  absl::StatusOr<StepReport> Step(const Batch& batch) override {
+    SEER_RETURN_IF_ERROR(CheckBatch(config_, rank_.world_size, next_step(), batch));
+    return AtTorchBoundary(absl::StrCat("step ", next_step()),
+                           [&]() -> absl::StatusOr<StepReport> { return step_->Run(batch); });
+  }
+
+  absl::StatusOr<std::unique_ptr<CheckpointSnapshot>> Snapshot() override {
+    return AtTorchBoundary("taking a snapshot", [&]() -> absl::StatusOr<std::unique_ptr<CheckpointSnapshot>> {
+      std::map<std::string, std::string> metadata = {{"format", kFormat},
+                                                     {"step", absl::StrCat(next_step())},
+                                                     {"config_sha256", ConfigDigest(config_)}};
+      if (step_->queue() != nullptr) metadata["queue_filled"] = absl::StrCat(step_->queue()->filled());
+      return std::make_unique<HeldSnapshot>(TakeSnapshot(State(), metadata, rank_.rank, rank_.world_size), next_step());
+    });
+  }
+
+  absl::Status Restore(ObjectStore& store, const std::string& prefix) override {
+    if (next_step() != 0) {
+      return Error(absl::StatusCode::kFailedPrecondition, reason::kInvalidArgument,
+                   absl::StrCat("restore after ", next_step(), " steps; it must come before the first"));
+    }
+    return AtTorchBoundary("restoring a checkpoint", [&]() -> absl::Status {
+      SEER_ASSIGN_OR_RETURN(const LoadedCheckpoint checkpoint, ReadCheckpoint(store, prefix));
+      const auto format = checkpoint.metadata.find("format");
+      if (format == checkpoint.metadata.end() || format->second != kFormat) return Unreadable("format");
+      SEER_ASSIGN_OR_RETURN(const int64_t step, Number(checkpoint.metadata, "step"));
+      int64_t queue_filled = 0;
+      if (checkpoint.metadata.contains("queue_filled")) {
+        SEER_ASSIGN_OR_RETURN(queue_filled, Number(checkpoint.metadata, "queue_filled"));
+      }
+      std::vector<NamedTensor> state = State();
+      SEER_RETURN_IF_ERROR(CopyInto(checkpoint, state, /*exact=*/true));
+      if (step_->queue() != nullptr) {
+        if (queue_filled > step_->queue()->rows().size(1)) return Unreadable("queue_filled");
+        step_->queue()->Restore(step_->queue()->rows(), queue_filled);
+      }
+      step_->set_next_step(step);
+      const auto digest = checkpoint.metadata.find("config_sha256");
+      if (digest == checkpoint.metadata.end() || digest->second != ConfigDigest(config_)) {
+        LogWarn("checkpoint_config_differs", {{"checkpoint", prefix}, {"step", step}});
+      }
+      return absl::OkStatus();
+    });
+  }
+
+ private:
+  // Everything that a later attempt needs; the tensors are shared with the step.
+  std::vector<NamedTensor> State() const {
+    std::vector<NamedTensor> state = step_->network().Parameters();
+    for (NamedTensor& buffer : step_->network().Buffers()) state.push_back(std::move(buffer));
+    for (NamedTensor& m : step_->momentum()) state.push_back({kMomentumPrefix + m.name, m.tensor});
+    if (step_->queue() != nullptr) state.push_back({kQueueName, step_->queue()->rows()});
+    return state;
+  }
+
+  const TrainConfig config_;
+  const RankConfig rank_;
+  const std::unique_ptr<Gang> gang_;
+  const std::unique_ptr<TrainStep> step_;
+};
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<TrainSession>> TrainSession::Create(const TrainConfig& config, const RankConfig& rank) {
+  SEER_RETURN_IF_ERROR(CheckConfig(config, rank));
+  return AtTorchBoundary("creating the session", [&]() -> absl::StatusOr<std::unique_ptr<TrainSession>> {
+    at::set_num_threads(rank.threads);
+    std::unique_ptr<Gang> gang =
+        JoinGang({rank.rank, rank.world_size, rank.store_host, rank.store_port, rank.store_listen_fd, rank.store_prefix,
+                  config.distributed.collective_timeout_seconds});
+    SEER_ASSIGN_OR_RETURN(std::unique_ptr<TrainStep> step, TrainStep::Create(config, *gang));
+    return std::make_unique<Session>(config, rank, std::move(gang), std::move(step));
+  });
+}
+
+}  // namespace seer::engine

@@ -1,0 +1,39 @@
+// Features of the last steps, one queue an assigned view, so that small batches get codes from more samples
+// (arXiv:2006.09882, section 4.1). Every rank holds the whole queue in sample order, so its contents do not depend on
+// the number of ranks; for Sinkhorn each rank takes its own share of the rows. Not thread-safe.
+#pragma once
+
+#include <cstdint>
+
+#include <ATen/core/Tensor.h>
+
+#include "engine/parallel/communicator.h"
+
+namespace seer::engine {
+
+class FeatureQueue {
+ public:
+  FeatureQueue(int64_t views, int64_t length, int64_t dim);
+
+  // Used only while full, as in the reference.
+  bool full() const { return filled_ == length_; }
+  int64_t filled() const { return filled_; }
+
+  // [views, rows, dim]: this rank's share of the full queue.
+  at::Tensor Share(int rank, int world_size) const;
+
+  // features: [views, samples, dim], this rank's samples of the step. Collective. The newest rows come first; within a
+  // step, rows are in sample order.
+  void Push(const at::Tensor& features, Communicator& world);
+
+  // State for checkpoints: [views, length, dim], rows past `filled` zero.
+  const at::Tensor& rows() const { return rows_; }
+  void Restore(const at::Tensor& rows, int64_t filled);
+
+ private:
+  const int64_t length_;
+  int64_t filled_ = 0;
+  at::Tensor rows_;
+};
+
+}  // namespace seer::engine

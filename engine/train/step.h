@@ -1,0 +1,63 @@
+// One training step of one rank, from uint8 crops to updated weights, and the state it moves. Not thread-safe.
+// Throws what tensor code throws; session/ turns that into statuses.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "engine/optim/sgd.h"
+#include "engine/parallel/communicator.h"
+#include "engine/parallel/executor.h"
+#include "engine/parallel/flat_buffer.h"
+#include "engine/parallel/replicated.h"
+#include "engine/session/batch.h"
+#include "engine/session/config.h"
+#include "engine/session/train_session.h"
+#include "engine/ssl/feature_queue.h"
+#include "engine/ssl/sinkhorn.h"
+#include "engine/train/network.h"
+
+namespace seer::engine {
+
+class TrainStep {
+ public:
+  // `gang` must outlive this. INVALID_ARGUMENT: the network cannot be built.
+  static absl::StatusOr<std::unique_ptr<TrainStep>> Create(const TrainConfig& config, Gang& gang);
+
+  // The batch has the configured shapes. A step whose loss or gradient is not finite on any rank is refused on all:
+  // weights, momentum, running statistics and queue stay as they were, and the step counts as done.
+  StepReport Run(const Batch& batch);
+
+  int64_t next_step() const { return next_step_; }
+  void set_next_step(int64_t step) { next_step_ = step; }
+  Network& network() { return network_; }
+  FeatureQueue* queue() { return queue_ ? &*queue_ : nullptr; }
+  std::vector<NamedTensor> momentum() const { return optimizer_.momentum(); }
+
+ private:
+  TrainStep(const TrainConfig& config, Gang& gang, Communicator& norm_group, Network network,
+            std::vector<bool> recompute);
+
+  std::vector<at::Tensor> Augment(const Batch& batch, PhaseSeconds& seconds) const;
+  Codes AssignCodes(const at::Tensor& scores) const;
+  std::vector<std::vector<NamedTensor>> GradientGroups() const;
+  double BlockedSeconds() const;
+  bool PrototypesFrozen() const { return next_step_ < config_.swav.freeze_prototypes_steps; }
+  bool QueueActive() const { return queue_.has_value() && next_step_ >= config_.swav.queue_start_step; }
+
+  const TrainConfig config_;
+  Communicator& world_;
+  Communicator& norm_group_;
+  Network network_;
+  ChainExecutor executor_;
+  FlatGradients gradients_;
+  ReplicatedGradients reduction_;
+  Sgd optimizer_;
+  std::optional<FeatureQueue> queue_;
+  int64_t next_step_ = 0;
+};
+
+}  // namespace seer::engine

@@ -1,0 +1,42 @@
+#include "common/base/error.h"
+
+#include <gtest/gtest.h>
+
+#include <set>
+
+#include "tests/support/status_matchers.h"
+
+namespace seer {
+namespace {
+
+absl::Status Example() {
+  return Error(absl::StatusCode::kNotFound, reason::kPoolNotFound, "pool 'x:1' is not there")
+      .Field("data.pool")
+      .Hint("see: seer pool list")
+      .With("pool", "x:1");
+}
+
+TEST(ErrorTest, DetailSurvivesContext) {
+  const absl::Status status = WithContext(Example(), "job job_1");
+  EXPECT_EQ(status.message(), "job job_1: pool 'x:1' is not there");
+  const auto detail = GetErrorDetail(status);
+  ASSERT_TRUE(detail.has_value());
+  EXPECT_EQ(detail->reason, "POOL_NOT_FOUND");
+  EXPECT_EQ(detail->field, "data.pool");
+  EXPECT_EQ(detail->hint, "see: seer pool list");
+  EXPECT_EQ(detail->metadata.at("pool"), "x:1");
+  EXPECT_TRUE(HasReason(status, reason::kPoolNotFound));
+}
+
+TEST(ErrorTest, PlainStatusHasNoDetail) {
+  EXPECT_FALSE(GetErrorDetail(absl::InternalError("x")).has_value());
+  EXPECT_FALSE(HasReason(absl::OkStatus(), reason::kPoolNotFound));
+}
+
+TEST(ReasonsTest, EachTextStandsOnce) {
+  std::set<std::string> seen;
+  for (const absl::string_view text : reason::kAll) EXPECT_TRUE(seen.insert(std::string(text)).second) << text;
+}
+
+}  // namespace
+}  // namespace seer
