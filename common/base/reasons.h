@@ -61,6 +61,7 @@
   X(kOutOfMemory, "OUT_OF_MEMORY")                         \
   X(kCollectiveFailed, "COLLECTIVE_FAILED")                \
   X(kNonFinite, "NON_FINITE")                              \
+  X(kNoProgress, "NO_PROGRESS")                            \
   X(kShuttingDown, "SHUTTING_DOWN")                        \
   X(kInternal, "INTERNAL")
 

@@ -1,8 +1,5 @@
 #include "engine/augment/color.h"
 
-#include <algorithm>
-#include <cmath>
-
 #include <ATen/ATen.h>
 
 namespace seer::engine {
@@ -51,9 +48,7 @@ at::Tensor AdjustHue(const at::Tensor& x, const at::Tensor& shifts) {
 
 at::Tensor Solarize(const at::Tensor& x, double threshold) { return at::where(x >= threshold, 1.0 - x, x); }
 
-at::Tensor GaussianBlur(const at::Tensor& x, const at::Tensor& sigmas) {
-  const int64_t radius =
-      std::clamp<int64_t>(static_cast<int64_t>(std::ceil(3 * sigmas.max().item<double>())), 1, x.size(2));
+at::Tensor GaussianBlur(const at::Tensor& x, const at::Tensor& sigmas, int64_t radius) {
   const at::Tensor positions = at::arange(-radius, radius + 1, x.options());
   at::Tensor weights = at::exp(positions.square().div(-2.0) / sigmas.square().unsqueeze(1));  // [N, taps]
   weights = weights / weights.sum(1, /*keepdim=*/true);

@@ -13,7 +13,8 @@ at::Tensor AdjustSaturation(const at::Tensor& x, const at::Tensor& factors);
 at::Tensor AdjustHue(const at::Tensor& x, const at::Tensor& shifts);  // in turns, [-0.5, 0.5]
 at::Tensor Solarize(const at::Tensor& x, double threshold);           // 1 - x where x >= threshold
 
-// Separable Gaussian, sigma in pixels a sample, truncated at 3 of the largest sigma; the border pixel is repeated.
-at::Tensor GaussianBlur(const at::Tensor& x, const at::Tensor& sigmas);
+// Separable Gaussian, sigma in pixels a sample, cut off at `radius` pixels (the same for all batches, so that a sample's
+// pixels do not depend on its neighbours); the border pixel is repeated.
+at::Tensor GaussianBlur(const at::Tensor& x, const at::Tensor& sigmas, int64_t radius);
 
 }  // namespace seer::engine

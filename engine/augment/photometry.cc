@@ -1,6 +1,7 @@
 #include "engine/augment/photometry.h"
 
 #include <algorithm>
+#include <cmath>
 #include <utility>
 
 #include <ATen/ATen.h>
@@ -15,6 +16,7 @@ namespace {
 
 constexpr double kReferenceSize = 224;  // the crop size that blur's sigma is given for
 constexpr double kSolarizeThreshold = 0.5;
+constexpr double kLeastSigma = 0.1, kLargestSigma = 2.0;  // pixels of a crop of the reference size
 
 at::Tensor UnitRange(const at::Tensor& pixels) {
   // [N, H, W, 3] seen as [N, 3, H, W] is channels last already.
@@ -71,7 +73,7 @@ CropPhotometry DrawPhotometry(const PhotometryConfig& config, uint64_t seed, uin
   draw.strength[3] = static_cast<float>(random.Uniform(-hue, hue));
   draw.grey = random.Uniform() < config.grey_probability;
   draw.blur = random.Uniform() < config.blur_probability;
-  draw.sigma = static_cast<float>(random.Uniform(0.1, 2.0));
+  draw.sigma = static_cast<float>(random.Uniform(kLeastSigma, kLargestSigma));
   draw.solarize = random.Uniform() < config.solarize_probability;
   return draw;
 }
@@ -102,7 +104,9 @@ at::Tensor ApplyPhotometry(const at::Tensor& pixels, const std::vector<CropPhoto
     if (draws[i].solarize) solarize.Add(i, 0);
   }
   ApplyTo(x, grey, [](const at::Tensor& part, const at::Tensor&) { return Grey(part).expand_as(part); });
-  ApplyTo(x, blur, [](const at::Tensor& part, const at::Tensor& sigmas) { return GaussianBlur(part, sigmas); });
+  const auto radius = static_cast<int64_t>(std::ceil(3 * kLargestSigma * scale));
+  ApplyTo(x, blur,
+          [&](const at::Tensor& part, const at::Tensor& sigmas) { return GaussianBlur(part, sigmas, radius); });
   ApplyTo(x, solarize, [](const at::Tensor& part, const at::Tensor&) { return Solarize(part, kSolarizeThreshold); });
   return Normalised(x, config);
 }

@@ -13,7 +13,11 @@ std::vector<int> AssignWriters(const std::vector<TensorSize>& tensors, int world
   });
   std::vector<int64_t> load(static_cast<size_t>(world_size), 0);
   std::vector<int> writer(tensors.size());
+  for (size_t i = 0; i < tensors.size(); ++i) {
+    if (tensors[i].from_first_rank) load[0] += tensors[i].bytes;  // writer[i] is 0
+  }
   for (const size_t i : order) {
+    if (tensors[i].from_first_rank) continue;
     const auto least = std::min_element(load.begin(), load.end());
     writer[i] = static_cast<int>(least - load.begin());
     *least += tensors[i].bytes;

@@ -12,7 +12,6 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/match.h"
-#include "common/base/digest.h"
 #include "common/base/error.h"
 #include "common/base/status_macros.h"
 #include "engine/checkpoint/safetensors.h"
@@ -47,8 +46,8 @@ absl::StatusOr<std::map<std::string, std::string>> ReadFile(ObjectStore& store, 
   const absl::string_view json = view.substr(kSafetensorsPrefixBytes, static_cast<size_t>(header_bytes));
   SEER_ASSIGN_OR_RETURN(SafetensorsHeader header, DecodeSafetensorsHeader(json, file_bytes));
   const absl::string_view data = view.substr(static_cast<size_t>(header.data_begin));
-  const auto digest = header.metadata.find(kDataDigestKey);
-  if (digest == header.metadata.end() || digest->second != Sha256Hex(data)) {
+  const auto digest = header.metadata.find(kContentDigestKey);
+  if (digest == header.metadata.end() || digest->second != ContentDigest(header, data)) {
     return Corrupt(object.key, "its bytes are not those that were written (SHA-256 differs)");
   }
   for (const SafetensorsEntry& entry : header.entries) {
@@ -99,7 +98,7 @@ absl::StatusOr<LoadedCheckpoint> ReadCheckpoint(ObjectStore& store, const std::s
     }
   }
   checkpoint.metadata.erase("rank");
-  checkpoint.metadata.erase(kDataDigestKey);
+  checkpoint.metadata.erase(kContentDigestKey);
   return checkpoint;
 }
 

@@ -18,7 +18,9 @@ struct HostSnapshot {
 };
 
 // Copies those tensors of `state` (float or int64, any device; the same list on every rank) that `rank` writes.
-HostSnapshot TakeSnapshot(const std::vector<NamedTensor>& state, const std::map<std::string, std::string>& metadata,
+// `first_rank_state` is written by rank 0 whole: running statistics, which differ between norm groups.
+HostSnapshot TakeSnapshot(const std::vector<NamedTensor>& state, const std::vector<NamedTensor>& first_rank_state,
+                          const std::map<std::string, std::string>& metadata,
                           int rank, int world_size);
 
 std::string SafetensorsDtype(const at::Tensor& tensor);

@@ -13,14 +13,27 @@ namespace {
 
 constexpr size_t kPieceBytes = size_t{8} << 20;
 
+std::string Hex(Sha256Stream& stream) {
+  const Sha256Digest digest = stream.Finish();
+  return ToHex(absl::string_view(reinterpret_cast<const char*>(digest.data()), digest.size()));
+}
+
 }  // namespace
+
+std::string ContentDigest(SafetensorsHeader header, absl::string_view data) {
+  header.metadata.erase(kContentDigestKey);
+  Sha256Stream digest;
+  digest.Update(EncodeSafetensorsHeader(header));
+  digest.Update(data);
+  return Hex(digest);
+}
 
 std::string CheckpointFileName(int rank) { return absl::StrCat("rank-", rank, ".safetensors"); }
 
 absl::StatusOr<CheckpointFile> WriteSnapshot(const HostSnapshot& snapshot, ObjectStore& store,
                                              const std::string& prefix) {
   SafetensorsHeader header = snapshot.header;
-  header.metadata[kDataDigestKey] = Sha256Hex(snapshot.data);
+  header.metadata[kContentDigestKey] = ContentDigest(header, snapshot.data);
   const std::string head = EncodeSafetensorsHeader(header);
 
   CheckpointFile file;
@@ -40,8 +53,7 @@ absl::StatusOr<CheckpointFile> WriteSnapshot(const HostSnapshot& snapshot, Objec
   }
   if (status.ok()) status = writer->Commit();
   if (!status.ok()) return WithContext(status, absl::StrCat("writing ", key));
-  const Sha256Digest bytes = digest.Finish();
-  file.sha256 = ToHex(absl::string_view(reinterpret_cast<const char*>(bytes.data()), bytes.size()));
+  file.sha256 = Hex(digest);
   return file;
 }
 

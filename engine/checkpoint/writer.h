@@ -4,15 +4,20 @@
 #include <string>
 
 #include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
 #include "common/base/object_store.h"
 #include "engine/checkpoint/snapshot.h"
 #include "engine/session/train_session.h"
 
 namespace seer::engine {
 
-// The metadata key under which a file carries the SHA-256 of its data bytes: a reader can tell a flipped bit without the
+// The metadata key under which a file carries its ContentDigest: a reader can tell a flipped bit without the
 // coordinator's record.
-inline constexpr char kDataDigestKey[] = "data_sha256";
+inline constexpr char kContentDigestKey[] = "content_sha256";
+
+// SHA-256 (hex) of the header as it would be encoded without kContentDigestKey, then of the data: names, shapes, step
+// and every other word of the metadata are under it, not the tensors alone.
+std::string ContentDigest(SafetensorsHeader header, absl::string_view data);
 
 // The name of a rank's file within the checkpoint's folder.
 std::string CheckpointFileName(int rank);

@@ -113,6 +113,7 @@ absl::StatusOr<std::unique_ptr<EvalSession>> EvalSession::Create(const TrainConf
     return Error(absl::StatusCode::kInvalidArgument, reason::kOutOfRange, absl::StrCat(threads, " threads are none"))
         .Field("threads");
   }
+  SEER_RETURN_IF_ERROR(CheckPhotometry(config.photometry));
   return AtTorchBoundary("creating the evaluation", [&]() -> absl::StatusOr<std::unique_ptr<EvalSession>> {
     at::set_num_threads(threads);
     std::unique_ptr<Communicator> solo = MakeSoloCommunicator();

@@ -66,13 +66,15 @@ class Session final : public TrainSession {
                            [&]() -> absl::StatusOr<StepReport> { return step_->Run(batch); });
   }
 
+  void RequestStop() override { step_->RequestStop(); }
+
   absl::StatusOr<std::unique_ptr<CheckpointSnapshot>> Snapshot() override {
     return AtTorchBoundary("taking a snapshot", [&]() -> absl::StatusOr<std::unique_ptr<CheckpointSnapshot>> {
       std::map<std::string, std::string> metadata = {{"format", kFormat},
                                                      {"step", absl::StrCat(next_step())},
                                                      {"config_sha256", ConfigDigest(config_)}};
       if (step_->queue() != nullptr) metadata["queue_filled"] = absl::StrCat(step_->queue()->filled());
-      return std::make_unique<HeldSnapshot>(TakeSnapshot(State(), metadata, rank_.rank, rank_.world_size), next_step());
+      return std::make_unique<HeldSnapshot>(TakeSnapshot(SharedState(), step_->network().Buffers(), metadata, rank_.rank, rank_.world_size), next_step());
     });
   }
 
@@ -108,8 +110,14 @@ class Session final : public TrainSession {
  private:
   // Everything that a later attempt needs; the tensors are shared with the step.
   std::vector<NamedTensor> State() const {
-    std::vector<NamedTensor> state = step_->network().Parameters();
+    std::vector<NamedTensor> state = SharedState();
     for (NamedTensor& buffer : step_->network().Buffers()) state.push_back(std::move(buffer));
+    return state;
+  }
+
+  // What is the same on every rank; running statistics are so within a norm group only.
+  std::vector<NamedTensor> SharedState() const {
+    std::vector<NamedTensor> state = step_->network().Parameters();
     for (NamedTensor& m : step_->momentum()) state.push_back({kMomentumPrefix + m.name, m.tensor});
     if (step_->queue() != nullptr) state.push_back({kQueueName, step_->queue()->rows()});
     return state;

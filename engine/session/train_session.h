@@ -1,4 +1,4 @@
-// Trains one rank: the torch-free face of the engine. Not thread-safe; one session a process.
+// Trains one rank: the torch-free face of the engine. Not thread-safe but for RequestStop; one session a process.
 // Tensor code throws inside; every method here returns a status instead (session/torch_boundary): out of memory →
 // RESOURCE_EXHAUSTED, collectives and store → UNAVAILABLE, the rest → INTERNAL. After UNAVAILABLE the process must exit.
 #pragma once
@@ -27,6 +27,7 @@ struct StepReport {
   double loss = 0;
   double learning_rate = 0;
   double gradient_norm = 0;
+  bool stop_requested = false;           // some rank had called RequestStop before this step's vote; same on all ranks
   bool skipped = false;                  // non-finite: the optimiser step was refused on all ranks
   double prototypes_used_ratio = 0;      // prototypes that are the argmax of at least one code, over all
   double assignment_entropy_nats = 0;    // of the mean code; uniform: ln K
@@ -70,6 +71,9 @@ class TrainSession {
   virtual int64_t next_step() const = 0;
   // INVALID_ARGUMENT: batch.step is not next_step(), or its shapes are not the configured ones.
   virtual absl::StatusOr<StepReport> Step(const Batch& batch) = 0;
+  // Votes to stop after the step that is running or comes next. Any rank may; sticky; from any thread. The votes travel
+  // with the step's other numbers, so all ranks read the same StepReport::stop_requested after the same step.
+  virtual void RequestStop() = 0;
   // Copies this rank's share; the state must not change meanwhile (call between steps).
   virtual absl::StatusOr<std::unique_ptr<CheckpointSnapshot>> Snapshot() = 0;
 };

@@ -68,14 +68,31 @@ absl::Status CheckConfig(const TrainConfig& config, const RankConfig& rank) {
   for (const int64_t width : config.head.hidden) {
     if (width < 1) return Bad("head.hidden", absl::StrCat("a hidden layer of width ", width));
   }
-  if (config.photometry.mean.size() != 3 || config.photometry.std.size() != 3) {
-    return Bad("photometry", "mean and std need 3 numbers each, one a channel");
+  if (config.distributed.sync_bn_group_size < 0) return Bad("distributed.sync_bn_group_size", "the group's size is negative");
+  if (config.distributed.bucket_bytes < 1) return Bad("distributed.bucket_bytes", "a bucket holds at least 1 byte");
+  if (!(config.distributed.collective_timeout_seconds > 0)) {
+    return Bad("distributed.collective_timeout_seconds", "the time limit is not above 0");
   }
-  for (const float std : config.photometry.std) {
-    if (!(std > 0)) return Bad("photometry.std", absl::StrCat("a std of ", std));
-  }
+  SEER_RETURN_IF_ERROR(CheckPhotometry(config.photometry));
   SEER_RETURN_IF_ERROR(CheckSwav(config));
   return CheckOptim(config.optim);
+}
+
+absl::Status CheckPhotometry(const PhotometryConfig& photometry) {
+  if (photometry.mean.size() != 3 || photometry.std.size() != 3) {
+    return Bad("photometry", "mean and std need 3 numbers each, one a channel");
+  }
+  for (const float std : photometry.std) {
+    if (!(std > 0)) return Bad("photometry.std", absl::StrCat("a std of ", std));
+  }
+  if (!(photometry.jitter_strength >= 0)) return Bad("photometry.jitter_strength", "the strength is negative");
+  for (const double probability : {photometry.jitter_probability, photometry.grey_probability,
+                                   photometry.blur_probability, photometry.solarize_probability}) {
+    if (!(probability >= 0 && probability <= 1)) {
+      return Bad("photometry", absl::StrCat("a probability of ", probability, ", not in 0 to 1"));
+    }
+  }
+  return absl::OkStatus();
 }
 
 absl::Status CheckCrops(const Batch& batch) {

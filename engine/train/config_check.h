@@ -15,6 +15,9 @@ absl::Status CheckConfig(const TrainConfig& config, const RankConfig& rank);
 // INVALID_ARGUMENT: another step than `step`, or other shapes than the configuration's for one of `world_size` ranks.
 absl::Status CheckBatch(const TrainConfig& config, int world_size, int64_t step, const Batch& batch);
 
+// The part that evaluation needs as well.
+absl::Status CheckPhotometry(const PhotometryConfig& photometry);
+
 // The crops of one batch are as long as their shapes say; labels and ids, where given, one a sample.
 absl::Status CheckCrops(const Batch& batch);
 

@@ -1,5 +1,5 @@
 // What a step shows about the run, summed over all ranks in one small all-reduce, which is also the vote on whether the
-// step is sound.
+// step is sound and on whether the run is to stop.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -9,18 +9,23 @@
 
 namespace seer::engine {
 
+struct RankVote {
+  double loss = 0;       // this rank's
+  bool finite = false;   // this rank's loss and gradients
+  bool stop = false;     // this rank wants to stop
+};
+
 struct StepHealth {
   double loss = 0;           // mean over ranks
-  bool all_finite = false;   // on every rank
+  bool all_finite = false;      // on every rank
+  bool stop_requested = false;  // on any rank
   double prototypes_used_ratio = 0;
   double assignment_entropy_nats = 0;
   double top_prototype_share = 0;
   double feature_std = 0;
 };
 
-// loss: this rank's, a scalar. finite: this rank's vote. codes: [assigned, samples, K] and features: [assigned, samples,
-// D], this rank's. Collective. See StepReport for what the numbers mean.
-StepHealth GatherHealth(double loss, bool finite, const at::Tensor& codes, const at::Tensor& features,
-                        Communicator& world);
+// codes: [assigned, samples, K] and features: [assigned, samples, D], this rank's. Collective. See StepReport for what the numbers mean.
+StepHealth GatherHealth(const RankVote& vote, const at::Tensor& codes, const at::Tensor& features, Communicator& world);
 
 }  // namespace seer::engine

@@ -114,7 +114,7 @@ StepReport TrainStep::Run(const Batch& batch) {
   const double own_loss = loss.item<double>();
   const at::Tensor assigned = features.detach().narrow(0, 0, config_.swav.assign_views);
   const bool finite = std::isfinite(own_loss) && std::isfinite(report.gradient_norm);
-  const StepHealth health = GatherHealth(own_loss, finite, codes.codes, assigned, world_);
+  const StepHealth health = GatherHealth({own_loss, finite, stop_vote_}, codes.codes, assigned, world_);
   if (health.all_finite) {
     std::vector<bool> frozen(optimizer_.momentum().size(), false);
     frozen.back() = PrototypesFrozen();
@@ -125,6 +125,7 @@ StepReport TrainStep::Run(const Batch& batch) {
   seconds.optimizer = clock.Lap(BlockedSeconds());
   seconds.communication = clock.communication();
 
+  report.stop_requested = health.stop_requested;
   report.skipped = !health.all_finite;
   report.loss = health.loss;
   report.prototypes_used_ratio = health.prototypes_used_ratio;

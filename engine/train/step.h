@@ -2,6 +2,7 @@
 // Throws what tensor code throws; session/ turns that into statuses.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -31,6 +32,7 @@ class TrainStep {
   // weights, momentum, running statistics and queue stay as they were, and the step counts as done.
   StepReport Run(const Batch& batch);
 
+  void RequestStop() { stop_vote_ = true; }  // thread-safe; see TrainSession::RequestStop
   int64_t next_step() const { return next_step_; }
   void set_next_step(int64_t step) { next_step_ = step; }
   Network& network() { return network_; }
@@ -58,6 +60,7 @@ class TrainStep {
   Sgd optimizer_;
   std::optional<FeatureQueue> queue_;
   int64_t next_step_ = 0;
+  std::atomic<bool> stop_vote_ = false;
 };
 
 }  // namespace seer::engine

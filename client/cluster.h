@@ -1,0 +1,48 @@
+// A whole cluster on this machine: coordinator, data services and workers as background processes, their state below one
+// folder. Not thread-safe; two callers at once are kept apart by a lock file.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "client/context.h"
+
+namespace seer::client {
+
+struct ClusterOptions {
+  std::string dir;  // empty: ${SEER_HOME:-~/.local/share/seer}/cluster
+  int workers = 2;
+  int dataservices = 1;
+};
+
+struct ClusterProcess {
+  std::string name;  // "coordinator", "dataservice-0", "worker-1"
+  int pid = 0;
+  bool running = false;
+  std::string ports;  // "7070 41234"; empty: not known
+  std::string log;
+};
+
+class LocalCluster {
+ public:
+  explicit LocalCluster(const ClusterOptions& options);
+  // Starts what does not run and waits until it serves. Says on stderr what it starts. Idempotent.
+  // What fails to start is reported with the last lines of its log.
+  absl::StatusOr<Context> Up();
+  // SIGTERM, and SIGKILL to what is left after 10 s. Data stays.
+  absl::Status Down();
+  std::vector<ClusterProcess> Status() const;
+  const std::string& dir() const { return dir_; }
+
+ private:
+  absl::Status StartProcess(const std::string& name, const std::vector<std::string>& command);
+  absl::StatusOr<std::string> Ports(const std::string& name) const;
+  std::string ListenAddress(const std::string& name) const;  // the port it had before, or any
+
+  const ClusterOptions options_;
+  std::string dir_;
+};
+
+}  // namespace seer::client

@@ -1,0 +1,60 @@
+// seer worker: list.
+#include <grpcpp/grpcpp.h>
+
+#include <CLI/CLI.hpp>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "absl/strings/strip.h"
+#include "client/cli.h"
+#include "client/exit_code.h"
+#include "common/rpc/channel.h"
+#include "common/rpc/status_grpc.h"
+#include "seer/v1/workers.grpc.pb.h"
+
+namespace seer::client {
+namespace {
+
+using google::protobuf::Message;
+
+const v1::Worker& As(const Message& m) { return static_cast<const v1::Worker&>(m); }
+
+int List(Session& session) {
+  const auto channel = session.Coordinator();
+  if (!channel.ok()) return Fail(channel.status());
+  const auto stub = v1::Workers::NewStub(*channel);
+  std::vector<v1::Worker> workers;
+  v1::ListWorkersRequest request;
+  while (true) {
+    v1::ListWorkersResponse response;
+    const absl::Status status = CallWithRetry({}, "the coordinator", [&](grpc::ClientContext& context) { return FromGrpc(stub->ListWorkers(&context, request, &response)); });
+    if (!status.ok()) return Fail(status);
+    workers.insert(workers.end(), response.workers().begin(), response.workers().end());
+    if (response.next_page_token().empty()) break;
+    request.set_page_token(response.next_page_token());
+  }
+  std::vector<const Message*> items;
+  for (const auto& worker : workers) items.push_back(&worker);
+  PrintList(session.form, items,
+            {{"NAME", [](const Message& m) { return std::string(absl::StripPrefix(As(m).name(), "workers/")); }},
+             {"STATE", [](const Message& m) { return EnumName(v1::WorkerState_Name(As(m).state()), "WORKER_STATE_"); }},
+             {"DEVICES", [](const Message& m) { return absl::StrCat(As(m).devices_in_use(), "/", As(m).devices(), " ", As(m).device_kind()); }},
+             {"HEARTBEAT", [](const Message& m) { return FormatAge(As(m).heartbeat_time()); }},
+             {"JOBS", [](const Message& m) { return absl::StrJoin(As(m).jobs(), ","); }},
+             {"HOST", [](const Message& m) { return As(m).hostname(); }, true},
+             {"ADDRESS", [](const Message& m) { return As(m).address(); }, true},
+             {"VERSION", [](const Message& m) { return As(m).version(); }, true}});
+  return kExitOk;
+}
+
+}  // namespace
+
+void AddWorkerCommands(CLI::App& app, Session& session) {
+  CLI::App* noun = app.add_subcommand("worker", "Look at the machines");
+  noun->require_subcommand(1);
+  CLI::App* list = noun->add_subcommand("list", "List workers");
+  list->footer("Example:\n  seer worker list -o wide");
+  list->callback([&session] { session.exit_code = List(session); });
+}
+
+}  // namespace seer::client

@@ -1,0 +1,73 @@
+#include "client/context.h"
+
+#include <yaml-cpp/yaml.h>
+
+#include <cstdlib>
+#include <filesystem>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
+#include "common/base/error.h"
+#include "common/base/process.h"
+#include "common/base/status_macros.h"
+
+namespace seer::client {
+namespace {
+
+std::string Environment(const char* name) {
+  const char* value = std::getenv(name);
+  return value == nullptr ? "" : value;
+}
+
+absl::StatusOr<YAML::Node> LoadFile() {
+  if (!std::filesystem::exists(ConfigPath())) return YAML::Node();
+  try {
+    return YAML::LoadFile(ConfigPath());
+  } catch (const YAML::Exception& error) {
+    return Error(absl::StatusCode::kInvalidArgument, reason::kYamlSyntax, absl::StrCat(ConfigPath(), ": ", error.what())).Hint("mend the file or remove it; `seer cluster up` writes a new one");
+  }
+}
+
+}  // namespace
+
+std::string ConfigPath() {
+  if (const std::string path = Environment("SEER_CONFIG"); !path.empty()) return path;
+  const std::string base = Environment("XDG_CONFIG_HOME").empty() ? Environment("HOME") + "/.config" : Environment("XDG_CONFIG_HOME");
+  return base + "/seer/config.yaml";
+}
+
+absl::StatusOr<Context> LoadContext(const std::string& coordinator_flag, const std::vector<std::string>& dataservice_flag) {
+  Context context;
+  SEER_ASSIGN_OR_RETURN(const YAML::Node file, LoadFile());
+  try {
+    if (file.IsMap() && file["current"]) {
+      context.name = file["current"].as<std::string>();
+      const YAML::Node entry = file["contexts"][context.name];
+      if (entry["coordinator"]) context.coordinator = entry["coordinator"].as<std::string>();
+      if (entry["dataservice"]) context.dataservice = entry["dataservice"].as<std::vector<std::string>>();
+    }
+  } catch (const YAML::Exception& error) {
+    return Error(absl::StatusCode::kInvalidArgument, reason::kWrongType, absl::StrCat(ConfigPath(), ": ", error.what())).Hint("mend the file or remove it; `seer cluster up` writes a new one");
+  }
+  if (const std::string value = Environment("SEER_COORDINATOR"); !value.empty()) context.coordinator = value;
+  if (const std::string value = Environment("SEER_DATASERVICE"); !value.empty()) context.dataservice = absl::StrSplit(value, ',');
+  if (!coordinator_flag.empty()) context.coordinator = coordinator_flag;
+  if (!dataservice_flag.empty()) context.dataservice = dataservice_flag;
+  return context;
+}
+
+absl::Status SaveContext(const Context& context) {
+  SEER_ASSIGN_OR_RETURN(YAML::Node file, LoadFile());
+  file["current"] = context.name;
+  YAML::Node entry;
+  entry["coordinator"] = context.coordinator;
+  entry["dataservice"] = context.dataservice;
+  file["contexts"][context.name] = entry;
+  YAML::Emitter out;
+  out << file;
+  std::error_code error;
+  std::filesystem::create_directories(std::filesystem::path(ConfigPath()).parent_path(), error);
+  return WriteFileAtomically(ConfigPath(), out.c_str());
+}
+
+}  // namespace seer::client

@@ -1,0 +1,156 @@
+#include "client/output.h"
+
+#include <google/protobuf/timestamp.pb.h>
+#include <google/protobuf/util/json_util.h>
+#include <unistd.h>
+#include <yaml-cpp/yaml.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstdio>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "absl/strings/str_join.h"
+#include "client/exit_code.h"
+#include "common/base/clock.h"
+#include "common/base/error.h"
+
+namespace seer::client {
+namespace {
+
+using google::protobuf::Message;
+
+std::string Json(const Message& message, bool pretty) {
+  google::protobuf::util::JsonPrintOptions options;
+  options.add_whitespace = pretty;
+  std::string out;
+  google::protobuf::util::MessageToJsonString(message, &out, options);
+  return out;
+}
+
+void MakeBlock(YAML::Node node) {
+  if (node.IsMap() || node.IsSequence()) node.SetStyle(YAML::EmitterStyle::Block);
+  if (node.IsMap()) for (auto item : node) MakeBlock(item.second);
+  if (node.IsSequence()) for (auto item : node) MakeBlock(item);
+}
+
+void PrintYaml(const std::string& json) {
+  YAML::Node node = YAML::Load(json);  // JSON is YAML
+  MakeBlock(node);
+  YAML::Emitter out;
+  out << node;
+  std::printf("%s\n", out.c_str());
+}
+
+std::string NameOf(const Message& message) {
+  const auto* field = message.GetDescriptor()->FindFieldByName("name");
+  return field == nullptr ? "" : message.GetReflection()->GetString(message, field);
+}
+
+}  // namespace
+
+int ExitCodeOf(const absl::Status& status) {
+  switch (status.code()) {
+    case absl::StatusCode::kOk: return kExitOk;
+    case absl::StatusCode::kInvalidArgument: return kExitUsage;
+    case absl::StatusCode::kUnauthenticated:
+    case absl::StatusCode::kPermissionDenied: return kExitNotAllowed;
+    case absl::StatusCode::kUnavailable:
+    case absl::StatusCode::kDeadlineExceeded: return kExitUnreachable;
+    case absl::StatusCode::kAborted:
+    case absl::StatusCode::kAlreadyExists:
+    case absl::StatusCode::kResourceExhausted: return kExitConflict;
+    case absl::StatusCode::kFailedPrecondition: return HasReason(status, reason::kNotEnoughDevices) ? kExitConflict : kExitError;
+    case absl::StatusCode::kCancelled: return kExitInterrupted;
+    default: return kExitError;
+  }
+}
+
+void PrintList(OutputForm form, const std::vector<const Message*>& items, const std::vector<Column>& columns) {
+  if (form == OutputForm::kName) {
+    for (const Message* item : items) std::printf("%s\n", NameOf(*item).c_str());
+  } else if (form == OutputForm::kJsonl) {
+    for (const Message* item : items) std::printf("%s\n", Json(*item, false).c_str());
+  } else if (form == OutputForm::kJson || form == OutputForm::kYaml) {
+    std::vector<std::string> parts;
+    for (const Message* item : items) parts.push_back(Json(*item, false));
+    const std::string json = absl::StrCat("[", absl::StrJoin(parts, ",\n "), "]");
+    if (form == OutputForm::kYaml) return PrintYaml(json);
+    std::printf("%s\n", json.c_str());
+  } else {
+    std::vector<std::vector<std::string>> rows(1);
+    std::vector<const Column*> shown;
+    for (const Column& column : columns) if (!column.wide || form == OutputForm::kWide) shown.push_back(&column);
+    for (const Column* column : shown) rows[0].push_back(column->title);
+    for (const Message* item : items) {
+      rows.emplace_back();
+      for (const Column* column : shown) rows.back().push_back(column->text(*item));
+    }
+    std::vector<size_t> widths(shown.size(), 0);
+    for (const auto& row : rows) for (size_t i = 0; i < row.size(); ++i) widths[i] = std::max(widths[i], row[i].size());
+    for (const auto& row : rows) {
+      std::string line;
+      for (size_t i = 0; i < row.size(); ++i) absl::StrAppend(&line, row[i], i + 1 < row.size() ? std::string(widths[i] - row[i].size() + 2, ' ') : "");
+      std::printf("%s\n", line.c_str());
+    }
+  }
+}
+
+void PrintOne(OutputForm form, const Message& item, const std::vector<std::pair<std::string, std::string>>& lines) {
+  switch (form) {
+    case OutputForm::kJson: std::printf("%s", Json(item, true).c_str()); return;
+    case OutputForm::kJsonl: std::printf("%s\n", Json(item, false).c_str()); return;
+    case OutputForm::kYaml: return PrintYaml(Json(item, false));
+    case OutputForm::kName: std::printf("%s\n", NameOf(item).c_str()); return;
+    default: break;
+  }
+  size_t width = 0;
+  for (const auto& [key, value] : lines) width = std::max(width, key.size());
+  for (const auto& [key, value] : lines) if (!value.empty()) std::printf("%s:%s%s\n", key.c_str(), std::string(width - key.size() + 2, ' ').c_str(), value.c_str());
+}
+
+void Note(const std::string& text) { std::fprintf(stderr, "%s\n", text.c_str()); }
+
+int Fail(const absl::Status& status) {
+  Note(absl::StrCat("error: ", status.message()));
+  if (const auto detail = GetErrorDetail(status)) {
+    if (!detail->field.empty() && !absl::StrContains(status.message(), detail->field)) Note(absl::StrCat("field: ", detail->field));
+    if (!detail->hint.empty()) Note(absl::StrCat("hint: ", detail->hint));
+  }
+  return ExitCodeOf(status);
+}
+
+std::string FormatBytes(int64_t bytes) {
+  if (bytes < 1024) return absl::StrCat(bytes, " B");
+  auto value = static_cast<double>(bytes);
+  for (const char* unit : {"KiB", "MiB", "GiB", "TiB"}) {
+    value /= 1024;
+    if (value < 1024) return absl::StrFormat("%.1f %s", value, unit);
+  }
+  return absl::StrFormat("%.1f PiB", value / 1024);
+}
+
+std::string FormatSeconds(double seconds) {
+  if (!std::isfinite(seconds) || seconds < 0) return "-";
+  if (seconds < 60) return absl::StrFormat(seconds < 10 ? "%.1fs" : "%.0fs", seconds);
+  const auto whole = static_cast<int64_t>(seconds + 0.5);
+  if (whole < 3600) return absl::StrFormat("%dm%02ds", whole / 60, whole % 60);
+  if (whole < 86400) return absl::StrFormat("%dh%02dm", whole / 3600, whole / 60 % 60);
+  return absl::StrFormat("%dd%02dh", whole / 86400, whole / 3600 % 24);
+}
+
+std::string FormatTime(const google::protobuf::Timestamp& time) {
+  return time.seconds() == 0 ? "" : absl::FormatTime("%Y-%m-%d %H:%M:%S", absl::FromUnixSeconds(time.seconds()), absl::LocalTimeZone());
+}
+
+std::string FormatAge(const google::protobuf::Timestamp& time) {
+  return time.seconds() == 0 ? "-" : FormatSeconds(std::max(0.0, absl::ToDoubleSeconds(Clock::Real().Now() - absl::FromUnixSeconds(time.seconds()))));
+}
+
+std::string EnumName(const std::string& name, const std::string& prefix) { return absl::StartsWith(name, prefix) ? name.substr(prefix.size()) : name; }
+
+bool IsTerminal(int fd) { return ::isatty(fd) == 1; }
+
+}  // namespace seer::client

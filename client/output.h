@@ -1,0 +1,43 @@
+// What commands print: data to stdout in the form that -o asks for, notes and errors to stderr.
+#pragma once
+
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/time/time.h"
+
+namespace google::protobuf {
+class Message;
+class Timestamp;
+}  // namespace google::protobuf
+
+namespace seer::client {
+
+enum class OutputForm { kTable, kWide, kJson, kJsonl, kYaml, kName };
+
+// One column of a table; `wide`: only with -o wide.
+struct Column {
+  std::string title;
+  std::function<std::string(const google::protobuf::Message&)> text;
+  bool wide = false;
+};
+
+// `name`: the resource's name, for -o name. Lists are printed as one JSON array, one document a line, …
+void PrintList(OutputForm form, const std::vector<const google::protobuf::Message*>& items, const std::vector<Column>& columns);
+// One resource: JSON and YAML as it is, otherwise the lines "Key:  value" that `describe` gives.
+void PrintOne(OutputForm form, const google::protobuf::Message& item, const std::vector<std::pair<std::string, std::string>>& lines);
+
+void Note(const std::string& text);  // stderr
+// "error: …", field and hint on stderr; returns the exit code.
+int Fail(const absl::Status& status);
+
+std::string FormatBytes(int64_t bytes);
+std::string FormatSeconds(double seconds);  // "1h02m", "3m20s", "4.2s"
+std::string FormatAge(const google::protobuf::Timestamp& time);
+std::string FormatTime(const google::protobuf::Timestamp& time);
+std::string EnumName(const std::string& name, const std::string& prefix);
+bool IsTerminal(int fd);
+
+}  // namespace seer::client

@@ -1,0 +1,122 @@
+#include "dataservice/decode/resample.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+
+#include "absl/strings/str_cat.h"
+#include "common/base/error.h"
+#include "common/base/status_macros.h"
+#include "dataservice/decode/resample_kernels.h"
+
+namespace seer::dataservice {
+namespace {
+
+constexpr double kEdgeSlack = 1e-6;  // pixels; what scaling a box by n/8 may cost in rounding
+
+// The filter of one axis. Output i is sum over k < taps of weights[i * taps + k] * input[starts[i] + k] / 2^14.
+struct Axis {
+  int first = 0;   // first input pixel that the box touches; starts count from it
+  int length = 0;  // how many it touches
+  int taps = 0;    // even; the surplus has weight 0 and may lie past `length`
+};
+
+// Triangle filter over [origin, origin + extent) of `limit` input pixels.
+Axis MakeAxis(double origin, double extent, int limit, int size, std::vector<int>& starts,
+              std::vector<int16_t>& weights) {
+  Axis axis;
+  axis.first = std::clamp(static_cast<int>(std::floor(origin + kEdgeSlack)), 0, limit - 1);
+  const int end = std::clamp(static_cast<int>(std::ceil(origin + extent - kEdgeSlack)), axis.first + 1, limit);
+  axis.length = end - axis.first;
+  const double scale = extent / size;
+  const double support = std::max(scale, 1.0);
+  const int most = std::min(static_cast<int>(std::ceil(support)) * 2 + 1, axis.length);
+  axis.taps = (most + 1) / 2 * 2;
+  starts.assign(size, 0);
+  weights.assign(static_cast<size_t>(size) * axis.taps, 0);
+  std::vector<double> exact(axis.taps);
+  for (int i = 0; i < size; ++i) {
+    const double centre = origin - axis.first + (i + 0.5) * scale;
+    const int low = std::clamp(static_cast<int>(centre - support + 0.5), 0, axis.length - 1);
+    const int high = std::clamp(static_cast<int>(centre + support + 0.5), low + 1, std::min(axis.length, low + most));
+    double sum = 0;
+    for (int k = 0; k < high - low; ++k) {
+      exact[k] = std::max(0.0, 1.0 - std::abs((low + k + 0.5 - centre) / support));
+      sum += exact[k];
+    }
+    // Weights are rounded so that they add up to exactly one: a flat image stays flat.
+    int16_t* out = weights.data() + static_cast<size_t>(i) * axis.taps;
+    int rest = kWeightOne;
+    int largest = 0;
+    for (int k = 0; k < high - low; ++k) {
+      out[k] = static_cast<int16_t>(sum > 0 ? std::lrint(exact[k] / sum * kWeightOne) : 0);
+      rest -= out[k];
+      if (out[k] > out[largest]) largest = k;
+    }
+    out[largest] = static_cast<int16_t>(out[largest] + rest);
+    starts[i] = low;
+  }
+  return axis;
+}
+
+absl::Status CheckCrop(const Image& image, const CropBox& box, int size) {
+  const bool inside = box.width > 0 && box.height > 0 && box.x >= -kEdgeSlack && box.y >= -kEdgeSlack &&
+                      box.x + box.width <= image.width + kEdgeSlack && box.y + box.height <= image.height + kEdgeSlack;
+  if (!inside) {  // also if an edge is not a number
+    return Error(absl::StatusCode::kInvalidArgument, reason::kOutOfRange,
+                 absl::StrCat("crop box x=", box.x, " y=", box.y, " width=", box.width, " height=", box.height,
+                              " is empty or reaches outside the ", image.width, "x", image.height, " image"))
+        .Field("box");
+  }
+  if (size < 1 || size > 16384) {
+    return Error(absl::StatusCode::kInvalidArgument, reason::kOutOfRange,
+                 absl::StrCat("crop size ", size, " is outside [1, 16384]"))
+        .Field("size");
+  }
+  return absl::OkStatus();
+}
+
+absl::Status Resize(const Image& image, const CropBox& box, int size, uint8_t* out_hwc, ResampleScratch* scratch,
+                    const ResampleKernels& kernels) {
+  SEER_RETURN_IF_ERROR(CheckCrop(image, box, size));
+  ResampleScratch own;
+  ResampleScratch& s = scratch != nullptr ? *scratch : own;
+  const Axis x = MakeAxis(box.x, box.width, image.width, size, s.starts_x, s.weights_x);
+  const Axis y = MakeAxis(box.y, box.height, image.height, size, s.starts_y, s.weights_y);
+  const int row_bytes = x.length * 3;
+  // The kernel of the columns reads whole vectors and surplus taps: the zeros it meets there have weight 0.
+  const size_t stride = static_cast<size_t>(row_bytes) + kRowPadding;
+  s.rows.resize(stride * 2);
+  const size_t image_stride = static_cast<size_t>(image.width) * 3;
+  const uint8_t* input = image.rgb.data() + y.first * image_stride + static_cast<size_t>(x.first) * 3;
+  // Two rows at a time, so that the columns' kernel has both in the two halves of a vector, and both stay in cache.
+  for (int i = 0; i < size; i += 2) {
+    const int rows = std::min(2, size - i);
+    for (int r = 0; r < rows; ++r) {
+      // Surplus taps lie past the box, perhaps past the image: they are dropped, not read.
+      const int taps = std::min(y.taps, y.length - s.starts_y[i + r]);
+      kernels.filter_rows(input + s.starts_y[i + r] * image_stride, image_stride, row_bytes,
+                          s.weights_y.data() + static_cast<size_t>(i + r) * y.taps, taps, s.rows.data() + r * stride);
+      std::memset(s.rows.data() + r * stride + row_bytes, 0, kRowPadding);
+    }
+    uint8_t* out0 = out_hwc + static_cast<size_t>(i) * size * 3;
+    uint8_t* out1 = rows == 2 ? out0 + static_cast<size_t>(size) * 3 : out0;
+    const uint8_t* in1 = rows == 2 ? s.rows.data() + stride : s.rows.data();
+    kernels.filter_columns(s.rows.data(), in1, s.starts_x.data(), s.weights_x.data(), x.taps, size, box.flip, out0,
+                           out1);
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+absl::Status ResizeCrop(const Image& image, const CropBox& box, int size, uint8_t* out_hwc, ResampleScratch* scratch) {
+  return Resize(image, box, size, out_hwc, scratch, BestResampleKernels());
+}
+
+absl::Status internal::ResizeCropPortable(const Image& image, const CropBox& box, int size, uint8_t* out_hwc,
+                                          ResampleScratch* scratch) {
+  return Resize(image, box, size, out_hwc, scratch, PortableResampleKernels());
+}
+
+}  // namespace seer::dataservice

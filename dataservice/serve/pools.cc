@@ -1,0 +1,170 @@
+#include "dataservice/serve/pools.h"
+
+#include <algorithm>
+
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "common/base/error.h"
+#include "common/base/log.h"
+#include "common/base/status_macros.h"
+#include "common/rpc/status_grpc.h"
+#include "dataservice/ingest/ingest.h"
+#include "dataservice/pool/quarantine.h"
+#include "dataservice/serve/stream_request.h"
+
+namespace seer::dataservice {
+namespace {
+
+void SetTime(absl::Time time, google::protobuf::Timestamp& proto) {
+  const int64_t nanos = absl::ToUnixNanos(time);
+  proto.set_seconds(nanos / 1'000'000'000);
+  proto.set_nanos(static_cast<int32_t>(nanos % 1'000'000'000));
+}
+
+absl::StatusOr<PoolPolicy> PolicyFromProto(const v1::PoolPolicy& proto) {
+  PoolPolicy policy;
+  if (proto.has_max_age()) policy.max_age = absl::Seconds(proto.max_age().seconds());
+  if (policy.max_age <= absl::ZeroDuration()) return Error(absl::StatusCode::kInvalidArgument, reason::kOutOfRange, "policy.max_age is not above 0").Field("policy.max_age");
+  for (const std::string& country : proto.excluded_countries()) {
+    if (country.size() != 2) return Error(absl::StatusCode::kInvalidArgument, reason::kOutOfRange, absl::StrCat("policy.excluded_countries: '", country, "' is not a two-letter code")).Field("policy.excluded_countries").Hint("ISO 3166 codes such as DE, or EU for all of the EU and EEA");
+    policy.excluded_countries.push_back(country);
+  }
+  policy.public_only = proto.public_only();
+  policy.min_side_pixels = std::max(1, proto.min_side_pixels());
+  return policy;
+}
+
+void PolicyToProto(const PoolPolicy& policy, v1::PoolPolicy& proto) {
+  if (policy.max_age != absl::InfiniteDuration()) proto.mutable_max_age()->set_seconds(absl::ToInt64Seconds(policy.max_age));
+  for (const std::string& country : policy.excluded_countries) proto.add_excluded_countries(country);
+  proto.set_public_only(policy.public_only);
+  proto.set_min_side_pixels(policy.min_side_pixels);
+}
+
+// Page tokens are the offset of the page's first item.
+struct Page {
+  size_t begin = 0, end = 0;
+};
+absl::StatusOr<Page> PageOf(const std::string& token, int size, int default_size, size_t items) {
+  Page page;
+  if (!token.empty() && (!absl::SimpleAtoi(token, &page.begin) || page.begin > items)) {
+    return Error(absl::StatusCode::kInvalidArgument, reason::kInvalidPageToken, "the page token is not one that this call gave").Field("page_token").Hint("start again without a page token");
+  }
+  page.end = std::min(items, page.begin + static_cast<size_t>(size > 0 ? std::min(size, 1000) : default_size));
+  return page;
+}
+
+}  // namespace
+
+absl::Status PoolsService::Create(const v1::CreatePoolRequest& request, v1::Pool& pool) {
+  SEER_ASSIGN_OR_RETURN(const std::string id, PoolIdOf(request.pool_id()));
+  SEER_ASSIGN_OR_RETURN(const PoolPolicy policy, PolicyFromProto(request.policy()));
+  SEER_RETURN_IF_ERROR(store_.Create(id, policy));
+  LogInfo("pool_created", {{"pool", id}});
+  return Describe(id, 0, pool);
+}
+
+absl::Status PoolsService::Describe(const std::string& id, int64_t generation, v1::Pool& pool) {
+  SEER_ASSIGN_OR_RETURN(const PoolInfo info, store_.Info(id));
+  pool.Clear();
+  pool.set_name(absl::StrCat("pools/", id));
+  pool.set_uri(absl::StrCat(uri_, "/", id));
+  SetTime(info.created, *pool.mutable_create_time());
+  PolicyToProto(info.policy, *pool.mutable_policy());
+  const bool newest = generation == 0;
+  if (newest) {
+    SEER_ASSIGN_OR_RETURN(generation, store_.Current(id));
+    if (generation == 0) return absl::OkStatus();
+  }
+  SEER_ASSIGN_OR_RETURN(const Manifest manifest, store_.ReadManifest(id, generation));
+  pool.set_generation(generation);
+  pool.set_images(manifest.images);
+  pool.set_size_bytes(manifest.size_bytes);
+  pool.set_labelled_images(manifest.labelled_images);
+  pool.set_classes(manifest.classes);
+  pool.set_shards(static_cast<int64_t>(manifest.shards.size()));
+  SetTime(manifest.created, *pool.mutable_update_time());
+  for (const auto& [format, count] : manifest.formats) (*pool.mutable_formats())[format] = count;
+  for (const auto& [rule, count] : manifest.refused) (*pool.mutable_refused())[rule] = count;
+  pool.set_quarantined(manifest.quarantined);
+  if (newest) {
+    metrics_.pool_generation.Set(static_cast<double>(generation), {{"pool", id}});
+    metrics_.pool_images.Set(static_cast<double>(manifest.images), {{"pool", id}});
+  }
+  return absl::OkStatus();
+}
+
+absl::Status PoolsService::Ingest(grpc::ServerContext& context, const v1::IngestPoolRequest& request, grpc::ServerWriter<v1::IngestProgress>& writer) {
+  SEER_ASSIGN_OR_RETURN(const std::string id, PoolIdOf(request.name()));
+  IngestOptions options;
+  options.sources.assign(request.sources().begin(), request.sources().end());
+  options.labels_from_folders = request.labels_from_folders();
+  options.request_id = request.request_id();
+  options.threads = threads_;
+  v1::IngestProgress message;
+  const auto report = [&](const IngestCounts& counts) -> absl::Status {
+    if (context.IsCancelled()) return absl::CancelledError("the caller went away; the pool is as it was");
+    message.set_images_seen(counts.seen);
+    message.set_images_added(counts.added);
+    message.set_images_quarantined(counts.quarantined);
+    message.set_images_refused(counts.refused);
+    message.set_bytes_read(counts.bytes_read);
+    message.set_images_total(counts.total);
+    return writer.Write(message) ? absl::OkStatus() : absl::CancelledError("the caller went away; the pool is as it was");
+  };
+  SEER_ASSIGN_OR_RETURN(const IngestCounts counts, IngestIntoPool(store_, clock_, id, options, report));
+  SEER_RETURN_IF_ERROR(Describe(id, 0, *message.mutable_pool()));
+  for (const auto& [rule, count] : counts.refused_by_rule) metrics_.pool_refused.Add(static_cast<double>(count), {{"pool", id}, {"rule", rule}});
+  message.set_done(true);
+  LogInfo("pool_ingested", {{"pool", id}, {"generation", message.pool().generation()}, {"added", counts.added}, {"quarantined", counts.quarantined}, {"refused", counts.refused}});
+  return report(counts);
+}
+
+grpc::Status PoolsService::CreatePool(grpc::ServerContext*, const v1::CreatePoolRequest* request, v1::Pool* pool) {
+  return ToGrpc(Create(*request, *pool));
+}
+
+grpc::Status PoolsService::GetPool(grpc::ServerContext*, const v1::GetPoolRequest* request, v1::Pool* pool) {
+  const auto id = PoolIdOf(request->name());
+  if (!id.ok()) return ToGrpc(id.status());
+  if (request->has_generation() && request->generation() < 1) {
+    return ToGrpc(Error(absl::StatusCode::kNotFound, reason::kGenerationNotFound, absl::StrCat("pool ", *id, " has no generation ", request->generation())).Hint("generations count from 1"));
+  }
+  return ToGrpc(Describe(*id, request->has_generation() ? request->generation() : 0, *pool));
+}
+
+grpc::Status PoolsService::ListPools(grpc::ServerContext*, const v1::ListPoolsRequest* request, v1::ListPoolsResponse* response) {
+  const auto list = [&]() -> absl::Status {
+    SEER_ASSIGN_OR_RETURN(const auto names, store_.Names());
+    SEER_ASSIGN_OR_RETURN(const Page page, PageOf(request->page_token(), request->page_size(), 100, names.size()));
+    for (size_t i = page.begin; i < page.end; ++i) SEER_RETURN_IF_ERROR(Describe(names[i], 0, *response->add_pools()));
+    if (page.end < names.size()) response->set_next_page_token(absl::StrCat(page.end));
+    return absl::OkStatus();
+  };
+  return ToGrpc(list());
+}
+
+grpc::Status PoolsService::IngestPool(grpc::ServerContext* context, const v1::IngestPoolRequest* request, grpc::ServerWriter<v1::IngestProgress>* writer) {
+  return ToGrpc(Ingest(*context, *request, *writer));
+}
+
+grpc::Status PoolsService::ListQuarantine(grpc::ServerContext*, const v1::ListQuarantineRequest* request, v1::ListQuarantineResponse* response) {
+  const auto list = [&]() -> absl::Status {
+    SEER_ASSIGN_OR_RETURN(const std::string id, PoolIdOf(request->name()));
+    SEER_RETURN_IF_ERROR(store_.Info(id).status());
+    SEER_ASSIGN_OR_RETURN(const auto images, ReadQuarantine(store_.objects(), id));
+    SEER_ASSIGN_OR_RETURN(const Page page, PageOf(request->page_token(), request->page_size(), 100, images.size()));
+    for (size_t i = page.begin; i < page.end; ++i) {
+      v1::QuarantinedImage& image = *response->add_images();
+      image.set_source(images[i].source);
+      image.set_reason(images[i].reason);
+      image.set_message(images[i].message);
+      SetTime(images[i].time, *image.mutable_time());
+    }
+    if (page.end < images.size()) response->set_next_page_token(absl::StrCat(page.end));
+    return absl::OkStatus();
+  };
+  return ToGrpc(list());
+}
+
+}  // namespace seer::dataservice

@@ -1,0 +1,43 @@
+// A StreamBatches request that has been checked, as plain data.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "seer/v1/batches.pb.h"
+
+namespace seer::dataservice {
+
+struct StreamPlan {
+  std::string pool;
+  struct Entry {
+    int64_t first_step = 0;
+    int64_t generation = 0;
+  };
+  std::vector<Entry> entries;  // ascending first_step, the first at 0
+  std::vector<v1::CropRecipe> crops;
+  uint64_t seed = 0;
+  int64_t first_step = 0;
+  int64_t end_step = 0;  // exclusive
+  int rank = 0;
+  int world_size = 1;
+  int64_t global_batch = 0;
+  bool shuffled = true;
+  bool one_epoch = false;
+  double max_bad_ratio = 0;
+  std::string job;
+
+  int64_t GenerationAt(int64_t step) const;
+  int views() const;              // of one image, over all crops
+  int64_t bytes_per_image() const;  // of its crops
+};
+
+// "pools/name" -> "name". INVALID_ARGUMENT: not such a name.
+absl::StatusOr<std::string> PoolIdOf(const std::string& resource_name);
+
+// INVALID_ARGUMENT names the field.
+absl::StatusOr<StreamPlan> CheckStreamRequest(const v1::StreamBatchesRequest& request);
+
+}  // namespace seer::dataservice

@@ -1,0 +1,67 @@
+#include "dataservice/server.h"
+
+#include <thread>
+#include <utility>
+
+#include "common/base/clock.h"
+#include "common/base/error.h"
+#include "common/base/status_macros.h"
+#include "common/metrics/http.h"
+#include "common/objectstore/local_store.h"
+#include "common/rpc/server.h"
+#include "dataservice/metrics.h"
+#include "dataservice/serve/assembler.h"
+#include "dataservice/serve/batches.h"
+#include "dataservice/serve/generation_cache.h"
+#include "dataservice/serve/pools.h"
+
+namespace seer::dataservice {
+namespace {
+
+class Server final : public DataServer {
+ public:
+  Server(const ServerConfig& config, int threads, std::unique_ptr<ObjectStore> objects)
+      : objects_(std::move(objects)), metrics_(registry_), pools_(*objects_, Clock::Real()), generations_(pools_), work_(threads),
+        assembler_(*objects_, work_, metrics_), batches_service_(generations_, assembler_, metrics_),
+        pools_service_(pools_, Clock::Real(), metrics_, config.pools, threads) {}
+
+  ~Server() override { batches_service_.Drain(); }
+
+  absl::Status Serve(const ServerConfig& config) {
+    SEER_ASSIGN_OR_RETURN(http_, MetricsHttp::Start(config.metrics, registry_));
+    RpcServerOptions options;
+    options.address = config.listen;
+    SEER_ASSIGN_OR_RETURN(rpc_, RpcServer::Start(options, {&batches_service_, &pools_service_}, registry_));
+    return absl::OkStatus();
+  }
+  int port() const override { return rpc_->port(); }
+  int metrics_port() const override { return http_->port(); }
+
+ private:
+  const std::unique_ptr<ObjectStore> objects_;
+  MetricsRegistry registry_;
+  DataMetrics metrics_;
+  PoolStore pools_;
+  GenerationCache generations_;
+  WorkPool work_;
+  Assembler assembler_;
+  BatchesService batches_service_;
+  PoolsService pools_service_;
+  std::unique_ptr<MetricsHttp> http_;
+  std::unique_ptr<RpcServer> rpc_;  // last: stopped first
+};
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<DataServer>> DataServer::Start(const ServerConfig& config) {
+  if (config.threads < 0 || config.threads > 1024) {
+    return Error(absl::StatusCode::kInvalidArgument, reason::kOutOfRange, "threads must be from 0 to 1024").Field("threads");
+  }
+  const int threads = config.threads > 0 ? config.threads : std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
+  SEER_ASSIGN_OR_RETURN(auto objects, OpenStore(config.pools));
+  auto server = std::make_unique<Server>(config, threads, std::move(objects));
+  SEER_RETURN_IF_ERROR(server->Serve(config));
+  return std::unique_ptr<DataServer>(std::move(server));
+}
+
+}  // namespace seer::dataservice

@@ -1,0 +1,28 @@
+// The data service as a whole: builds its parts, serves, and stops them in reverse. Thread-safe.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+
+namespace seer::dataservice {
+
+struct ServerConfig {
+  std::string listen = "127.0.0.1:7080";
+  std::string metrics = "127.0.0.1:0";
+  std::string pools;  // "file:///dir": pool P lives in <dir>/P
+  int threads = 0;    // that decode; 0: the machine's cores
+};
+
+class DataServer {
+ public:
+  // ALREADY_EXISTS with PORT_IN_USE. INVALID_ARGUMENT: the configuration.
+  static absl::StatusOr<std::unique_ptr<DataServer>> Start(const ServerConfig& config);
+  virtual ~DataServer() = default;  // drains, then stops
+  virtual int port() const = 0;
+  virtual int metrics_port() const = 0;
+};
+
+}  // namespace seer::dataservice

@@ -1,0 +1,165 @@
+// Runs of several ranks against runs of one.
+#include <ATen/ATen.h>
+#include <ATen/core/grad_mode.h>
+
+#include "engine/checkpoint/reader.h"
+#include "engine/nn/sync_batch_norm.h"
+#include "engine/parallel/communicator.h"
+#include "engine/train/step.h"
+#include "tests/unit/engine/small_run.h"
+
+namespace seer::engine {
+namespace {
+
+using testing::CheckpointBytes;
+using testing::LargestLossGap;
+using testing::OnRanks;
+using testing::RunSmall;
+using testing::SmallBatch;
+using testing::SmallConfig;
+
+std::unique_ptr<Gang> Join(const RankConfig& rank) {
+  return JoinGang({rank.rank, rank.world_size, rank.store_host, rank.store_port, rank.store_listen_fd, rank.store_prefix, 60});
+}
+
+// fp32 sums in another order: relative errors of 1e-7 that 20 steps amplify; 1e-4 is far below a change of method.
+TEST(Gang, LossDoesNotDependOnTheWorldSize) {
+  TrainConfig config = SmallConfig();
+  config.swav.queue_length = 48;
+  config.swav.queue_start_step = 4;
+  config.swav.freeze_prototypes_steps = 2;
+  const auto one = RunSmall(config, {.until = 20});
+  const auto two = RunSmall(config, {.world_size = 2, .until = 20});
+  const auto four = RunSmall(config, {.world_size = 4, .until = 20});
+  for (size_t i = 0; i < one.size(); ++i) printf("%zu %.6f %.2e %.2e g %.5f %.2e\n", i, one[i].loss, two[i].loss-one[i].loss, four[i].loss-one[i].loss, one[i].gradient_norm, two[i].gradient_norm-one[i].gradient_norm);  // DBG
+  EXPECT_LT(LargestLossGap(one, two), 1e-4);
+  EXPECT_LT(LargestLossGap(one, four), 1e-4);
+  EXPECT_NEAR(two.back().feature_std, one.back().feature_std, 1e-4);
+  EXPECT_NEAR(two[5].gradient_norm, one[5].gradient_norm, 1e-3 * one[5].gradient_norm);
+  EXPECT_NEAR(four[5].sinkhorn_residual, one[5].sinkhorn_residual, 1e-3);
+  EXPECT_EQ(two[0].images, 8);
+}
+
+TEST(Gang, WithoutSyncedNormsTheLossDiffers) {  // the test above can fail
+  TrainConfig config = SmallConfig();
+  config.distributed.sync_bn_group_size = 1;
+  EXPECT_GT(LargestLossGap(RunSmall(config, {.until = 3}), RunSmall(config, {.world_size = 2, .until = 3})), 1e-4);
+}
+
+TEST(Gang, TwoRunsAreBitEqualAndRestoreIsExact) {
+  const TrainConfig config = SmallConfig();
+  const auto store = MakeMemoryStore();
+  RunSmall(config, {.world_size = 2, .until = 5, .save_to = "a", .store = store.get()});
+  RunSmall(config, {.world_size = 2, .until = 5, .save_to = "b", .store = store.get()});
+  RunSmall(config, {.world_size = 2, .until = 2, .save_to = "half", .store = store.get()});
+  RunSmall(config, {.world_size = 2, .until = 5, .restore_from = "half", .save_to = "c", .store = store.get()});
+  EXPECT_EQ(CheckpointBytes(*store, "a"), CheckpointBytes(*store, "b"));
+  EXPECT_EQ(CheckpointBytes(*store, "a"), CheckpointBytes(*store, "c"));
+}
+
+TEST(Gang, RestoresAnotherWorldSize) {
+  TrainConfig config = SmallConfig();
+  config.swav.queue_length = 32;
+  const auto store = MakeMemoryStore();
+  const auto whole = RunSmall(config, {.until = 8});
+  RunSmall(config, {.world_size = 2, .until = 4, .save_to = "two", .store = store.get()});
+  RunSmall(config, {.world_size = 4, .until = 6, .restore_from = "two", .save_to = "four", .store = store.get()});
+  const auto rest = RunSmall(config, {.until = 8, .restore_from = "four", .store = store.get()});
+  ASSERT_EQ(rest.size(), 2u);
+  EXPECT_NEAR(rest[1].loss, whole[7].loss, 1e-4);
+  ASSERT_OK(store->Delete("four/rank-2.safetensors"));
+  EXPECT_THAT(ReadCheckpoint(*store, "four"),
+              seer::testing::FailsWith(absl::StatusCode::kDataLoss, reason::kCheckpointCorrupt, "rank-2.safetensors of 4"));
+}
+
+TEST(Gang, RunningStatisticsOfACheckpointComeFromOneRank) {
+  TrainConfig config = SmallConfig();
+  config.distributed.sync_bn_group_size = 1;  // every rank has statistics of its own
+  const auto store = MakeMemoryStore();
+  RunSmall(config, {.world_size = 2, .until = 2, .save_to = "x", .store = store.get()});
+  const std::string other = *store->Get("x/rank-1.safetensors");
+  EXPECT_EQ(other.find("running_"), std::string::npos);
+  EXPECT_NE(other.find("momentum/"), std::string::npos) << "rank 1 writes its share of the rest";
+}
+
+TEST(Gang, OneRanksVoteStopsAllAfterTheSameStep) {
+  const TrainConfig config = SmallConfig();
+  OnRanks(2, [&](const RankConfig& rank) {
+    ASSERT_OK_AND_ASSIGN(const auto session, TrainSession::Create(config, rank));
+    for (int64_t step = 0; step < 4; ++step) {
+      if (step == 2 && rank.rank == 1) session->RequestStop();
+      ASSERT_OK_AND_ASSIGN(const StepReport report, session->Step(SmallBatch(config, step, rank.rank, 2)));
+      EXPECT_EQ(report.stop_requested, step >= 2) << "rank " << rank.rank << " step " << step;
+    }
+  });
+}
+
+TEST(Gang, OneRanksNanIsRefusedByAll) {
+  TrainConfig config = SmallConfig();
+  OnRanks(2, [&](const RankConfig& rank) {
+    const std::unique_ptr<Gang> gang = Join(rank);
+    ASSERT_OK_AND_ASSIGN(const auto step, TrainStep::Create(config, *gang));
+    step->Run(SmallBatch(config, 0, rank.rank, 2));
+    std::vector<at::Tensor> before;
+    std::vector<NamedTensor> state = step->network().Parameters();
+    for (NamedTensor& b : step->network().Buffers()) state.push_back(b);
+    for (NamedTensor& m : step->momentum()) state.push_back(m);
+    for (const NamedTensor& t : state) before.push_back(t.tensor.detach().clone());
+    at::Tensor weight = state[3].tensor.detach();
+    const at::Tensor good = weight.clone();
+    if (rank.rank == 1) weight.view(-1)[0] = std::nanf("");
+    EXPECT_TRUE(step->Run(SmallBatch(config, 1, rank.rank, 2)).skipped) << rank.rank;
+    weight.copy_(good);
+    for (size_t i = 0; i < state.size(); ++i) {
+      // Prototypes are normalised again in each step, which may move a last bit.
+      EXPECT_TRUE(state[i].tensor.detach().allclose(before[i], 0, state[i].name == "prototypes.weight" ? 1e-6 : 0))
+          << state[i].name;
+    }
+    const StepReport next = step->Run(SmallBatch(config, 2, rank.rank, 2));
+    EXPECT_FALSE(next.skipped);
+    EXPECT_TRUE(std::isfinite(next.loss));
+  });
+}
+
+TEST(Gang, NormsCountUnevenBatchesExactly) {
+  const at::Tensor all = at::randn({12, 5, 3, 3}, at::kDouble).mul(2).add(3).to(at::kFloat);
+  const at::Tensor upstream = at::randn({12, 5, 3, 3});
+  const Initializer init(1);
+  const auto solo = MakeSoloCommunicator();
+  const auto run = [&](Communicator& group, const at::Tensor& x, const at::Tensor& dy, NormMemory& memory) {
+    const SyncBatchNorm norm("n", 5, init, group);
+    Pass pass{PassMode::kTrain, &memory};
+    at::Tensor input = x.detach().clone().requires_grad_();
+    const at::Tensor y = norm.Forward(input, pass);
+    torch::autograd::backward({y}, {dy});
+    return std::pair(y.detach(), input.grad());
+  };
+  NormMemory expected;
+  const auto [y, dx] = run(*solo, all, upstream, expected);
+  OnRanks(3, [&](const RankConfig& rank) {
+    const std::unique_ptr<Gang> gang = Join(rank);
+    const int64_t first[] = {0, 1, 6}, count[] = {1, 5, 6};
+    const auto cut = [&](const at::Tensor& t) { return t.narrow(0, first[rank.rank], count[rank.rank]); };
+    NormMemory memory;
+    const auto [own_y, own_dx] = run(gang->Group(0), cut(all), cut(upstream), memory);
+    EXPECT_TRUE(own_y.allclose(cut(y), 1e-5, 1e-5));
+    EXPECT_TRUE(own_dx.allclose(cut(dx), 1e-4, 1e-5));
+    EXPECT_EQ(memory.entries[0].count, 12 * 9);
+    EXPECT_TRUE(memory.entries[0].variance.allclose(expected.entries[0].variance, 1e-5, 1e-6));
+  });
+}
+
+TEST(Gang, AMissingRankIsUnavailable) {
+  TrainConfig config = SmallConfig();
+  config.distributed.collective_timeout_seconds = 1;
+  RankConfig rank;
+  rank.world_size = 2;
+  int port = 0;
+  rank.store_listen_fd = testing::ListenOnFreePort(port);
+  rank.store_port = port;
+  EXPECT_THAT(TrainSession::Create(config, rank),
+              seer::testing::FailsWith(absl::StatusCode::kUnavailable, reason::kCollectiveFailed, ""));
+}
+
+}  // namespace
+}  // namespace seer::engine

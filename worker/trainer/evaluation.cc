@@ -1,0 +1,104 @@
+#include <grpcpp/grpcpp.h>
+
+#include <limits>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/strip.h"
+#include "common/base/error.h"
+#include "common/base/log.h"
+#include "common/base/status_macros.h"
+#include "common/objectstore/local_store.h"
+#include "common/rpc/channel.h"
+#include "common/rpc/status_grpc.h"
+#include "engine/session/eval_session.h"
+#include "seer/v1/pools.grpc.pb.h"
+#include "worker/trainer/batch_stream.h"
+#include "worker/trainer/spec_to_config.h"
+#include "worker/trainer/trainer.h"
+
+namespace seer::worker {
+namespace {
+
+absl::StatusOr<int64_t> NewestGeneration(const internal::v1::Assign& assign, const std::string& pool) {
+  const std::vector<std::string> addresses(assign.dataservice_addresses().begin(), assign.dataservice_addresses().end());
+  const auto stub = v1::Pools::NewStub(MakeChannel(addresses));
+  v1::GetPoolRequest request;
+  request.set_name(absl::StrCat("pools/", pool));
+  v1::Pool answer;
+  SEER_RETURN_IF_ERROR(CallWithRetry({}, "the data service", [&](grpc::ClientContext& context) { return FromGrpc(stub->GetPool(&context, request, &answer)); }));
+  if (answer.generation() > 0) return answer.generation();
+  return Error(absl::StatusCode::kFailedPrecondition, reason::kPoolEmpty, absl::StrCat("pool ", pool, " is empty")).Hint(absl::StrCat("`seer pool ingest ", pool, " DIR` fills it"));
+}
+
+absl::StatusOr<int64_t> AddPool(const v1::JobSpec& spec, const internal::v1::Assign& assign, const std::string& pool, engine::EvalSession::Set set, engine::EvalSession& session) {
+  SEER_ASSIGN_OR_RETURN(const int64_t generation, NewestGeneration(assign, pool));
+  v1::StreamBatchesRequest request;
+  request.set_pool(absl::StrCat("pools/", pool));
+  request.add_data_plan()->set_generation(generation);
+  request.set_end_step(std::numeric_limits<int32_t>::max());
+  request.set_world_size(1);
+  request.set_global_batch(spec.eval().batch());
+  request.set_order(v1::SAMPLE_ORDER_SEQUENTIAL);
+  request.set_one_epoch(true);
+  auto& crop = *request.add_crops();
+  crop.set_views(1);
+  crop.set_size(spec.eval().image_size());
+  crop.set_center(true);
+  request.set_max_bad_ratio(spec.data().max_bad_ratio());
+  request.set_job(assign.job());
+  BatchStreamOptions options;
+  options.replicas.assign(assign.dataservice_addresses().begin(), assign.dataservice_addresses().end());
+  BatchStream stream(std::move(request), std::move(options));
+  int64_t images = 0;
+  while (true) {
+    const auto batch = stream.Next();
+    if (batch.status().code() == absl::StatusCode::kOutOfRange) return images;
+    SEER_RETURN_IF_ERROR(batch.status());
+    images += static_cast<int64_t>(batch->labels.size());
+    SEER_RETURN_IF_ERROR(session.Add(set, *batch));
+  }
+}
+
+}  // namespace
+
+absl::Status RunEvaluation(const v1::JobSpec& spec, const internal::v1::Assign& assign, internal::v1::Trainers::StubInterface& coordinator) {
+  SEER_ASSIGN_OR_RETURN(const engine::TrainConfig config, ToTrainConfig(spec));
+  SEER_ASSIGN_OR_RETURN(auto session, engine::EvalSession::Create(config, ToRankConfig(spec, assign).threads));
+  if (!assign.eval_checkpoint_uri().empty()) {
+    SEER_ASSIGN_OR_RETURN(auto store, OpenStore(assign.storage_uri()));
+    absl::string_view prefix = assign.eval_checkpoint_uri();
+    absl::ConsumePrefix(&prefix, assign.storage_uri());
+    while (absl::ConsumePrefix(&prefix, "/")) {
+    }
+    while (absl::ConsumeSuffix(&prefix, "/")) {
+    }
+    SEER_RETURN_IF_ERROR(session->LoadTrunk(*store, std::string(prefix)));
+  }
+  internal::v1::ReportEvalRequest report;
+  report.set_attempt_id(assign.attempt_id());
+  report.set_job(assign.job());
+  using Set = engine::EvalSession::Set;
+  SEER_ASSIGN_OR_RETURN(const int64_t train_images, AddPool(spec, assign, spec.eval().train_pool(), Set::kTrain, *session));
+  SEER_ASSIGN_OR_RETURN(const int64_t test_images, AddPool(spec, assign, spec.eval().test_pool(), Set::kHeldOut, *session));
+  report.set_train_images(train_images);
+  report.set_test_images(test_images);
+  engine::KnnConfig knn;
+  knn.k.assign(spec.eval().k().begin(), spec.eval().k().end());
+  knn.temperature = spec.eval().temperature();
+  SEER_ASSIGN_OR_RETURN(const auto results, session->Knn(knn));
+  for (const auto& result : results) {
+    LogInfo("knn", {{"k", result.k}, {"top1", result.top1_ratio}, {"top5", result.top5_ratio}});
+    auto& line = *report.add_knn();
+    line.set_k(result.k);
+    line.set_top1_ratio(result.top1_ratio);
+    line.set_top5_ratio(result.top5_ratio);
+  }
+  RetryOptions retry;
+  retry.attempts = 60;  // minutes: the coordinator may be starting again
+  return CallWithRetry(retry, "the coordinator", [&](grpc::ClientContext& context) {
+    internal::v1::ReportEvalResponse response;
+    return FromGrpc(coordinator.ReportEval(&context, report, &response));
+  });
+}
+
+}  // namespace seer::worker

@@ -1,0 +1,60 @@
+// seer-trainer: runs one rank and exits with a code of worker/exit_codes.h. Started by the agent.
+#include <signal.h>
+#include <unistd.h>
+
+#include <CLI/CLI.hpp>
+#include <atomic>
+#include <cstdio>
+#include <fstream>
+#include <nlohmann/json.hpp>
+#include <string>
+
+#include "absl/strings/str_cat.h"
+#include "common/base/log.h"
+#include "common/base/process.h"
+#include "common/metrics/http.h"
+#include "worker/exit_codes.h"
+#include "worker/trainer/trainer.h"
+
+namespace {
+
+std::atomic<bool> stop_requested{false};  // the one global: a signal handler can reach nothing else
+
+void OnTerminate(int) { stop_requested = true; }
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  signal(SIGTERM, &OnTerminate);
+  signal(SIGINT, SIG_IGN);  // a Ctrl-C on the agent's terminal is the agent's to handle
+  signal(SIGPIPE, SIG_IGN);
+  std::string path;
+  CLI::App app{"Runs one rank of a job. Started by seer-worker, not by hand."};
+  app.set_version_flag("--version", SEER_VERSION);
+  app.add_option("--assignment", path, "File with the rank's serialized assignment")->required();
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    return app.exit(error) == 0 ? 0 : 2;
+  }
+  seer::internal::v1::Assign assign;
+  std::ifstream file(path, std::ios::binary);
+  if (!assign.ParseFromIstream(&file)) {
+    std::fprintf(stderr, "error: %s is not an assignment\n", path.c_str());
+    return seer::worker::kExitInternal;
+  }
+  seer::InitLogging(seer::LogFormat::kText, seer::LogLevel::kInfo,
+                    {{"process", "trainer"}, {"job", assign.job()}, {"attempt", absl::StrCat(assign.attempt())}, {"rank", absl::StrCat(assign.rank())}});
+  seer::MetricsRegistry metrics;
+  const auto http = seer::MetricsHttp::Start("127.0.0.1:0", metrics);
+  if (http.ok()) seer::LogInfo("metrics", {{"port", (*http)->port()}});
+  const seer::worker::RankOutcome outcome = seer::worker::RunRank(assign, stop_requested, metrics);
+  if (outcome.exit_code != seer::worker::kExitDone) {
+    seer::LogWarn("rank_ends", {{"exit_code", outcome.exit_code}, {"reason", outcome.reason}, {"message", outcome.message}});
+    const nlohmann::json word = {{"reason", outcome.reason}, {"message", outcome.message}};
+    seer::WriteFileAtomically(path + ".exit", word.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace)).IgnoreError();
+  }
+  std::fflush(nullptr);
+  // Not exit(): collectives of a gang that lost a rank may hang in their destructors.
+  ::_exit(outcome.exit_code);
+}

@@ -1,0 +1,44 @@
+#include "worker/trainer/progress.h"
+
+#include <utility>
+
+namespace seer::worker {
+namespace {
+
+constexpr absl::Duration kPeriod = absl::Seconds(1);
+
+}  // namespace
+
+ProgressReporter::ProgressReporter(Send send) : send_(std::move(send)), thread_("progress", [this] { Run(); }) {}
+
+ProgressReporter::~ProgressReporter() {
+  {
+    absl::MutexLock lock(&mu_);
+    stopping_ = true;
+  }
+  thread_.Join();
+}
+
+void ProgressReporter::Update(internal::v1::ReportProgressRequest report) {
+  absl::MutexLock lock(&mu_);
+  newest_ = std::move(report);
+}
+
+void ProgressReporter::Run() {
+  while (true) {
+    std::optional<internal::v1::ReportProgressRequest> report;
+    {
+      absl::MutexLock lock(&mu_);
+      mu_.Await(absl::Condition(this, &ProgressReporter::HasWork));
+      if (!newest_) return;
+      report.swap(newest_);
+    }
+    const absl::StatusOr<bool> pause = send_(*report);
+    if (pause.ok() && *pause) pause_ = true;
+    if (pause.status().code() == absl::StatusCode::kFailedPrecondition) stale_ = true;
+    absl::MutexLock lock(&mu_);
+    mu_.AwaitWithTimeout(absl::Condition(&stopping_), kPeriod);
+  }
+}
+
+}  // namespace seer::worker

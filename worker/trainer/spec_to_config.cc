@@ -1,0 +1,115 @@
+#include "worker/trainer/spec_to_config.h"
+
+#include <algorithm>
+#include <thread>
+
+#include "absl/strings/str_cat.h"
+#include "common/base/status_macros.h"
+
+namespace seer::worker {
+
+absl::StatusOr<engine::TrainConfig> ToTrainConfig(const v1::JobSpec& spec) {
+  engine::TrainConfig c;
+  const auto& trunk = spec.model().trunk();
+  if (!trunk.preset().empty()) {
+    SEER_ASSIGN_OR_RETURN(c.trunk.regnet, engine::RegnetPreset(trunk.preset()));
+  } else {
+    const auto& r = trunk.regnet();
+    c.trunk.regnet = {r.depth(), r.w_0(), r.w_a(), r.w_m(), r.group_width(), r.se_ratio()};
+  }
+  c.trunk.stem_stride = trunk.stem_stride();
+
+  const auto& swav = spec.loss().swav();
+  c.head.hidden.assign(spec.model().head().hidden().begin(), spec.model().head().hidden().end());
+  c.head.output_dim = spec.model().head().output_dim();
+  c.head.batch_norm = spec.model().head().batch_norm();
+  c.head.prototypes = swav.prototypes();
+  c.swav.temperature = swav.temperature();
+  c.swav.epsilon = swav.epsilon();
+  c.swav.sinkhorn_iterations = swav.sinkhorn_iterations();
+  c.swav.assign_views = swav.assign_views();
+  c.swav.queue_length = swav.queue_length();
+  c.swav.queue_start_step = swav.queue_start_step();
+  c.swav.freeze_prototypes_steps = swav.freeze_prototypes_steps();
+
+  const auto& optim = spec.optim();
+  c.optim.momentum = optim.momentum();
+  c.optim.weight_decay = optim.weight_decay();
+  c.optim.nesterov = optim.nesterov();
+  c.optim.decay_norm_and_bias = optim.decay_norm_and_bias();
+  c.optim.larc.enabled = optim.larc().enabled();
+  c.optim.larc.trust = optim.larc().trust();
+  c.optim.larc.clip = optim.larc().clip();
+  c.optim.base_lr = optim.lr();
+  c.optim.start_lr = optim.start_lr();
+  c.optim.final_lr = optim.final_lr();
+  c.optim.warmup_steps = optim.warmup_steps();
+  c.optim.total_steps = std::max<int64_t>(1, optim.steps());
+
+  const auto& photometry = spec.augment().photometry();
+  c.photometry.jitter_strength = photometry.jitter_strength();
+  c.photometry.jitter_probability = photometry.jitter_probability();
+  c.photometry.grey_probability = photometry.grey_probability();
+  c.photometry.blur_probability = photometry.blur_probability();
+  c.photometry.solarize_probability = photometry.solarize_probability();
+  c.photometry.mean.assign(photometry.mean().begin(), photometry.mean().end());
+  c.photometry.std.assign(photometry.std().begin(), photometry.std().end());
+
+  using Recompute = engine::MemoryConfig::Recompute;
+  c.memory.recompute = spec.memory().recompute() == v1::RECOMPUTE_MODE_ALL    ? Recompute::kAll
+                       : spec.memory().recompute() == v1::RECOMPUTE_MODE_LIST ? Recompute::kList
+                                                                              : Recompute::kNone;
+  c.memory.recompute_segments.assign(spec.memory().recompute_segments().begin(), spec.memory().recompute_segments().end());
+  c.distributed.sync_bn_group_size = spec.distributed().sync_bn_group_size();
+  c.distributed.bucket_bytes = spec.distributed().bucket_bytes();
+  const auto& timeout = spec.distributed().collective_timeout();
+  c.distributed.collective_timeout_seconds = static_cast<double>(timeout.seconds()) + timeout.nanos() * 1e-9;
+  c.precision = spec.precision().mode() == v1::PRECISION_MODE_BF16 ? engine::Precision::kBf16 : engine::Precision::kFp32;
+  c.crops.clear();
+  for (const auto& crop : spec.augment().crops()) c.crops.push_back({crop.views(), crop.size()});
+  c.global_batch = spec.data().global_batch();
+  c.seed = spec.seed();
+  return c;
+}
+
+engine::RankConfig ToRankConfig(const v1::JobSpec& spec, const internal::v1::Assign& assign) {
+  engine::RankConfig rank;
+  rank.rank = assign.rank();
+  rank.world_size = assign.world_size();
+  rank.store_host = assign.store_host();
+  rank.store_port = assign.store_port();
+  rank.store_prefix = absl::StrCat("attempt-", assign.attempt_id());
+  const int cores = std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
+  rank.threads = spec.distributed().threads_per_rank() > 0 ? spec.distributed().threads_per_rank() : std::max(1, cores / std::max(1, assign.ranks_on_machine()));
+  return rank;
+}
+
+v1::StreamBatchesRequest ToStreamRequest(const v1::JobSpec& spec, const internal::v1::Assign& assign, int64_t first_step) {
+  v1::StreamBatchesRequest request;
+  request.set_pool(absl::StrCat("pools/", spec.data().pool()));
+  for (const auto& entry : assign.data_plan()) {
+    auto& plan = *request.add_data_plan();
+    plan.set_first_step(entry.first_step());
+    plan.set_generation(entry.generation());
+  }
+  request.set_seed(spec.seed());
+  request.set_first_step(first_step);
+  request.set_end_step(spec.optim().steps());
+  request.set_rank(assign.rank());
+  request.set_world_size(assign.world_size());
+  request.set_global_batch(spec.data().global_batch());
+  request.set_order(v1::SAMPLE_ORDER_SHUFFLED);
+  for (const auto& crop : spec.augment().crops()) {
+    auto& recipe = *request.add_crops();
+    recipe.set_views(crop.views());
+    recipe.set_size(crop.size());
+    recipe.set_min_scale(crop.min_scale());
+    recipe.set_max_scale(crop.max_scale());
+    recipe.set_flip_probability(spec.augment().flip_probability());
+  }
+  request.set_max_bad_ratio(spec.data().max_bad_ratio());
+  request.set_job(assign.job());
+  return request;
+}
+
+}  // namespace seer::worker

@@ -1,0 +1,17 @@
+// JobSpec (protobuf, validated, with defaults) and Assign -> the engine's plain structs. The only place. Pure.
+#pragma once
+
+#include "engine/session/config.h"
+#include "seer/internal/v1/agent.pb.h"
+#include "seer/v1/batches.pb.h"
+#include "seer/v1/job_spec.pb.h"
+
+namespace seer::worker {
+
+// INVALID_ARGUMENT: the trunk's preset is unknown.
+absl::StatusOr<engine::TrainConfig> ToTrainConfig(const v1::JobSpec& spec);
+engine::RankConfig ToRankConfig(const v1::JobSpec& spec, const internal::v1::Assign& assign);
+// The stream of the rank's batches from `first_step` to the job's end.
+v1::StreamBatchesRequest ToStreamRequest(const v1::JobSpec& spec, const internal::v1::Assign& assign, int64_t first_step);
+
+}  // namespace seer::worker
