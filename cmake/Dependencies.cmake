@@ -9,6 +9,7 @@ find_package(PkgConfig REQUIRED)
 find_package(nlohmann_json REQUIRED)
 if(SEER_TESTS)
   find_package(GTest REQUIRED)
+  find_package(ZLIB REQUIRED)
 endif()
 
 pkg_check_modules(grpcpp REQUIRED IMPORTED_TARGET grpc++)

@@ -7,134 +7,196 @@
 #include "absl/strings/str_cat.h"
 #include "common/base/error.h"
 #include "common/base/status_macros.h"
-#include "dataservice/decode/formats.h"
+#include "dataservice/decode/codecs.h"
+#include "dataservice/decode/orientation.h"
 
 namespace seer::dataservice {
 namespace {
 
-struct Header {
-  ImageFormat format = ImageFormat::kJpeg;
-  StoredInfo stored;
-  ImageInfo upright() const {
-    const bool transposed = stored.orientation >= 5;
-    return {format, transposed ? stored.height : stored.width, transposed ? stored.width : stored.height};
-  }
-};
-
-absl::StatusOr<Header> ReadHeader(absl::string_view bytes, const DecodeLimits& limits) {
-  if (static_cast<int64_t>(bytes.size()) > limits.max_bytes) {
-    return Error(absl::StatusCode::kResourceExhausted, reason::kImageTooLarge, absl::StrCat("the file has more than ", limits.max_bytes, " bytes"));
-  }
-  Header header;
-  SEER_ASSIGN_OR_RETURN(header.format, SniffFormat(bytes));
-  switch (header.format) {
-    case ImageFormat::kJpeg: {
-      SEER_ASSIGN_OR_RETURN(header.stored, ReadJpegInfo(bytes));
-      break;
-    }
-    case ImageFormat::kPng: {
-      SEER_ASSIGN_OR_RETURN(header.stored, ReadPngInfo(bytes));
-      break;
-    }
-    case ImageFormat::kWebp: {
-      SEER_ASSIGN_OR_RETURN(header.stored, ReadWebpInfo(bytes));
-      break;
-    }
-  }
-  const int64_t pixels = int64_t{header.stored.width} * header.stored.height;
-  if (header.stored.width < 1 || header.stored.height < 1) return CorruptImage(FormatName(header.format), "no pixels");
-  if (pixels > limits.max_pixels) {
-    return Error(absl::StatusCode::kResourceExhausted, reason::kImageTooLarge,
-                 absl::StrCat(header.stored.width, " x ", header.stored.height, " pixels are more than the limit of ", limits.max_pixels));
-  }
-  return header;
+absl::Status CheckBytes(absl::string_view bytes, const DecodeLimits& limits) {
+  if (static_cast<int64_t>(bytes.size()) <= limits.max_bytes) return absl::OkStatus();
+  return Error(absl::StatusCode::kResourceExhausted, reason::kImageTooLarge,
+               absl::StrCat("the file has ", bytes.size(), " bytes, the limit is ", limits.max_bytes))
+      .Hint("Leave it out of the source, or store it smaller.")
+      .With("bytes", absl::StrCat(bytes.size()))
+      .With("limit", absl::StrCat(limits.max_bytes));
 }
 
-int Scaled(int length, int eighths) { return static_cast<int>((int64_t{length} * eighths + 7) / 8); }
-
-absl::Status DecodeStored(absl::string_view bytes, const Header& header, const StoredDecode& options, Image& image) {
-  switch (header.format) {
-    case ImageFormat::kJpeg: return DecodeJpeg(bytes, options, image);
-    case ImageFormat::kPng: return DecodePng(bytes, image);
-    case ImageFormat::kWebp: return DecodeWebp(bytes, image);
+absl::StatusOr<StoredSize> ReadStoredSize(ImageFormat format, absl::string_view bytes, const DecodeLimits& limits) {
+  switch (format) {
+    case ImageFormat::kJpeg:
+      return ReadJpegSize(bytes, limits);
+    case ImageFormat::kPng:
+      return ReadPngSize(bytes, limits);
+    case ImageFormat::kWebp:
+      return ReadWebpSize(bytes, limits);
   }
-  return CorruptImage("image", "unknown format");
+  return CorruptImage("unknown format");
+}
+
+absl::Status DecodeStored(ImageFormat format, absl::string_view bytes, const DecodeLimits& limits,
+                          const JpegRequest& request, Image& image) {
+  switch (format) {
+    case ImageFormat::kJpeg:
+      return DecodeJpeg(bytes, limits, request, image);
+    case ImageFormat::kPng:
+      return DecodePng(bytes, limits, image);
+    case ImageFormat::kWebp:
+      return DecodeWebp(bytes, limits, image);
+  }
+  return CorruptImage("unknown format");
+}
+
+ImageInfo Upright(ImageFormat format, const StoredSize& stored) {
+  const bool swap = SwapsAxes(stored.orientation);
+  return {format, swap ? stored.height : stored.width, swap ? stored.width : stored.height};
+}
+
+struct Opened {
+  ImageFormat format;
+  StoredSize stored;
+};
+
+absl::StatusOr<Opened> Open(absl::string_view bytes, const DecodeLimits& limits) {
+  SEER_RETURN_IF_ERROR(CheckBytes(bytes, limits));
+  SEER_ASSIGN_OR_RETURN(const ImageFormat format, SniffFormat(bytes));
+  SEER_ASSIGN_OR_RETURN(const StoredSize stored, ReadStoredSize(format, bytes, limits));
+  return Opened{format, stored};
+}
+
+// 1, 2, 4 or 8, the largest for which `shrinks_to(denominator)` still suffices. The scales between (7/8, 3/4 ...) are
+// left out: libjpeg-turbo has vector code for these four only, and the others cost more than the full size.
+template <typename Suffices>
+int LargestDenominator(const Suffices& suffices) {
+  for (const int denominator : {8, 4, 2}) {
+    if (suffices(denominator)) return denominator;
+  }
+  return 1;
+}
+
+absl::Status CheckSpec(const CropSpec& crop, const ImageInfo& info) {
+  const CropBox& box = crop.box;
+  if (!(box.width > 0 && box.height > 0 && box.x >= 0 && box.y >= 0 && box.x + box.width <= info.width + 1e-6 &&
+        box.y + box.height <= info.height + 1e-6)) {
+    return Error(absl::StatusCode::kInvalidArgument, reason::kOutOfRange,
+                 absl::StrCat("crop box x=", box.x, " y=", box.y, " width=", box.width, " height=", box.height,
+                              " is empty or reaches outside the ", info.width, "x", info.height, " image"))
+        .Field("box");
+  }
+  if (crop.size < 1 || crop.out == nullptr) {
+    return Error(absl::StatusCode::kInvalidArgument, reason::kOutOfRange,
+                 absl::StrCat("crop of size ", crop.size, crop.out == nullptr ? " without an output" : ""))
+        .Field("size");
+  }
+  return absl::OkStatus();
+}
+
+// `box` in pixels of an image reduced by `denominator`, whose last column or row may stand for fewer pixels.
+CropBox ScaleBox(const CropBox& box, int denominator, const Image& image) {
+  CropBox scaled = box;
+  scaled.x /= denominator;
+  scaled.y /= denominator;
+  scaled.width = std::min(box.width / denominator, image.width - scaled.x);
+  scaled.height = std::min(box.height / denominator, image.height - scaled.y);
+  return scaled;
 }
 
 }  // namespace
 
-absl::Status TruncatedImage(absl::string_view format, absl::string_view why) {
-  return Error(absl::StatusCode::kDataLoss, reason::kImageTruncated, absl::StrCat("the ", format, " is cut off: ", why));
-}
-absl::Status CorruptImage(absl::string_view format, absl::string_view why) {
-  return Error(absl::StatusCode::kDataLoss, reason::kImageCorrupt, absl::StrCat("the ", format, " is damaged: ", why));
-}
-
 absl::string_view FormatName(ImageFormat format) {
   switch (format) {
-    case ImageFormat::kJpeg: return "jpeg";
-    case ImageFormat::kPng: return "png";
-    case ImageFormat::kWebp: return "webp";
+    case ImageFormat::kJpeg:
+      return "jpeg";
+    case ImageFormat::kPng:
+      return "png";
+    case ImageFormat::kWebp:
+      return "webp";
   }
-  return "";
+  return "unknown";
 }
 
 absl::StatusOr<ImageFormat> SniffFormat(absl::string_view bytes) {
   if (absl::StartsWith(bytes, "\xFF\xD8\xFF")) return ImageFormat::kJpeg;
   if (absl::StartsWith(bytes, "\x89PNG\r\n\x1A\n")) return ImageFormat::kPng;
-  if (bytes.size() >= 12 && absl::StartsWith(bytes, "RIFF") && bytes.substr(8, 4) == "WEBP") return ImageFormat::kWebp;
-  return Error(absl::StatusCode::kInvalidArgument, reason::kUnknownFormat, bytes.empty() ? "the file is empty" : "the bytes are not a JPEG, PNG or WebP image");
+  if (absl::StartsWith(bytes, "RIFF") && bytes.size() >= 12 && bytes.substr(8, 4) == "WEBP") return ImageFormat::kWebp;
+  return Error(absl::StatusCode::kInvalidArgument, reason::kUnknownFormat,
+               "the first bytes are not those of a JPEG, PNG or WebP image")
+      .Hint("The file's name does not count. Convert the image, or leave it out of the source.");
+}
+
+absl::Status CheckSize(uint64_t width, uint64_t height, const DecodeLimits& limits) {
+  if (width == 0 || height == 0) return CorruptImage("an edge is 0 pixels long");
+  // No product is formed before both factors are known to be small.
+  const auto limit = static_cast<uint64_t>(std::max<int64_t>(limits.max_pixels, 0));
+  if (width <= 0x7FFFFFFF && height <= 0x7FFFFFFF && width * height <= limit) return absl::OkStatus();
+  return Error(absl::StatusCode::kResourceExhausted, reason::kImageTooLarge,
+               absl::StrCat("the image has ", width, "x", height, " pixels, the limit is ", limit))
+      .Hint("Leave it out of the source, or store it smaller.")
+      .With("width", absl::StrCat(width))
+      .With("height", absl::StrCat(height))
+      .With("limit", absl::StrCat(limit));
+}
+
+absl::Status TruncatedImage(absl::string_view what) {
+  return Error(absl::StatusCode::kDataLoss, reason::kImageTruncated, absl::StrCat(what, ": the bytes end too early"))
+      .Hint("Fetch the file again; its download or copy was cut off.");
+}
+
+absl::Status CorruptImage(absl::string_view what) {
+  return Error(absl::StatusCode::kDataLoss, reason::kImageCorrupt, what).Hint("Fetch the file again, or leave it out.");
 }
 
 absl::StatusOr<ImageInfo> ReadImageInfo(absl::string_view bytes, const DecodeLimits& limits) {
-  SEER_ASSIGN_OR_RETURN(const Header header, ReadHeader(bytes, limits));
-  return header.upright();
+  SEER_ASSIGN_OR_RETURN(const Opened opened, Open(bytes, limits));
+  return Upright(opened.format, opened.stored);
 }
 
 absl::StatusOr<Image> Decode(absl::string_view bytes, const DecodeOptions& options) {
-  SEER_ASSIGN_OR_RETURN(const Header header, ReadHeader(bytes, options.limits));
-  StoredDecode stored;
-  const ImageInfo upright = header.upright();
-  if (header.format == ImageFormat::kJpeg && options.min_width > 0 && options.min_height > 0) {
-    for (int eighths : {4, 2, 1}) {
-      if (Scaled(upright.width, eighths) < options.min_width || Scaled(upright.height, eighths) < options.min_height) break;
-      stored.scale_eighths = eighths;
-    }
+  SEER_ASSIGN_OR_RETURN(const Opened opened, Open(bytes, options.limits));
+  const ImageInfo info = Upright(opened.format, opened.stored);
+  JpegRequest request;
+  if (options.min_width > 0 && options.min_height > 0) {
+    request.scale_denominator = LargestDenominator([&](int64_t denominator) {
+      return info.width >= options.min_width * denominator && info.height >= options.min_height * denominator;
+    });
   }
   Image image;
-  SEER_RETURN_IF_ERROR(DecodeStored(bytes, header, stored, image));
-  ApplyOrientation(header.stored.orientation, image);
+  SEER_RETURN_IF_ERROR(DecodeStored(opened.format, bytes, options.limits, request, image));
+  MakeUpright(opened.stored.orientation, image);
   return image;
 }
 
-absl::StatusOr<ImageInfo> DecodeAndCrop(absl::string_view bytes, absl::Span<const CropSpec> crops, const DecodeLimits& limits, DecodeScratch* scratch) {
-  SEER_ASSIGN_OR_RETURN(const Header header, ReadHeader(bytes, limits));
-  const ImageInfo upright = header.upright();
-  StoredDecode stored;
-  if (header.format == ImageFormat::kJpeg) {
-    for (int eighths : {4, 2, 1}) {
-      const bool enough = std::all_of(crops.begin(), crops.end(), [&](const CropSpec& crop) {
-        return std::min(crop.box.width, crop.box.height) * eighths / 8 >= crop.size;
+absl::StatusOr<ImageInfo> DecodeAndCrop(absl::string_view bytes, absl::Span<const CropSpec> crops,
+                                        const DecodeLimits& limits, DecodeScratch* scratch) {
+  SEER_ASSIGN_OR_RETURN(const Opened opened, Open(bytes, limits));
+  const ImageInfo info = Upright(opened.format, opened.stored);
+  double bottom = 0;
+  for (const CropSpec& crop : crops) {
+    SEER_RETURN_IF_ERROR(CheckSpec(crop, info));
+    bottom = std::max(bottom, crop.box.y + crop.box.height);
+  }
+  if (crops.empty()) return info;
+  JpegRequest request;
+  int scale = 1;
+  if (opened.format == ImageFormat::kJpeg) {
+    scale = LargestDenominator([&](double denominator) {
+      return std::all_of(crops.begin(), crops.end(), [&](const CropSpec& crop) {
+        return std::min(crop.box.width, crop.box.height) >= crop.size * denominator;
       });
-      if (!enough) break;
-      stored.scale_eighths = eighths;
-    }
-    if (header.stored.orientation == 1) {
-      double bottom = 0;
-      for (const CropSpec& crop : crops) bottom = std::max(bottom, crop.box.y + crop.box.height);
-      stored.rows = static_cast<int>(std::ceil(bottom * stored.scale_eighths / 8)) + 1;
-    }
+    });
+    request.scale_denominator = scale;
+    // Only an image that is stored upright can be left early.
+    if (opened.stored.orientation == 1) request.rows = static_cast<int>(std::ceil(bottom / scale));
   }
   DecodeScratch own;
-  DecodeScratch& use = scratch != nullptr ? *scratch : own;
-  SEER_RETURN_IF_ERROR(DecodeStored(bytes, header, stored, use.image));
-  ApplyOrientation(header.stored.orientation, use.image);
-  const double scale_x = static_cast<double>(use.image.width) / upright.width, scale_y = static_cast<double>(use.image.height) / upright.height;
+  DecodeScratch& s = scratch != nullptr ? *scratch : own;
+  SEER_RETURN_IF_ERROR(DecodeStored(opened.format, bytes, limits, request, s.image));
+  MakeUpright(opened.stored.orientation, s.image);
   for (const CropSpec& crop : crops) {
-    const CropBox box{crop.box.x * scale_x, crop.box.y * scale_y, crop.box.width * scale_x, crop.box.height * scale_y, crop.box.flip};
-    SEER_RETURN_IF_ERROR(ResizeCrop(use.image, box, crop.size, crop.out, &use.resample));
+    SEER_RETURN_IF_ERROR(
+        ResizeCrop(s.image, ScaleBox(crop.box, scale, s.image), crop.size, crop.out, &s.resample));
   }
-  return upright;
+  return info;
 }
 
 }  // namespace seer::dataservice

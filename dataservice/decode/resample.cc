@@ -18,7 +18,7 @@ constexpr double kEdgeSlack = 1e-6;  // pixels; what scaling a box by n/8 may co
 struct Axis {
   int first = 0;   // first input pixel that the box touches; starts count from it
   int length = 0;  // how many it touches
-  int taps = 0;    // even; the surplus has weight 0 and may lie past `length`
+  int taps = 0;    // even; the surplus has weight 0, at most one lies past `length`
 };
 
 // Triangle filter over [origin, origin + extent) of `limit` input pixels.
@@ -44,8 +44,10 @@ Axis MakeAxis(double origin, double extent, int limit, int size, std::vector<int
       exact[k] = std::max(0.0, 1.0 - std::abs((low + k + 0.5 - centre) / support));
       sum += exact[k];
     }
+    // The window ends inside the box wherever it fits, so that only a box narrower than the taps is read past.
+    const int start = std::max(0, std::min(low, axis.length - axis.taps));
     // Weights are rounded so that they add up to exactly one: a flat image stays flat.
-    int16_t* out = weights.data() + static_cast<size_t>(i) * axis.taps;
+    int16_t* out = weights.data() + static_cast<size_t>(i) * axis.taps + (low - start);
     int rest = kWeightOne;
     int largest = 0;
     for (int k = 0; k < high - low; ++k) {
@@ -54,7 +56,7 @@ Axis MakeAxis(double origin, double extent, int limit, int size, std::vector<int
       if (out[k] > out[largest]) largest = k;
     }
     out[largest] = static_cast<int16_t>(out[largest] + rest);
-    starts[i] = low;
+    starts[i] = start;
   }
   return axis;
 }
@@ -84,7 +86,7 @@ absl::Status Resize(const Image& image, const CropBox& box, int size, uint8_t* o
   const Axis x = MakeAxis(box.x, box.width, image.width, size, s.starts_x, s.weights_x);
   const Axis y = MakeAxis(box.y, box.height, image.height, size, s.starts_y, s.weights_y);
   const int row_bytes = x.length * 3;
-  // The kernel of the columns reads whole vectors and surplus taps: the zeros it meets there have weight 0.
+  // The kernel of the columns reads whole vectors and a surplus tap: the zeros it meets there have weight 0.
   const size_t stride = static_cast<size_t>(row_bytes) + kRowPadding;
   s.rows.resize(stride * 2);
   const size_t image_stride = static_cast<size_t>(image.width) * 3;
@@ -93,7 +95,7 @@ absl::Status Resize(const Image& image, const CropBox& box, int size, uint8_t* o
   for (int i = 0; i < size; i += 2) {
     const int rows = std::min(2, size - i);
     for (int r = 0; r < rows; ++r) {
-      // Surplus taps lie past the box, perhaps past the image: they are dropped, not read.
+      // A surplus tap lies past the box, perhaps past the image: it is dropped, not read.
       const int taps = std::min(y.taps, y.length - s.starts_y[i + r]);
       kernels.filter_rows(input + s.starts_y[i + r] * image_stride, image_stride, row_bytes,
                           s.weights_y.data() + static_cast<size_t>(i + r) * y.taps, taps, s.rows.data() + r * stride);

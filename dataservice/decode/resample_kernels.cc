@@ -28,12 +28,9 @@ void FilterColumns(const uint8_t* in0, const uint8_t* in1, const int* starts, co
   uint8_t* outputs[2] = {out0, out1};
   for (int j = 0; j < (in0 == in1 ? 1 : 2); ++j) {
     for (int i = 0; i < size; ++i) {
-      // Surplus taps may reach past the padding; their weight is 0.
-      int used = taps;
-      while (used > 1 && weights[static_cast<size_t>(i) * taps + used - 1] == 0) --used;
       for (int c = 0; c < 3; ++c) {
         int sum = kHalf;
-        for (int k = 0; k < used; ++k) {
+        for (int k = 0; k < taps; ++k) {
           sum += weights[static_cast<size_t>(i) * taps + k] * inputs[j][(starts[i] + k) * 3 + c];
         }
         outputs[j][(flip ? size - 1 - i : i) * 3 + c] = Round(sum);

@@ -59,6 +59,7 @@ absl::StatusOr<std::string> TarShardBuilder::Finish() {
 struct TarReader::Impl {
   archive* tar = archive_read_new();
   std::string path;
+  bool at_end = false;
   ~Impl() { archive_read_free(tar); }
   absl::Status Torn() const {
     return Error(absl::StatusCode::kDataLoss, reason::kPoolCorrupt, absl::StrCat(path, " is not a whole tar archive: ", archive_error_string(tar)))
@@ -83,8 +84,10 @@ absl::StatusOr<std::unique_ptr<TarReader>> TarReader::Open(const std::string& pa
 absl::StatusOr<bool> TarReader::Next(Member& member, int64_t max_bytes) {
   archive_entry* entry = nullptr;
   while (true) {
+    if (impl_->at_end) return false;
     const int got = archive_read_next_header(impl_->tar, &entry);
-    if (got == ARCHIVE_EOF) return false;
+    impl_->at_end = got == ARCHIVE_EOF;
+    if (impl_->at_end) return false;
     if (got != ARCHIVE_OK && got != ARCHIVE_WARN) return impl_->Torn();
     if (archive_entry_filetype(entry) == AE_IFREG) break;
   }

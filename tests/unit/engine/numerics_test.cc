@@ -206,7 +206,7 @@ TEST(Knn, FindsClassesAndWeighsByTemperature) {
 
 TEST(Layout, BalancesAndPins) {
   const std::vector<TensorSize> tensors = {{"a", 100}, {"b", 60}, {"c", 50}, {"r", 10, true}, {"d", 10}};
-  EXPECT_EQ(AssignWriters(tensors, 2), (std::vector<int>{0, 1, 1, 0, 0}));
+  EXPECT_EQ(AssignWriters(tensors, 2), (std::vector<int>{1, 0, 0, 0, 1}));
   EXPECT_EQ(AssignWriters(tensors, 1), (std::vector<int>(5, 0)));
 }
 

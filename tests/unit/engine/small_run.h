@@ -28,9 +28,9 @@ inline TrainConfig SmallConfig() {
   config.head = {{48}, 24, true, 20};
   config.crops = {{2, 32}, {2, 16}};
   config.global_batch = 16;
-  config.optim.base_lr = 0.4;
-  config.optim.start_lr = 0.1;
-  config.optim.final_lr = 0.01;
+  config.optim.base_lr = 0.1;
+  config.optim.start_lr = 0.02;
+  config.optim.final_lr = 0.001;
   config.optim.warmup_steps = 4;
   config.optim.total_steps = 40;
   config.distributed.bucket_bytes = 32 << 10;  // several buckets

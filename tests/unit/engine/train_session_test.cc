@@ -27,10 +27,13 @@ at::Tensor TensorOf(ObjectStore& store, const std::string& prefix, const std::st
 }
 
 TEST(TrainSession, LearnsAndReports) {
-  const auto reports = RunSmall(SmallConfig(), {.until = 30});
+  TrainConfig config = SmallConfig();
+  config.optim.base_lr = 0.4;
+  const auto reports = RunSmall(config, {.until = 30});
   ASSERT_EQ(reports.size(), 30u);
-  EXPECT_NEAR(reports.front().loss, std::log(20.0), 0.6) << "random weights predict nearly nothing";
-  EXPECT_LT(reports.back().loss, reports.front().loss - 0.1);
+  double first = 0, last = 0;
+  for (size_t i = 0; i < 5; ++i) first += reports[i].loss / 5, last += reports[25 + i].loss / 5;
+  EXPECT_LT(last, first - 0.3);
   for (const StepReport& report : reports) {
     EXPECT_FALSE(report.skipped);
     EXPECT_FALSE(report.stop_requested);
@@ -43,7 +46,7 @@ TEST(TrainSession, LearnsAndReports) {
     EXPECT_GT(report.phases.forward, 0);
     EXPECT_GT(report.phases.backward, 0);
   }
-  EXPECT_DOUBLE_EQ(reports[0].learning_rate, 0.1);
+  EXPECT_DOUBLE_EQ(reports[0].learning_rate, 0.02);
   EXPECT_DOUBLE_EQ(reports[3].learning_rate, 0.4);
 }
 

@@ -1,0 +1,139 @@
+// Core's part about checkpoints: two-phase commit, what is visible, and retention.
+#include <algorithm>
+
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
+#include "common/base/error.h"
+#include "coordinator/core/core.h"
+#include "coordinator/core/job_states.h"
+#include "coordinator/core/retention.h"
+
+namespace seer::coordinator {
+namespace {
+
+// What a rank says about its file names an object below the checkpoint's folder, and nothing else.
+absl::Status CheckReport(const command::ReportCheckpoint& c, const Job& job) {
+  const auto refused = [&](const std::string& what, absl::string_view field) -> absl::Status {
+    return Error(absl::StatusCode::kInvalidArgument, reason::kInvalidArgument,
+                 absl::StrCat("checkpoint report of rank ", c.rank, ": ", what))
+        .Field(field);
+  };
+  if (c.world_size != job.numbers.ranks) {
+    return refused(absl::StrCat("world size ", c.world_size, ", the job has ", job.numbers.ranks), "world_size");
+  }
+  if (c.rank < 0 || c.rank >= job.numbers.ranks) return refused("no such rank", "rank");
+  if (c.step < 1) return refused(absl::StrCat("no step ", c.step), "step");
+  const std::string& name = c.file.name;
+  if (name.empty() || name.size() > 255 || name.front() == '.' || name.find('/') != std::string::npos || name.find('\0') != std::string::npos) {
+    return refused(absl::StrCat("'", name, "' is not a file's name"), "file_name");
+  }
+  if (c.file.size_bytes < 0) return refused("negative size", "size_bytes");
+  if (c.file.sha256.size() != 64 || c.file.sha256.find_first_not_of("0123456789abcdef") != std::string::npos) {
+    return refused("the digest is not 64 hex digits", "sha256");
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+void Core::On(const command::ReportCheckpoint& c, Moment now, Decision& out) {
+  const auto live = CheckLive(c.attempt_id, c.job);
+  if (out.reply.status = live.status(); !live.ok()) return;
+  Job& job = **live;
+  out.reply.job = job.id;
+  if (out.reply.status = CheckReport(c, job); !out.reply.status.ok()) return;
+  const CheckpointKey key(job.id, c.step);
+  if (checkpoints_.contains(key)) {
+    out.reply.yes = true;
+    return;
+  }
+  auto& files = reports_[{c.attempt_id, c.step}];
+  files[c.rank] = c.file;
+  if (static_cast<int>(files.size()) < job.numbers.ranks) return;
+
+  Checkpoint checkpoint;
+  checkpoint.job = job.id;
+  checkpoint.step = c.step;
+  checkpoint.attempt = job.attempt->number;
+  checkpoint.created = now.wall;
+  for (const auto& [rank, file] : files) checkpoint.files.push_back(file);
+  checkpoints_[key] = std::move(checkpoint);
+  // A rank has one checkpoint in flight: reports of earlier steps are of no use any more.
+  reports_.erase(reports_.lower_bound({c.attempt_id, 0}), reports_.lower_bound({c.attempt_id, c.step + 1}));
+  job.attempt->progressed_at = now.steady;
+  job.fruitless = 0;
+  out.reply.yes = true;
+  out.changes.checkpoints.insert(key);
+  out.effects.mark_committed.push_back(key);
+  Changed(job, out);
+  AddEvent(job, job.attempt->number, "checkpoint_committed", "", absl::StrCat("step ", c.step), now, out);
+  Retain(job.id, now, out);
+}
+
+int64_t Core::NewestCheckpoint(const std::string& job) const {
+  int64_t newest = 0;
+  for (auto it = checkpoints_.lower_bound({job, 0}); it != checkpoints_.end() && it->first.first == job; ++it) {
+    if (!it->second.deleting) newest = it->first.second;
+  }
+  return newest;
+}
+
+absl::StatusOr<const Checkpoint*> Core::FindCheckpoint(const std::string& name) const {
+  const std::vector<std::string> parts = absl::StrSplit(name, '/');
+  int64_t step = 0;
+  if (parts.size() == 4 && parts[0] == "jobs" && parts[2] == "checkpoints" && absl::SimpleAtoi(parts[3], &step)) {
+    if (const auto job = Find(parts[1]); job.ok()) {
+      const auto it = checkpoints_.find({(*job)->id, step});
+      if (it != checkpoints_.end() && !it->second.deleting) return &it->second;
+    }
+  }
+  return Error(absl::StatusCode::kNotFound, reason::kCheckpointNotFound, absl::StrCat("no checkpoint '", name, "'"))
+      .Field("name")
+      .Hint("write jobs/JOB/checkpoints/STEP; `seer checkpoint list` shows those that are kept")
+      .With("checkpoint", name);
+}
+
+bool Core::NeededByEvaluation(const std::string& job, int64_t step) const {
+  return std::any_of(jobs_.begin(), jobs_.end(), [&](const auto& item) {
+    const Job& other = item.second;
+    return !Ended(other.state) && other.numbers.eval_job == job && other.numbers.eval_step == step;
+  });
+}
+
+// In two phases: the record is marked and committed, and so invisible; then the files go, then the record.
+void Core::Retain(const std::string& id, Moment now, Decision& out) {
+  const auto job = jobs_.find(id);
+  if (job == jobs_.end()) return;
+  std::vector<int64_t> steps;
+  for (auto it = checkpoints_.lower_bound({id, 0}); it != checkpoints_.end() && it->first.first == id; ++it) {
+    if (!it->second.deleting) steps.push_back(it->first.second);
+  }
+  const auto pinned = [&](int64_t step) { return NeededByEvaluation(id, step); };
+  for (int64_t step : StepsToDelete(steps, job->second.numbers.keep_last, pinned)) {
+    checkpoints_.at({id, step}).deleting = true;
+    out.changes.checkpoints.insert({id, step});
+    out.effects.delete_files.emplace_back(id, step);
+    AddEvent(job->second, 0, "checkpoint_deleted", "", absl::StrCat("step ", step), now, out);
+  }
+}
+
+void Core::On(const command::CommittedMarked& c, Moment now, Decision& out) {
+  const auto it = checkpoints_.find({c.job, c.step});
+  if (it == checkpoints_.end() || it->second.marked) return;
+  it->second.marked = true;
+  out.changes.checkpoints.insert({c.job, c.step});
+}
+
+void Core::On(const command::FilesDeleted& c, Moment now, Decision& out) {
+  const auto it = checkpoints_.find({c.job, c.step});
+  if (it == checkpoints_.end() || !it->second.deleting) return;
+  checkpoints_.erase(it);
+  out.changes.removed_checkpoints.insert({c.job, c.step});
+}
+
+void Core::ForgetReports(int64_t attempt_id) {
+  reports_.erase(reports_.lower_bound({attempt_id, 0}), reports_.lower_bound({attempt_id + 1, 0}));
+}
+
+}  // namespace seer::coordinator

@@ -1,0 +1,99 @@
+// All that can happen to the coordinator: what clients, agents and trainers ask for, what time and finished effects bring.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "coordinator/core/model.h"
+
+namespace seer::coordinator {
+namespace command {
+
+// --- clients. Repeated with the same request id (if it is not empty) they change nothing and give the same job.
+
+// `job` comes with name, spec, numbers and plan; an empty name is replaced by one made of the id.
+// ALREADY_EXISTS: JOB_NAME_TAKEN. FAILED_PRECONDITION: NOT_ENOUGH_DEVICES. NOT_FOUND: an evaluation's checkpoint.
+struct CreateJob {
+  Job job;
+  std::string request_id;
+  uint64_t id_seed = 0;  // the id derives from it
+};
+// Verbs: NOT_FOUND, or FAILED_PRECONDITION with WRONG_JOB_STATE.
+struct PauseJob {
+  std::string name;
+  std::string request_id;
+};
+struct ResumeJob {
+  std::string name;
+  std::string request_id;
+};
+struct CancelJob {
+  std::string name;
+  std::string request_id;
+};
+
+// --- agents
+struct WorkerHello {
+  Worker worker;
+  std::vector<RunningRank> running;
+};
+struct WorkerHeartbeat {
+  std::string worker;
+  std::vector<RunningRank> running;
+};
+// Its stream ended. The lease runs on: the agent may come back.
+struct WorkerGone {
+  std::string worker;
+};
+struct RankStarted {
+  std::string worker;
+  RunningRank rank;
+};
+struct RankExited {
+  std::string worker;
+  RunningRank rank;
+  int exit_code = 0;
+  std::string reason, message;
+};
+
+// --- trainers. FAILED_PRECONDITION with STALE_ATTEMPT: not the job's live attempt.
+struct ReportProgress {
+  int64_t attempt_id = 0;
+  std::string job;  // "jobs/<id>"
+  Progress progress;
+};
+struct ReportCheckpoint {
+  int64_t attempt_id = 0;
+  std::string job;
+  int rank = 0;
+  int world_size = 0;
+  int64_t step = 0;
+  CheckpointFile file;
+};
+struct ReportEval {
+  int64_t attempt_id = 0;
+  std::string job;
+  EvalResult result;
+};
+
+// --- time (about once a second: leases, stalled gangs, the queue) and effects that are done
+struct Tick {};
+struct CommittedMarked {
+  std::string job;
+  int64_t step = 0;
+};
+struct FilesDeleted {
+  std::string job;
+  int64_t step = 0;
+};
+
+}  // namespace command
+
+using Command = std::variant<command::CreateJob, command::PauseJob, command::ResumeJob, command::CancelJob,
+                             command::WorkerHello, command::WorkerHeartbeat, command::WorkerGone, command::RankStarted,
+                             command::RankExited, command::ReportProgress, command::ReportCheckpoint,
+                             command::ReportEval, command::Tick, command::CommittedMarked, command::FilesDeleted>;
+
+}  // namespace seer::coordinator

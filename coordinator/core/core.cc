@@ -1,0 +1,236 @@
+// Core: the way in, and what clients ask for. gangs.cc has agents and attempts, checkpoints.cc the checkpoints.
+#include "coordinator/core/core.h"
+
+#include <algorithm>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "absl/strings/strip.h"
+#include "common/base/check.h"
+#include "common/base/error.h"
+#include "common/base/philox.h"
+#include "common/base/status_macros.h"
+#include "coordinator/core/job_states.h"
+
+namespace seer::coordinator {
+namespace {
+
+absl::Status WrongState(const Job& job, const char* verb) {
+  return Error(absl::StatusCode::kFailedPrecondition, reason::kWrongJobState,
+               absl::StrCat("job ", job.id, " is ", job.cancelling ? "being cancelled" : StateName(job.state),
+                            " and cannot be ", verb))
+      .Hint(absl::StrCat("`seer job describe ", job.id, "` shows its state"))
+      .With("job", job.id)
+      .With("state", StateName(job.state));
+}
+
+}  // namespace
+
+Decision Core::Load(StoredState state, Moment now) {
+  Decision out;
+  for (Job& job : state.jobs) {
+    last_queue_number_ = std::max(last_queue_number_, job.queue_number);
+    if (job.attempt) {
+      job.attempt->progressed_at = now.steady;
+      live_[job.attempt->id] = job.id;
+      recovering_ = true;
+    }
+    const std::string id = job.id;
+    jobs_[id] = std::move(job);
+  }
+  recover_by_ = now.steady + options_.lease;
+  for (Checkpoint& checkpoint : state.checkpoints) {
+    const CheckpointKey key(checkpoint.job, checkpoint.step);
+    if (checkpoint.deleting) {
+      out.effects.delete_files.push_back(key);
+    } else if (!checkpoint.marked) {
+      out.effects.mark_committed.push_back(key);
+    }
+    checkpoints_[key] = std::move(checkpoint);
+  }
+  for (Worker& worker : state.workers) {
+    worker.up = worker.connected = false;
+    const std::string name = worker.name;
+    workers_[name] = std::move(worker);
+  }
+  requests_ = std::move(state.requests);
+  last_event_ = state.last_event;
+  last_attempt_ = state.last_attempt;
+  return out;
+}
+
+Decision Core::Step(const Command& command, Moment now) {
+  Decision out;
+  std::visit([&](const auto& c) { On(c, now, out); }, command);
+  if (schedule_) {
+    schedule_ = false;
+    Schedule(now, out);
+  }
+  return out;
+}
+
+absl::StatusOr<const Job*> Core::Find(const std::string& name) const {
+  absl::string_view key = name;
+  absl::ConsumePrefix(&key, "jobs/");
+  if (const auto it = jobs_.find(std::string(key)); it != jobs_.end()) return &it->second;
+  const Job* newest = nullptr;
+  for (const auto& [id, job] : jobs_) {
+    if (job.name == key && (newest == nullptr || job.number > newest->number)) newest = &job;
+  }
+  if (newest != nullptr) return newest;
+  return Error(absl::StatusCode::kNotFound, reason::kJobNotFound, absl::StrCat("no job '", key, "'"))
+      .Field("name")
+      .Hint("`seer job list` shows the jobs")
+      .With("job", key);
+}
+
+std::string Core::CreatedBy(const std::string& request_id) const {
+  if (request_id.empty()) return "";
+  const auto it = requests_.find("create/" + request_id);
+  return it == requests_.end() ? "" : it->second;
+}
+
+absl::Status Core::CheckCreate(const Job& job) const {
+  for (const auto& [id, other] : jobs_) {
+    if (job.name.empty() || other.name != job.name || Ended(other.state)) continue;
+    return Error(absl::StatusCode::kAlreadyExists, reason::kJobNameTaken,
+                 absl::StrCat("job ", id, " of the name '", job.name, "' has not ended"))
+        .Field("metadata.name")
+        .Hint("choose another metadata.name, or cancel that job")
+        .With("job", id);
+  }
+  if (!job.numbers.eval_job.empty()) {
+    SEER_RETURN_IF_ERROR(
+        FindCheckpoint(absl::StrCat("jobs/", job.numbers.eval_job, "/checkpoints/", job.numbers.eval_step)).status());
+  }
+  int devices = 0;
+  for (const auto& [name, worker] : workers_) devices += worker.devices;
+  if (workers_.empty() || job.numbers.ranks <= devices) return absl::OkStatus();
+  return Error(absl::StatusCode::kFailedPrecondition, reason::kNotEnoughDevices,
+               absl::StrCat("the job wants ", job.numbers.ranks, job.numbers.ranks == 1 ? " rank" : " ranks",
+                            ", but all workers together have ", devices, devices == 1 ? " device" : " devices"))
+      .Field("distributed.ranks")
+      .Hint("lower distributed.ranks, or add workers; `seer worker list` shows them")
+      .With("ranks", absl::StrCat(job.numbers.ranks))
+      .With("devices", absl::StrCat(devices));
+}
+
+void Core::On(const command::CreateJob& c, Moment now, Decision& out) {
+  if (out.reply.job = CreatedBy(c.request_id); !out.reply.job.empty()) return;
+  if (out.reply.status = CheckCreate(c.job); !out.reply.status.ok()) return;
+  Job job = c.job;
+  for (uint64_t salt = 0;; ++salt) {  // 32 bits are short to type; a taken one is passed over
+    job.id = absl::StrFormat("job_%08x", static_cast<uint32_t>(StableHash(absl::StrCat(c.id_seed, "/", salt))));
+    if (!jobs_.contains(job.id)) break;
+  }
+  if (job.name.empty()) job.name = absl::StrCat("job-", job.id.substr(4));
+  job.state = JobState::kQueued;
+  job.message = workers_.empty() ? "waiting for workers: none has registered yet" : "";
+  job.created = now.wall;
+  job.queue_number = job.number = ++last_queue_number_;
+  const std::string id = out.reply.job = job.id;
+  Job& stored = jobs_[id] = std::move(job);
+  if (!c.request_id.empty()) {
+    requests_["create/" + c.request_id] = id;
+    out.changes.requests.emplace_back("create/" + c.request_id, id);
+  }
+  Changed(stored, out);
+  AddEvent(stored, 0, "job_created", "",
+           absl::StrCat("wants ", stored.numbers.ranks, stored.numbers.ranks == 1 ? " rank" : " ranks"), now, out);
+  schedule_ = true;
+}
+
+Job* Core::Addressed(const std::string& name, const std::string& verb, const std::string& request_id, Decision& out) {
+  const auto found = Find(name);
+  if (!found.ok()) {
+    out.reply.status = found.status();
+    return nullptr;
+  }
+  out.reply.job = (*found)->id;
+  if (request_id.empty()) return &jobs_.at(out.reply.job);
+  const std::string key = absl::StrCat(verb, "/", out.reply.job, "/", request_id);
+  if (requests_.contains(key)) return nullptr;
+  requests_[key] = out.reply.job;
+  out.changes.requests.emplace_back(key, out.reply.job);
+  return &jobs_.at(out.reply.job);
+}
+
+void Core::On(const command::PauseJob& c, Moment now, Decision& out) {
+  Job* const job = Addressed(c.name, "pause", c.request_id, out);
+  if (job == nullptr || job->state == JobState::kPausing || job->state == JobState::kPaused) return;
+  if (Ended(job->state) || job->cancelling) {
+    out.reply.status = WrongState(*job, "paused");
+  } else if (Waiting(job->state)) {
+    ChangeState(*job, JobState::kPaused, "", "paused by request", now, out);
+    schedule_ = true;
+  } else {
+    ChangeState(*job, JobState::kPausing, "", "writing a checkpoint", now, out);
+    TellRanks(*job, /*kill=*/false, out);
+  }
+}
+
+void Core::On(const command::ResumeJob& c, Moment now, Decision& out) {
+  Job* const job = Addressed(c.name, "resume", c.request_id, out);
+  if (job == nullptr || job->state == JobState::kQueued) return;
+  if (job->state != JobState::kPaused) {
+    if (Ended(job->state) || job->state == JobState::kPausing || job->cancelling) {
+      out.reply.status = WrongState(*job, "resumed");
+    }
+    return;
+  }
+  job->queue_number = ++last_queue_number_;
+  ChangeState(*job, JobState::kQueued, "", "resumed by request", now, out);
+  schedule_ = true;
+}
+
+void Core::On(const command::CancelJob& c, Moment now, Decision& out) {
+  Job* const job = Addressed(c.name, "cancel", c.request_id, out);
+  if (job == nullptr || job->state == JobState::kCancelled || job->cancelling) return;
+  if (Ended(job->state)) {
+    out.reply.status = WrongState(*job, "cancelled");
+  } else if (!job->attempt) {
+    ChangeState(*job, JobState::kCancelled, "", "cancelled by request", now, out);
+    schedule_ = true;
+  } else {
+    job->cancelling = true;
+    job->message = "cancelling";
+    AddEvent(*job, job->attempt->number, "cancel_requested", "", "", now, out);
+    TellRanks(*job, /*kill=*/true, out);
+  }
+}
+
+void Core::Changed(Job& job, Decision& out) {
+  ++job.changes;
+  out.changes.jobs.insert(job.id);
+}
+
+void Core::AddEvent(const Job& job, int attempt, const std::string& type, const std::string& reason,
+                    const std::string& message, Moment now, Decision& out) {
+  Event event;
+  event.number = ++last_event_;
+  event.created = now.wall;
+  event.job = job.id;
+  event.attempt = attempt;
+  event.type = type;
+  event.reason = reason;
+  event.message = message;
+  out.changes.events.push_back(std::move(event));
+}
+
+void Core::ChangeState(Job& job, JobState to, const std::string& reason, const std::string& message, Moment now,
+                       Decision& out) {
+  SEER_CHECK(CanChange(job.state, to)) << job.id << ": " << StateName(job.state) << " -> " << StateName(to);
+  AddEvent(job, job.attempt ? job.attempt->number : 0, "job_state_changed", reason, message, now, out);
+  out.changes.events.back().from = StateName(job.state);
+  out.changes.events.back().to = StateName(to);
+  job.state = to;
+  job.reason = reason;
+  job.message = message;
+  Changed(job, out);
+  if (!Ended(to)) return;
+  job.ended = now.wall;
+  job.cancelling = false;
+  if (!job.numbers.eval_job.empty()) Retain(job.numbers.eval_job, now, out);  // it no longer needs its checkpoint
+}
+
+}  // namespace seer::coordinator

@@ -1,0 +1,19 @@
+#include "coordinator/core/data_plan.h"
+
+namespace seer::coordinator {
+
+std::vector<PlanEntry> TrainingPlan(int64_t generation) { return {{0, generation}}; }
+
+std::vector<PlanEntry> EvaluationPlan(int64_t train_generation, int64_t test_generation) {
+  return {{0, train_generation}, {0, test_generation}};
+}
+
+int64_t GenerationAt(const std::vector<PlanEntry>& plan, int64_t step) {
+  int64_t generation = 0;
+  for (const PlanEntry& entry : plan) {
+    if (entry.first_step <= step) generation = entry.generation;
+  }
+  return generation;
+}
+
+}  // namespace seer::coordinator

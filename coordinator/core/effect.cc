@@ -1,0 +1,26 @@
+#include "coordinator/core/effect.h"
+
+#include <iterator>
+
+namespace seer::coordinator {
+
+bool Changes::empty() const {
+  return jobs.empty() && checkpoints.empty() && removed_checkpoints.empty() && workers.empty() &&
+         removed_workers.empty() && events.empty() && requests.empty();
+}
+
+void Changes::Merge(Changes later) {
+  jobs.merge(later.jobs);
+  for (const auto& key : later.removed_checkpoints) checkpoints.erase(key);
+  for (const auto& key : later.checkpoints) removed_checkpoints.erase(key);
+  checkpoints.merge(later.checkpoints);
+  removed_checkpoints.merge(later.removed_checkpoints);
+  for (const auto& name : later.removed_workers) workers.erase(name);
+  for (const auto& name : later.workers) removed_workers.erase(name);
+  workers.merge(later.workers);
+  removed_workers.merge(later.removed_workers);
+  std::move(later.events.begin(), later.events.end(), std::back_inserter(events));
+  std::move(later.requests.begin(), later.requests.end(), std::back_inserter(requests));
+}
+
+}  // namespace seer::coordinator

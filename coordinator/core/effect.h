@@ -1,0 +1,67 @@
+// What a decision leaves behind: changes, which the store commits together, and a reply and effects, which leave after
+// the commit.
+#pragma once
+
+#include <cstdint>
+#include <set>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "coordinator/core/model.h"
+
+namespace seer::coordinator {
+
+using CheckpointKey = std::pair<std::string, int64_t>;  // job id, step
+
+// Names of records that changed; their new values stand in the core.
+struct Changes {
+  std::set<std::string> jobs;
+  std::set<CheckpointKey> checkpoints;
+  std::set<CheckpointKey> removed_checkpoints;
+  std::set<std::string> workers;
+  std::set<std::string> removed_workers;
+  std::vector<Event> events;
+  std::vector<std::pair<std::string, std::string>> requests;  // request id -> job id
+
+  bool empty() const;
+  // Takes over what `later` changed on top of this.
+  void Merge(Changes later);
+};
+
+struct AssignRank {
+  std::string worker;
+  std::string job;
+  int64_t attempt_id = 0;
+  int rank = 0;
+};
+// All ranks of the attempt on that worker.
+struct StopRanks {
+  std::string worker;
+  int64_t attempt_id = 0;
+  bool kill = false;
+};
+
+struct Effects {
+  std::vector<AssignRank> assign;
+  std::vector<StopRanks> stop;
+  std::vector<CheckpointKey> mark_committed;  // write the file COMMITTED, then say CommittedMarked
+  std::vector<CheckpointKey> delete_files;    // then say FilesDeleted
+};
+
+// What the one who sent the command is told.
+struct Reply {
+  absl::Status status;
+  std::string job;   // id of the job that was made or changed
+  bool yes = false;  // progress: checkpoint and pause; checkpoint: it is committed
+};
+
+struct Decision {
+  Reply reply;
+  Changes changes;
+  Effects effects;
+  bool scheduled = false;  // the queue was gone through
+};
+
+}  // namespace seer::coordinator

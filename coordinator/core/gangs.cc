@@ -1,0 +1,401 @@
+// Core's part about machines and gangs: agents come and go, attempts start, fail and end.
+#include <algorithm>
+#include <set>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "common/base/error.h"
+#include "common/base/status_macros.h"
+#include "coordinator/core/core.h"
+#include "coordinator/core/data_plan.h"
+#include "coordinator/core/job_states.h"
+#include "coordinator/core/retry.h"
+#include "coordinator/core/scheduler.h"
+
+namespace seer::coordinator {
+namespace {
+
+// An agent says hello, then what ended meanwhile, then heartbeats: a rank that is in none of these so often is gone.
+constexpr int kMissedHeartbeats = 2;
+
+bool Contains(const std::vector<RunningRank>& running, int64_t attempt_id, size_t rank) {
+  return std::any_of(running.begin(), running.end(), [&](const RunningRank& r) {
+    return r.attempt_id == attempt_id && r.rank >= 0 && static_cast<size_t>(r.rank) == rank;
+  });
+}
+
+}  // namespace
+
+Job* Core::Live(int64_t attempt_id) {
+  const auto it = live_.find(attempt_id);
+  return it == live_.end() ? nullptr : &jobs_.at(it->second);
+}
+
+std::vector<Job*> Core::LiveJobs() {
+  std::vector<Job*> jobs;
+  for (const auto& [attempt, id] : live_) jobs.push_back(&jobs_.at(id));
+  return jobs;
+}
+
+Rank* Core::LiveRank(const RunningRank& rank, const std::string& worker) {
+  Job* const job = Live(rank.attempt_id);
+  if (job == nullptr || rank.rank < 0 || static_cast<size_t>(rank.rank) >= job->attempt->ranks.size()) return nullptr;
+  Rank& found = job->attempt->ranks[static_cast<size_t>(rank.rank)];
+  return found.worker == worker && found.state != RankState::kExited ? &found : nullptr;
+}
+
+absl::StatusOr<Job*> Core::CheckLive(int64_t attempt_id, const std::string& name) {
+  Job* const job = Live(attempt_id);
+  if (job != nullptr && (name.empty() || absl::StrCat("jobs/", job->id) == name)) return job;
+  return Error(absl::StatusCode::kFailedPrecondition, reason::kStaleAttempt,
+               absl::StrCat("attempt ", attempt_id, " of ", name, " is not the live one"))
+      .Hint("a newer attempt took over, or the job ended: this trainer must exit")
+      .With("attempt", absl::StrCat(attempt_id));
+}
+
+void Core::On(const command::WorkerHello& c, Moment now, Decision& out) {
+  const std::string& name = c.worker.name;
+  Worker& worker = workers_[name];
+  // A new incarnation took its ranks with it when the old one died.
+  const bool same_agent = worker.incarnation.empty() || worker.incarnation == c.worker.incarnation;
+  worker = c.worker;
+  worker.up = worker.connected = true;
+  worker.heard_time = now.wall;
+  leases_.Renew(name, now.steady);
+  out.changes.workers.insert(name);
+  for (Job* job : LiveJobs()) GreetRanks(*job, name, same_agent, c.running, now, out);
+  for (const RunningRank& rank : c.running) {
+    if (LiveRank(rank, name) == nullptr) out.effects.stop.push_back({name, rank.attempt_id, /*kill=*/true});
+  }
+  if (recovering_ && AllAgentsBack()) EndRecovery(now, out);
+  schedule_ = true;
+}
+
+void Core::GreetRanks(Job& job, const std::string& worker, bool same_agent, const std::vector<RunningRank>& running,
+                      Moment now, Decision& out) {
+  bool here = false, lost = false;
+  for (size_t i = 0; i < job.attempt->ranks.size(); ++i) {
+    Rank& rank = job.attempt->ranks[i];
+    if (rank.worker != worker || rank.state == RankState::kExited) continue;
+    here = true;
+    if (Contains(running, job.attempt->id, i)) {
+      rank.missed = Rank::kPresent;
+    } else if (same_agent) {
+      rank.missed = 0;  // its exit may be reported next
+    } else {
+      ExitRank(job, i, kLost, std::string(reason::kLeaseLost), "its agent was started again", now, out);
+      lost = true;
+    }
+  }
+  // What it was told while its stream was broken, once more.
+  if (here && job.attempt->stopping) out.effects.stop.push_back({worker, job.attempt->id, /*kill=*/true});
+  if (here && job.state == JobState::kPausing && !job.attempt->stopping) {
+    out.effects.stop.push_back({worker, job.attempt->id, /*kill=*/false});
+  }
+  if (lost) Settle(job, now, out);
+}
+
+void Core::On(const command::WorkerHeartbeat& c, Moment now, Decision& out) {
+  const auto it = workers_.find(c.worker);
+  if (it == workers_.end() || !it->second.connected) return;  // a hello comes first
+  it->second.heard_time = now.wall;
+  leases_.Renew(c.worker, now.steady);
+  if (!std::exchange(it->second.up, true)) {
+    out.changes.workers.insert(c.worker);
+    schedule_ = true;
+  }
+  std::set<int64_t> stopped;
+  for (const RunningRank& rank : c.running) {
+    if (Rank* const found = LiveRank(rank, c.worker)) {
+      found->missed = Rank::kPresent;
+      if (!Live(rank.attempt_id)->attempt->stopping) continue;
+    }
+    // Of a gang that was given up, or that has not ended though it was told to.
+    if (stopped.insert(rank.attempt_id).second) out.effects.stop.push_back({c.worker, rank.attempt_id, /*kill=*/true});
+  }
+  for (Job* job : LiveJobs()) {
+    bool lost = false;
+    for (size_t i = 0; i < job->attempt->ranks.size(); ++i) {
+      Rank& rank = job->attempt->ranks[i];
+      if (rank.worker != c.worker || rank.state == RankState::kExited || rank.missed == Rank::kPresent) continue;
+      if (++rank.missed < kMissedHeartbeats) continue;
+      ExitRank(*job, i, kLost, std::string(reason::kLeaseLost), "its agent no longer has it", now, out);
+      lost = true;
+    }
+    if (lost) Settle(*job, now, out);
+  }
+}
+
+void Core::On(const command::WorkerGone& c, Moment now, Decision& out) {
+  if (const auto it = workers_.find(c.worker); it != workers_.end()) it->second.connected = false;
+}
+
+void Core::On(const command::RankStarted& c, Moment now, Decision& out) {
+  Rank* const rank = LiveRank(c.rank, c.worker);
+  if (rank == nullptr || rank->state != RankState::kStarting) return;
+  rank->state = RankState::kRunning;
+  Job& job = *Live(c.rank.attempt_id);
+  Changed(job, out);
+  const bool all = std::all_of(job.attempt->ranks.begin(), job.attempt->ranks.end(),
+                               [](const Rank& r) { return r.state == RankState::kRunning; });
+  if (all && job.state == JobState::kStarting) ChangeState(job, JobState::kRunning, "", "", now, out);
+}
+
+void Core::On(const command::RankExited& c, Moment now, Decision& out) {
+  if (LiveRank(c.rank, c.worker) == nullptr) return;
+  Job& job = *Live(c.rank.attempt_id);
+  ExitRank(job, static_cast<size_t>(c.rank.rank), c.exit_code, c.reason, c.message, now, out);
+  Settle(job, now, out);
+}
+
+void Core::On(const command::ReportProgress& c, Moment now, Decision& out) {
+  const auto live = CheckLive(c.attempt_id, c.job);
+  if (out.reply.status = live.status(); !live.ok()) return;
+  Job& job = **live;
+  out.reply.job = job.id;
+  Attempt& attempt = *job.attempt;
+  if (c.progress.step > attempt.newest_step) {
+    attempt.newest_step = c.progress.step;
+    attempt.progressed_at = now.steady;
+  }
+  if (job.first_loss == 0 && attempt.restore_step == 0) job.first_loss = c.progress.first_loss;
+  job.progress = c.progress;
+  job.progress.updated = now.wall;
+  job.highest_step = std::max(job.highest_step, c.progress.step);
+  if (job.state == JobState::kStarting) {
+    attempt.progressed_at = now.steady;
+    ChangeState(job, JobState::kRunning, "", "", now, out);
+  }
+  out.reply.yes = job.state == JobState::kPausing;
+}
+
+void Core::On(const command::ReportEval& c, Moment now, Decision& out) {
+  const auto live = CheckLive(c.attempt_id, c.job);
+  if (out.reply.status = live.status(); !live.ok()) return;
+  Job& job = **live;
+  job.eval = c.result;
+  Changed(job, out);
+  AddEvent(job, job.attempt->number, "eval_reported", "", "", now, out);
+}
+
+void Core::On(const command::Tick&, Moment now, Decision& out) {
+  for (const std::string& name : leases_.TakeExpired(now.steady)) {
+    Worker& worker = workers_.at(name);
+    worker.up = worker.connected = false;
+    out.changes.workers.insert(name);
+    LoseRanksOf(name, "its worker's lease ran out", now, out);
+  }
+  for (auto it = workers_.begin(); it != workers_.end();) {
+    if (it->second.up || now.wall - it->second.heard_time < options_.forget_workers_after) {
+      ++it;
+      continue;
+    }
+    out.changes.workers.erase(it->first);
+    out.changes.removed_workers.insert(it->first);
+    it = workers_.erase(it);
+  }
+  if (recovering_ && now.steady >= recover_by_) EndRecovery(now, out);
+  if (!recovering_) KillStalled(now, out);
+  schedule_ = true;
+}
+
+bool Core::AllAgentsBack() const {
+  for (const auto& [attempt, id] : live_) {
+    for (const Rank& rank : jobs_.at(id).attempt->ranks) {
+      const auto it = workers_.find(rank.worker);
+      if (rank.state != RankState::kExited && (it == workers_.end() || !it->second.up)) return false;
+    }
+  }
+  return true;
+}
+
+void Core::EndRecovery(Moment now, Decision& out) {
+  recovering_ = false;
+  for (Job* job : LiveJobs()) {
+    for (size_t i = 0; i < job->attempt->ranks.size(); ++i) {
+      const Rank& rank = job->attempt->ranks[i];
+      const auto it = workers_.find(rank.worker);
+      if (rank.state == RankState::kExited || (it != workers_.end() && it->second.up)) continue;
+      ExitRank(*job, i, kLost, std::string(reason::kLeaseLost),
+               "its worker did not come back after the coordinator's restart", now, out);
+    }
+    Settle(*job, now, out);
+  }
+}
+
+void Core::KillStalled(Moment now, Decision& out) {
+  for (Job* job : LiveJobs()) {
+    Attempt& attempt = *job->attempt;
+    if (attempt.stopping || job->numbers.evaluation) continue;
+    if (now.steady - attempt.progressed_at <= job->numbers.no_progress_timeout) continue;
+    attempt.stop_reason = std::string(reason::kNoProgress);
+    attempt.stop_message = absl::StrCat("no step for ", absl::FormatDuration(job->numbers.no_progress_timeout));
+    AddEvent(*job, attempt.number, "no_progress", attempt.stop_reason, attempt.stop_message, now, out);
+    TellRanks(*job, /*kill=*/true, out);
+  }
+}
+
+void Core::ExitRank(Job& job, size_t number, int exit_code, const std::string& reason, const std::string& message,
+                    Moment now, Decision& out) {
+  Rank& rank = job.attempt->ranks[number];
+  rank.state = RankState::kExited;
+  rank.exit_code = exit_code;
+  rank.reason = reason;
+  rank.message = message;
+  rank.missed = Rank::kPresent;
+  Changed(job, out);
+  AddEvent(job, job.attempt->number, "rank_exited", reason,
+           absl::StrCat("rank ", number, " on ", rank.worker,
+                        exit_code == kLost ? std::string(" lost") : absl::StrCat(" exited with ", exit_code),
+                        message.empty() ? "" : ": ", message),
+           now, out);
+}
+
+void Core::LoseRanksOf(const std::string& worker, const std::string& why, Moment now, Decision& out) {
+  for (Job* job : LiveJobs()) {
+    bool lost = false;
+    for (size_t i = 0; i < job->attempt->ranks.size(); ++i) {
+      const Rank& rank = job->attempt->ranks[i];
+      if (rank.worker != worker || rank.state == RankState::kExited) continue;
+      ExitRank(*job, i, kLost, std::string(reason::kLeaseLost), why, now, out);
+      lost = true;
+    }
+    if (lost) Settle(*job, now, out);
+  }
+}
+
+void Core::TellRanks(Job& job, bool kill, Decision& out) {
+  if (kill) job.attempt->stopping = true;
+  std::set<std::string> told;
+  for (Rank& rank : job.attempt->ranks) {
+    if (rank.state == RankState::kExited) continue;
+    rank.killed = rank.killed || kill;
+    if (told.insert(rank.worker).second) out.effects.stop.push_back({rank.worker, job.attempt->id, kill});
+  }
+  Changed(job, out);
+}
+
+void Core::Settle(Job& job, Moment now, Decision& out) {
+  if (!job.attempt) return;
+  bool failed = false, all = true;
+  for (const Rank& rank : job.attempt->ranks) {
+    all = all && rank.state == RankState::kExited;
+    failed = failed || Failed(rank);
+  }
+  if (all) {
+    EndAttempt(job, now, out);
+  } else if (failed && !job.attempt->stopping) {
+    TellRanks(job, /*kill=*/true, out);
+  }
+}
+
+void Core::EndAttempt(Job& job, Moment now, Decision& out) {
+  using enum JobState;
+  const Attempt attempt = std::move(*job.attempt);
+  const Outcome outcome = Judge(attempt);
+  const int64_t step = NewestCheckpoint(job.id);
+  AddEvent(job, attempt.number, "attempt_ended", outcome.reason, outcome.message, now, out);
+  job.data_wait_seconds += job.progress.data_wait_seconds;
+  job.train_seconds += job.progress.train_seconds;
+  job.progress.data_wait_seconds = job.progress.train_seconds = 0;
+  ForgetReports(attempt.id);
+  live_.erase(attempt.id);
+  job.attempt.reset();
+  schedule_ = true;
+
+  if (outcome.verdict == Verdict::kSucceeded) return ChangeState(job, kSucceeded, "", "", now, out);
+  if (job.cancelling) return ChangeState(job, kCancelled, "", "cancelled by request", now, out);
+  if (outcome.verdict == Verdict::kFail) return ChangeState(job, kFailed, outcome.reason, outcome.message, now, out);
+  const std::string from =
+      step > 0 ? absl::StrCat("from the checkpoint at step ", step) : std::string("from the beginning");
+  if (job.state == kPausing) {
+    const std::string why = outcome.message.empty() ? "" : absl::StrCat("; while pausing: ", outcome.message);
+    return ChangeState(job, kPaused, outcome.reason, absl::StrCat("resumes ", from, why), now, out);
+  }
+  if (outcome.verdict == Verdict::kPaused) {  // the agents were shut down: nobody's fault
+    return ChangeState(job, kRestarting, std::string(reason::kShuttingDown),
+                       absl::StrCat("its workers shut down; starts again ", from), now, out);
+  }
+  if (job.restarts >= job.numbers.max_restarts) {
+    if (job.numbers.max_restarts == 0) return ChangeState(job, kFailed, outcome.reason, outcome.message, now, out);
+    return ChangeState(job, kFailed, std::string(reason::kRetriesExhausted),
+                       absl::StrCat(outcome.message, "; after ", job.restarts,
+                                    " restarts, the most that failure.maxRestarts allows"),
+                       now, out);
+  }
+  ++job.restarts;
+  job.restart_class = !attempt.stop_reason.empty() ? "hang" : ErrorClass(attempt.ranks[static_cast<size_t>(outcome.rank)].exit_code);
+  job.fruitless = step > attempt.restore_step ? 1 : job.fruitless + 1;
+  job.not_before = now.steady + Backoff(job.fruitless);
+  ChangeState(job, kRestarting, outcome.reason, absl::StrCat(outcome.message, "; starts again ", from), now, out);
+}
+
+std::map<std::string, int> Core::DevicesInUse() const {
+  std::map<std::string, int> used;
+  for (const auto& [attempt, id] : live_) {
+    for (const Rank& rank : jobs_.at(id).attempt->ranks) used[rank.worker] += rank.state != RankState::kExited;
+  }
+  return used;
+}
+
+void Core::Schedule(Moment now, Decision& out) {
+  if (recovering_) return;
+  std::vector<Job*> queue;
+  for (auto& [id, job] : jobs_) {
+    if (Waiting(job.state)) queue.push_back(&job);
+  }
+  if (queue.empty()) return;
+  out.scheduled = true;
+  std::sort(queue.begin(), queue.end(), [](const Job* a, const Job* b) { return a->queue_number < b->queue_number; });
+  std::map<std::string, int> used = DevicesInUse(), free;
+  int devices = 0;
+  for (const auto& [name, worker] : workers_) {
+    devices += worker.devices;
+    if (worker.up && worker.connected) free[name] = std::max(worker.devices - used[name], 0);
+  }
+  for (Job* job : queue) {
+    if (now.steady < job->not_before) return;  // backs off; nobody overtakes it meanwhile
+    const std::vector<std::string> placement = PlaceGang(job->numbers.ranks, free);
+    if (!placement.empty()) {
+      for (const std::string& worker : placement) --free[worker];
+      StartAttempt(*job, placement, now, out);
+      continue;
+    }
+    std::string why = "waiting for workers: none has registered yet";
+    if (!workers_.empty()) {
+      why = absl::StrCat("waiting for ", job->numbers.ranks, job->numbers.ranks == 1 ? " free device" : " free devices");
+      if (job->numbers.ranks > devices) absl::StrAppend(&why, "; all workers together have ", devices);
+    }
+    if (job->state == JobState::kQueued && job->message != why) {
+      job->message = why;
+      Changed(*job, out);
+    }
+    return;  // first in, first out
+  }
+}
+
+void Core::StartAttempt(Job& job, const std::vector<std::string>& placement, Moment now, Decision& out) {
+  Attempt attempt;
+  attempt.id = ++last_attempt_;
+  attempt.number = ++job.attempts;
+  attempt.restore_step = NewestCheckpoint(job.id);
+  attempt.newest_step = attempt.restore_step;
+  attempt.progressed_at = now.steady;
+  for (size_t i = 0; i < placement.size(); ++i) {
+    attempt.ranks.emplace_back();
+    attempt.ranks.back().worker = placement[i];
+    out.effects.assign.push_back({placement[i], job.id, attempt.id, static_cast<int>(i)});
+  }
+  if (job.started == absl::InfinitePast()) job.started = now.wall;
+  live_[attempt.id] = job.id;
+  job.attempt = std::move(attempt);
+  ChangeState(job, JobState::kStarting, "", "", now, out);
+  AddEvent(job, job.attempt->number, "attempt_started", "",
+           absl::StrCat(placement.size(), placement.size() == 1 ? " rank on " : " ranks on ",
+                        absl::StrJoin(std::set<std::string>(placement.begin(), placement.end()), ", "), " from step ",
+                        job.attempt->restore_step, ", generation ",
+                        GenerationAt(job.plan, job.attempt->restore_step)),
+           now, out);
+}
+
+}  // namespace seer::coordinator

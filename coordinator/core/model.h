@@ -1,0 +1,147 @@
+// What the coordinator knows: jobs, attempts, ranks, checkpoints, workers. Values without behaviour.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "absl/time/time.h"
+
+namespace seer::coordinator {
+
+// Same names and numbers as seer.v1.JobState; a test compares the two.
+enum class JobState { kQueued = 1, kStarting, kRunning, kPausing, kPaused, kRestarting, kSucceeded, kFailed, kCancelled };
+enum class RankState { kStarting, kRunning, kExited };
+
+struct Rank {
+  std::string worker;
+  RankState state = RankState::kStarting;
+  int exit_code = 0;    // of an exited one; kLost: nobody saw it end
+  std::string reason;
+  std::string message;
+  bool killed = false;  // told to end at once: its exit is not the cause of anything
+  int missed = kPresent;  // heartbeats since its agent said hello without it; not stored
+
+  static constexpr int kPresent = -1;
+};
+
+// The agent went away with the rank, or restarted without it.
+inline constexpr int kLost = -1;
+
+// One gang. Its id is the fencing token: global, growing, never used again.
+struct Attempt {
+  int64_t id = 0;
+  int number = 0;                // within the job, from 1
+  std::vector<Rank> ranks;       // by rank
+  bool stopping = false;         // the ranks were told to end at once
+  std::string stop_reason;       // why, if it was not because a rank had failed
+  std::string stop_message;
+  int64_t restore_step = 0;      // 0: from scratch
+  int64_t newest_step = 0;       // that this attempt reported; not stored
+  absl::Duration progressed_at;  // steady time of that report or of the start; not stored
+};
+
+struct PlanEntry {
+  int64_t first_step = 0;
+  int64_t generation = 0;
+};
+
+// The newest that rank 0 reported. Stored whenever the job is: not on every report.
+struct Progress {
+  int64_t step = 0;
+  double loss = 0, learning_rate = 0, images_per_second = 0, step_seconds = 0, data_stall_ratio = 0;
+  double prototypes_used_ratio = 0, assignment_entropy_nats = 0, feature_std = 0, gradient_norm = 0;
+  int64_t skipped_steps = 0;
+  double data_wait_seconds = 0, train_seconds = 0;  // of this attempt
+  double first_loss = 0;
+  absl::Time updated;
+};
+
+struct KnnResult {
+  int k = 0;
+  double top1_ratio = 0, top5_ratio = 0;
+};
+struct EvalResult {
+  std::vector<KnnResult> knn;
+  int64_t train_images = 0, test_images = 0;
+};
+
+// The numbers of a spec that decisions need; the rest is opaque.
+struct JobNumbers {
+  int ranks = 1;
+  int64_t steps = 0;
+  int max_restarts = 0;
+  int keep_last = 1;
+  bool evaluation = false;
+  absl::Duration no_progress_timeout = absl::Minutes(10);
+  std::string eval_job;              // an evaluation's checkpoint: job and step; empty: none
+  int64_t eval_step = 0;
+};
+
+struct Job {
+  std::string id;    // "job_ab12cd34"
+  std::string name;  // metadata.name
+  std::string spec;  // serialized, with defaults
+  JobNumbers numbers;
+  JobState state = JobState::kQueued;
+  std::string reason;
+  std::string message;
+  absl::Time created, started = absl::InfinitePast(), ended = absl::InfinitePast();
+  int64_t number = 0;        // grows with each job made
+  int64_t queue_number = 0;  // place in the queue: smaller goes first
+  std::vector<PlanEntry> plan;
+  int attempts = 0;          // made so far
+  int restarts = 0;          // of those, after a failure
+  std::string restart_class;  // of the newest failure: ErrorClass, or "hang"
+  int fruitless = 0;         // failures in a row without a new checkpoint: for the back-off
+  bool cancelling = false;
+  std::optional<Attempt> attempt;  // the live one
+  std::optional<EvalResult> eval;
+  double first_loss = 0;
+  double data_wait_seconds = 0, train_seconds = 0;  // of attempts that ended
+  int64_t changes = 0;       // counts changes: the etag
+  Progress progress;
+  int64_t highest_step = 0;  // ever reported: steps up to it are done again after a restart
+  absl::Duration not_before = -absl::InfiniteDuration();  // back-off, steady time; not stored
+};
+
+struct CheckpointFile {
+  std::string name;
+  int64_t size_bytes = 0;
+  std::string sha256;
+};
+struct Checkpoint {
+  std::string job;
+  int64_t step = 0;
+  int attempt = 0;  // number of the attempt that wrote it
+  absl::Time created;
+  std::vector<CheckpointFile> files;
+  bool marked = false;    // the file COMMITTED is written
+  bool deleting = false;  // retention took it: invisible, its files go
+};
+
+struct Event {
+  int64_t number = 0;
+  absl::Time created;
+  std::string job;
+  int attempt = 0;
+  std::string type, from, to, reason, message;
+};
+
+struct RunningRank {
+  int64_t attempt_id = 0;
+  std::string job;
+  int rank = 0;
+};
+
+struct Worker {
+  std::string name, hostname, address, device_kind, version, incarnation;
+  int devices = 0;
+  bool up = false;         // its lease runs; not stored
+  bool connected = false;  // its stream is open, so that it can be given work; not stored
+  absl::Time heard_time = absl::InfinitePast();
+};
+
+}  // namespace seer::coordinator

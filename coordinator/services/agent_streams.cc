@@ -1,0 +1,259 @@
+#include "coordinator/services/agent_streams.h"
+
+#include <deque>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/ascii.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/strip.h"
+#include "common/base/error.h"
+#include "common/base/log.h"
+#include "common/rpc/status_grpc.h"
+#include "coordinator/services/convert.h"
+
+namespace seer::coordinator {
+
+using internal::v1::AgentMessage;
+using internal::v1::CoordinatorMessage;
+
+namespace {
+
+constexpr int kMaxDevices = 1024;
+
+void SetDuration(absl::Duration duration, google::protobuf::Duration* out) {
+  out->set_seconds(absl::ToInt64Seconds(duration));
+  out->set_nanos(static_cast<int32_t>(absl::ToInt64Nanoseconds(duration % absl::Seconds(1))));
+}
+
+absl::Status Refused(const std::string& what, absl::string_view field, absl::string_view hint) {
+  return Error(absl::StatusCode::kInvalidArgument, reason::kInvalidArgument, what).Field(field).Hint(hint);
+}
+
+absl::Status CheckHello(const internal::v1::Hello& hello) {
+  bool good = !hello.worker().empty() && hello.worker().size() <= 63;
+  for (char c : hello.worker()) good = good && (absl::ascii_isalnum(static_cast<unsigned char>(c)) || c == '-' || c == '_' || c == '.');
+  if (!good) {
+    return Refused(absl::StrCat("'", hello.worker(), "' cannot be a worker's name"), "worker",
+                   "1 to 63 letters, digits, '-', '_' and '.'");
+  }
+  if (hello.devices() < 0 || hello.devices() > kMaxDevices) {
+    return Refused(absl::StrCat("worker ", hello.worker(), " offers ", hello.devices(), " devices"), "devices",
+                   absl::StrCat("from 0 to ", kMaxDevices));
+  }
+  if (hello.address().empty()) {
+    return Refused(absl::StrCat("worker ", hello.worker(), " has no address"), "address",
+                   "give the address where other ranks reach the machine");
+  }
+  return absl::OkStatus();
+}
+
+std::vector<RunningRank> FromProto(const google::protobuf::RepeatedPtrField<internal::v1::RunningRank>& ranks) {
+  std::vector<RunningRank> running;
+  for (const auto& rank : ranks) running.push_back(coordinator::FromProto(rank));
+  return running;
+}
+
+}  // namespace
+
+// One call. gRPC holds it until OnDone; whoever else has it may still Send and Close, which then do nothing.
+class AgentStreams::Stream final : public grpc::ServerBidiReactor<AgentMessage, CoordinatorMessage> {
+ public:
+  Stream(AgentStreams& owner, uint64_t number) : owner_(owner), number_(number) {}
+
+  void Begin(std::shared_ptr<Stream> self) {
+    {
+      absl::MutexLock lock(&mu_);
+      self_ = std::move(self);
+    }
+    Read();
+  }
+  void Read() ABSL_LOCKS_EXCLUDED(mu_) {
+    absl::MutexLock lock(&mu_);
+    if (!finished_) StartRead(&incoming_);
+  }
+  void Send(CoordinatorMessage message) ABSL_LOCKS_EXCLUDED(mu_) {
+    {
+      absl::MutexLock lock(&mu_);
+      if (finished_) return;
+      if (unsent_.size() < kMaxUnsent) {
+        unsent_.push_back(std::move(message));
+        if (unsent_.size() == 1) StartWrite(&unsent_.front());
+        return;
+      }
+    }
+    Close(Error(absl::StatusCode::kResourceExhausted, reason::kInternal, "the agent does not read what it is sent"));
+  }
+  void Close(const absl::Status& status) ABSL_LOCKS_EXCLUDED(mu_) {
+    absl::MutexLock lock(&mu_);
+    if (std::exchange(finished_, true)) return;
+    Finish(ToGrpc(status));
+  }
+
+  void OnReadDone(bool ok) override {
+    if (!ok) return Close(absl::OkStatus());  // the agent hung up
+    owner_.runner_.loop().Post([stream = Self()] {
+      if (stream) stream->owner_.Handle(stream, stream->incoming_);
+    });
+  }
+  void OnWriteDone(bool ok) override {
+    if (!ok) return Close(absl::UnavailableError("the stream broke"));
+    absl::MutexLock lock(&mu_);
+    unsent_.pop_front();
+    if (!finished_ && !unsent_.empty()) StartWrite(&unsent_.front());
+  }
+  void OnCancel() override { Close(absl::CancelledError("the stream broke")); }
+  void OnDone() override {
+    std::shared_ptr<Stream> self;
+    {
+      absl::MutexLock lock(&mu_);
+      self = std::move(self_);
+    }
+    {
+      absl::MutexLock lock(&owner_.mu_);
+      owner_.open_.erase(number_);
+    }
+    AgentStreams& owner = owner_;
+    owner.runner_.loop().Post([&owner, self = std::move(self)] { owner.Ended(self); });
+  }
+
+  std::string worker;  // empty before its hello; the loop only
+
+ private:
+  std::shared_ptr<Stream> Self() ABSL_LOCKS_EXCLUDED(mu_) {
+    absl::MutexLock lock(&mu_);
+    return self_;
+  }
+
+  AgentStreams& owner_;
+  const uint64_t number_;
+  AgentMessage incoming_;  // between OnReadDone and the next Read: the loop's
+  absl::Mutex mu_;
+  std::shared_ptr<Stream> self_ ABSL_GUARDED_BY(mu_);  // until OnDone
+  std::deque<CoordinatorMessage> unsent_ ABSL_GUARDED_BY(mu_);  // the first one is being written
+  bool finished_ ABSL_GUARDED_BY(mu_) = false;
+};
+
+grpc::ServerBidiReactor<AgentMessage, CoordinatorMessage>* AgentStreams::Connect(grpc::CallbackServerContext*) {
+  std::shared_ptr<Stream> stream;
+  bool closed;
+  {
+    absl::MutexLock lock(&mu_);
+    stream = std::make_shared<Stream>(*this, ++last_stream_);
+    closed = closed_;
+    open_[last_stream_] = stream;
+  }
+  Stream* const reactor = stream.get();
+  reactor->Begin(stream);
+  if (closed) {
+    reactor->Close(Error(absl::StatusCode::kUnavailable, reason::kShuttingDown, "the coordinator is shutting down"));
+  }
+  return reactor;
+}
+
+void AgentStreams::Send(const std::string& worker, CoordinatorMessage message) {
+  if (const auto it = workers_.find(worker); it != workers_.end()) it->second->Send(std::move(message));
+}
+
+void AgentStreams::Close() {
+  std::vector<std::shared_ptr<Stream>> streams;
+  {
+    absl::MutexLock lock(&mu_);
+    closed_ = true;
+    for (const auto& [number, stream] : open_) {
+      if (auto alive = stream.lock()) streams.push_back(std::move(alive));
+    }
+  }
+  for (const auto& stream : streams) {
+    stream->Close(Error(absl::StatusCode::kUnavailable, reason::kShuttingDown, "the coordinator is shutting down"));
+  }
+}
+
+void AgentStreams::Handle(const std::shared_ptr<Stream>& stream, const AgentMessage& message) {
+  if (message.has_hello()) {
+    Hello(stream, message.hello());
+    return stream->Read();
+  }
+  if (stream->worker.empty()) return stream->Close(Refused("the first message must be hello", "hello", "dial again"));
+  const auto it = workers_.find(stream->worker);
+  if (it == workers_.end() || it->second != stream) return;  // a newer stream took over
+  if (message.has_heartbeat()) {
+    // Acknowledged also while the database cannot be written: gangs must not die of it.
+    runner_.Post(command::WorkerHeartbeat{stream->worker, FromProto(message.heartbeat().running())},
+                 [stream](const Reply&, const Core&) {
+                   CoordinatorMessage ack;
+                   ack.mutable_ack();
+                   stream->Send(std::move(ack));
+                 });
+  } else if (message.has_rank()) {
+    Rank(stream->worker, message.rank());
+  } else if (message.has_logs()) {
+    return Logs(stream, message.logs());
+  }
+  stream->Read();
+}
+
+void AgentStreams::Hello(const std::shared_ptr<Stream>& stream, const internal::v1::Hello& hello) {
+  if (const absl::Status status = CheckHello(hello); !status.ok()) return stream->Close(status);
+  if (!stream->worker.empty()) return stream->Close(Refused("hello comes once", "hello", "dial again"));
+  stream->worker = hello.worker();
+  std::shared_ptr<Stream>& current = workers_[hello.worker()];
+  if (current) {
+    current->Close(Error(absl::StatusCode::kAborted, reason::kInvalidArgument,
+                         absl::StrCat("another agent took over as worker ", hello.worker()))
+                       .Hint("give each machine a --name of its own"));
+  }
+  current = stream;
+  LogInfo("worker_connected", {{"worker", hello.worker()}, {"address", hello.address()}, {"devices", hello.devices()}, {"running", hello.running_size()}});
+  CoordinatorMessage welcome;
+  SetDuration(options_.heartbeat, welcome.mutable_welcome()->mutable_heartbeat_period());
+  SetDuration(options_.lease, welcome.mutable_welcome()->mutable_lease());
+  stream->Send(std::move(welcome));
+  Worker worker;
+  worker.name = hello.worker();
+  worker.hostname = hello.hostname();
+  worker.address = hello.address();
+  worker.devices = hello.devices();
+  worker.device_kind = hello.device_kind();
+  worker.version = hello.version();
+  worker.incarnation = hello.incarnation();
+  runner_.Post(command::WorkerHello{std::move(worker), FromProto(hello.running())});
+}
+
+void AgentStreams::Rank(const std::string& worker, const internal::v1::RankReport& report) {
+  const RunningRank rank{report.attempt_id(), report.job(), report.rank()};
+  if (report.state() == internal::v1::RankReport::STATE_STARTED) {
+    runner_.Post(command::RankStarted{worker, rank});
+  } else if (report.state() == internal::v1::RankReport::STATE_EXITED) {
+    runner_.Post(command::RankExited{worker, rank, report.exit_code(), report.reason(), report.message()});
+  }
+}
+
+void AgentStreams::Logs(const std::shared_ptr<Stream>& stream, const internal::v1::LogLines& lines) {
+  std::map<std::string, std::vector<LogRecord>> by_job;
+  for (const auto& line : lines.lines()) {
+    absl::string_view job = line.job();
+    absl::ConsumePrefix(&job, "jobs/");
+    by_job[std::string(job)].push_back({coordinator::FromProto(line.time()), line.attempt(), line.rank(), line.text()});
+  }
+  std::erase_if(by_job, [&](const auto& item) { return !runner_.core().jobs().contains(item.first); });
+  storage_.Post([this, stream, by_job = std::move(by_job)] {
+    for (const auto& [job, records] : by_job) {
+      if (const absl::Status status = logs_.Append(job, records); !status.ok()) {
+        LogWarn("log_lines_dropped", {{"job", job}, {"lines", records.size()}, {"error", status.ToString()}});
+      }
+      feed_.Notify(job);
+    }
+    stream->Read();
+  });
+}
+
+void AgentStreams::Ended(const std::shared_ptr<Stream>& stream) {
+  const auto it = workers_.find(stream->worker);
+  if (it == workers_.end() || it->second != stream) return;
+  LogInfo("worker_disconnected", {{"worker", stream->worker}});
+  workers_.erase(it);
+  runner_.Post(command::WorkerGone{stream->worker});
+}
+
+}  // namespace seer::coordinator

@@ -1,0 +1,65 @@
+// seer.internal.v1.Agents: one stream a machine, without a thread of its own, so that 10,000 fit. Thread-safe.
+// The newest stream of a worker is the worker; an older one is closed. A stream is read one message at a time: the next
+// one only when the loop has dealt with it. What cannot be sent waits, up to kMaxUnsent messages; then the stream is closed
+// and the agent dials again.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <string>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/synchronization/mutex.h"
+#include "absl/time/time.h"
+#include "common/base/loop.h"
+#include "coordinator/services/change_feed.h"
+#include "coordinator/services/core_runner.h"
+#include "coordinator/services/log_store.h"
+#include "seer/internal/v1/agent.grpc.pb.h"
+
+namespace seer::coordinator {
+
+struct AgentStreamsOptions {
+  absl::Duration heartbeat = absl::Seconds(1);
+  absl::Duration lease = absl::Seconds(15);
+};
+
+class AgentStreams final : public internal::v1::Agents::CallbackService {
+ public:
+  static constexpr size_t kMaxUnsent = 4096;
+
+  // All must outlive it, and the loops must run until Close() and the server's stop are through. Log lines are written on
+  // `storage`.
+  AgentStreams(CoreRunner& runner, Loop& storage, LogStore& logs, ChangeFeed& feed, AgentStreamsOptions options)
+      : runner_(runner), storage_(storage), logs_(logs), feed_(feed), options_(options) {}
+
+  grpc::ServerBidiReactor<internal::v1::AgentMessage, internal::v1::CoordinatorMessage>* Connect(
+      grpc::CallbackServerContext* context) override;
+
+  // To the worker's stream; dropped if there is none: its next hello tells what it lacks. On the runner's loop.
+  void Send(const std::string& worker, internal::v1::CoordinatorMessage message);
+  // Ends all streams, and refuses new ones.
+  void Close() ABSL_LOCKS_EXCLUDED(mu_);
+
+ private:
+  class Stream;
+  void Handle(const std::shared_ptr<Stream>& stream, const internal::v1::AgentMessage& message);
+  void Hello(const std::shared_ptr<Stream>& stream, const internal::v1::Hello& hello);
+  void Rank(const std::string& worker, const internal::v1::RankReport& report);
+  void Logs(const std::shared_ptr<Stream>& stream, const internal::v1::LogLines& lines);
+  void Ended(const std::shared_ptr<Stream>& stream);
+
+  CoreRunner& runner_;
+  Loop& storage_;
+  LogStore& logs_;
+  ChangeFeed& feed_;
+  const AgentStreamsOptions options_;
+  std::map<std::string, std::shared_ptr<Stream>> workers_;  // the runner's loop only
+  absl::Mutex mu_;
+  bool closed_ ABSL_GUARDED_BY(mu_) = false;
+  std::map<uint64_t, std::weak_ptr<Stream>> open_ ABSL_GUARDED_BY(mu_);
+  uint64_t last_stream_ ABSL_GUARDED_BY(mu_) = 0;
+};
+
+}  // namespace seer::coordinator

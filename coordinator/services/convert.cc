@@ -1,0 +1,231 @@
+#include "coordinator/services/convert.h"
+
+#include <algorithm>
+#include <set>
+
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
+#include "coordinator/core/scheduler.h"
+
+namespace seer::coordinator {
+namespace {
+
+const char* RankStateName(RankState state) {
+  switch (state) {
+    case RankState::kStarting: return "starting";
+    case RankState::kRunning: return "running";
+    case RankState::kExited: return "exited";
+  }
+  return "";
+}
+
+void SetProgress(const Job& job, v1::Progress* out) {
+  const Progress& p = job.progress;
+  out->set_step(p.step);
+  out->set_total_steps(job.numbers.steps);
+  out->set_loss(p.loss);
+  out->set_learning_rate(p.learning_rate);
+  out->set_images_per_second(p.images_per_second);
+  out->set_step_seconds(p.step_seconds);
+  out->set_data_stall_ratio(p.data_stall_ratio);
+  out->set_prototypes_used_ratio(p.prototypes_used_ratio);
+  out->set_assignment_entropy_nats(p.assignment_entropy_nats);
+  out->set_feature_std(p.feature_std);
+  out->set_gradient_norm(p.gradient_norm);
+  out->set_skipped_steps(p.skipped_steps);
+  if (p.updated > absl::UnixEpoch()) SetTime(p.updated, out->mutable_update_time());
+}
+
+void SetEval(const EvalResult& eval, v1::EvalResult* out) {
+  for (const KnnResult& knn : eval.knn) {
+    v1::EvalResult::Knn* const to = out->add_knn();
+    to->set_k(knn.k);
+    to->set_top1_ratio(knn.top1_ratio);
+    to->set_top5_ratio(knn.top5_ratio);
+  }
+  out->set_train_images(eval.train_images);
+  out->set_test_images(eval.test_images);
+}
+
+}  // namespace
+
+void SetTime(absl::Time time, google::protobuf::Timestamp* out) {
+  const int64_t nanos = absl::ToUnixNanos(time);
+  out->set_seconds(nanos / 1'000'000'000);
+  out->set_nanos(static_cast<int32_t>(nanos % 1'000'000'000));
+}
+
+absl::Time FromProto(const google::protobuf::Timestamp& time) {
+  return absl::FromUnixSeconds(time.seconds()) + absl::Nanoseconds(time.nanos());
+}
+
+v1::Job ToProto(const Job& job, const Core& core) {
+  v1::Job out;
+  out.set_name(absl::StrCat("jobs/", job.id));
+  out.mutable_spec()->ParseFromString(job.spec);
+  out.mutable_spec()->mutable_metadata()->set_name(job.name);
+  out.set_state(static_cast<v1::JobState>(job.state));
+  out.set_state_reason(job.reason);
+  out.set_state_message(job.message);
+  SetTime(job.created, out.mutable_create_time());
+  if (job.started != absl::InfinitePast()) SetTime(job.started, out.mutable_start_time());
+  if (job.ended != absl::InfinitePast()) SetTime(job.ended, out.mutable_end_time());
+  out.set_attempt(job.attempts);
+  SetProgress(job, out.mutable_progress());
+  out.set_last_checkpoint_step(core.NewestCheckpoint(job.id));
+  out.set_etag(absl::StrCat(job.changes));
+  for (const PlanEntry& entry : job.plan) {
+    v1::DataPlanEntry* const to = out.add_data_plan();
+    to->set_first_step(entry.first_step);
+    to->set_generation(entry.generation);
+  }
+  if (job.attempt) {
+    for (size_t i = 0; i < job.attempt->ranks.size(); ++i) {
+      v1::RankPlacement* const to = out.add_ranks();
+      to->set_rank(static_cast<int32_t>(i));
+      to->set_worker(absl::StrCat("workers/", job.attempt->ranks[i].worker));
+      to->set_state(RankStateName(job.attempt->ranks[i].state));
+    }
+  }
+  if (job.eval) SetEval(*job.eval, out.mutable_eval_result());
+  const double train_seconds = job.train_seconds + job.progress.train_seconds;
+  if (train_seconds > 0) out.set_data_stall_ratio((job.data_wait_seconds + job.progress.data_wait_seconds) / train_seconds);
+  out.set_first_loss(job.first_loss);
+  return out;
+}
+
+v1::Checkpoint ToProto(const Checkpoint& checkpoint, const std::string& storage_uri) {
+  v1::Checkpoint out;
+  out.set_name(absl::StrCat("jobs/", checkpoint.job, "/checkpoints/", checkpoint.step));
+  out.set_step(checkpoint.step);
+  out.set_attempt(checkpoint.attempt);
+  SetTime(checkpoint.created, out.mutable_create_time());
+  int64_t bytes = 0;
+  for (const CheckpointFile& file : checkpoint.files) {
+    v1::CheckpointFile* const to = out.add_files();
+    to->set_name(file.name);
+    to->set_size_bytes(file.size_bytes);
+    to->set_sha256(file.sha256);
+    bytes += file.size_bytes;
+  }
+  out.set_size_bytes(bytes);
+  out.set_uri(CheckpointUri(storage_uri, checkpoint.job, checkpoint.step));
+  return out;
+}
+
+v1::Worker ToProto(const Worker& worker, const Core& core) {
+  v1::Worker out;
+  out.set_name(absl::StrCat("workers/", worker.name));
+  out.set_state(worker.up ? v1::WORKER_STATE_UP : v1::WORKER_STATE_LOST);
+  out.set_hostname(worker.hostname);
+  out.set_address(worker.address);
+  out.set_devices(worker.devices);
+  out.set_device_kind(worker.device_kind);
+  if (worker.heard_time != absl::InfinitePast()) SetTime(worker.heard_time, out.mutable_heartbeat_time());
+  out.set_version(worker.version);
+  int used = 0;
+  for (const auto& [id, job] : core.jobs()) {
+    if (!job.attempt) continue;
+    const auto here = std::count_if(job.attempt->ranks.begin(), job.attempt->ranks.end(), [&](const Rank& rank) {
+      return rank.worker == worker.name && rank.state != RankState::kExited;
+    });
+    if (here > 0) out.add_jobs(absl::StrCat("jobs/", id));
+    used += static_cast<int>(here);
+  }
+  out.set_devices_in_use(used);
+  return out;
+}
+
+v1::Event ToProto(const Event& event) {
+  v1::Event out;
+  out.set_number(event.number);
+  SetTime(event.created, out.mutable_create_time());
+  out.set_job(absl::StrCat("jobs/", event.job));
+  out.set_attempt(event.attempt);
+  out.set_type(event.type);
+  out.set_from_state(event.from);
+  out.set_to_state(event.to);
+  out.set_reason(event.reason);
+  out.set_message(event.message);
+  return out;
+}
+
+std::string CheckpointKeyPrefix(const std::string& job, int64_t step) {
+  return absl::StrCat(job, "/checkpoints/", step);
+}
+
+std::string CheckpointUri(const std::string& storage_uri, const std::string& job, int64_t step) {
+  return absl::StrCat(storage_uri, "/", CheckpointKeyPrefix(job, step));
+}
+
+JobNumbers NumbersOf(const v1::JobSpec& spec) {
+  JobNumbers numbers;
+  numbers.ranks = spec.distributed().ranks();
+  numbers.max_restarts = spec.failure().max_restarts();
+  numbers.keep_last = spec.checkpoint().keep_last();
+  const auto& timeout = spec.failure().no_progress_timeout();
+  numbers.no_progress_timeout = absl::Seconds(timeout.seconds()) + absl::Nanoseconds(timeout.nanos());
+  numbers.evaluation = spec.kind() == v1::JOB_KIND_EVAL_KNN;
+  if (!numbers.evaluation) {
+    numbers.steps = spec.optim().steps();
+    return numbers;
+  }
+  const std::vector<std::string> parts = absl::StrSplit(spec.eval().checkpoint(), '/');
+  if (parts.size() == 4 && absl::SimpleAtoi(parts[3], &numbers.eval_step)) numbers.eval_job = parts[1];
+  return numbers;
+}
+
+Progress FromProto(const internal::v1::ReportProgressRequest& request) {
+  Progress p;
+  p.step = request.step();
+  p.loss = request.loss();
+  p.learning_rate = request.learning_rate();
+  p.images_per_second = request.images_per_second();
+  p.step_seconds = request.step_seconds();
+  p.data_stall_ratio = request.data_stall_ratio();
+  p.prototypes_used_ratio = request.prototypes_used_ratio();
+  p.assignment_entropy_nats = request.assignment_entropy_nats();
+  p.feature_std = request.feature_std();
+  p.gradient_norm = request.gradient_norm();
+  p.skipped_steps = request.skipped_steps();
+  p.data_wait_seconds = request.data_wait_seconds();
+  p.train_seconds = request.train_seconds();
+  p.first_loss = request.first_loss();
+  return p;
+}
+
+RunningRank FromProto(const internal::v1::RunningRank& rank) { return {rank.attempt_id(), rank.job(), rank.rank()}; }
+
+internal::v1::CoordinatorMessage MakeAssign(const Job& job, int rank, const Core& core, const AssignContext& context) {
+  internal::v1::CoordinatorMessage message;
+  internal::v1::Assign& out = *message.mutable_assign();
+  const Attempt& attempt = *job.attempt;
+  const std::string& worker = attempt.ranks[static_cast<size_t>(rank)].worker;
+  out.set_attempt_id(attempt.id);
+  out.set_job(absl::StrCat("jobs/", job.id));
+  out.set_attempt(attempt.number);
+  out.set_rank(rank);
+  out.set_world_size(static_cast<int32_t>(attempt.ranks.size()));
+  out.set_spec(job.spec);
+  const auto first = core.workers().find(attempt.ranks.front().worker);
+  if (first != core.workers().end()) out.set_store_host(first->second.address);
+  out.set_store_port(StorePort(attempt.id));
+  for (const PlanEntry& entry : job.plan) {
+    internal::v1::DataPlanEntry* const to = out.add_data_plan();
+    to->set_first_step(entry.first_step);
+    to->set_generation(entry.generation);
+  }
+  if (attempt.restore_step > 0) out.set_restore_uri(CheckpointUri(context.storage_uri, job.id, attempt.restore_step));
+  out.set_restore_step(attempt.restore_step);
+  out.set_storage_uri(context.storage_uri);
+  for (const std::string& address : context.dataservice_addresses) out.add_dataservice_addresses(address);
+  out.set_ranks_on_machine(static_cast<int32_t>(std::count_if(
+      attempt.ranks.begin(), attempt.ranks.end(), [&](const Rank& other) { return other.worker == worker; })));
+  if (!job.numbers.eval_job.empty()) {
+    out.set_eval_checkpoint_uri(CheckpointUri(context.storage_uri, job.numbers.eval_job, job.numbers.eval_step));
+  }
+  return message;
+}
+
+}  // namespace seer::coordinator

@@ -1,0 +1,198 @@
+#include "coordinator/services/core_runner.h"
+
+#include <algorithm>
+#include <iterator>
+#include <map>
+#include <set>
+
+#include "absl/strings/str_cat.h"
+#include "common/base/log.h"
+#include "common/base/status_macros.h"
+#include "coordinator/core/job_states.h"
+
+namespace seer::coordinator {
+namespace {
+
+template <typename T>
+void Append(std::vector<T>& to, std::vector<T>&& from) {
+  std::move(from.begin(), from.end(), std::back_inserter(to));
+}
+
+void Append(Effects& to, Effects&& from) {
+  Append(to.assign, std::move(from.assign));
+  Append(to.stop, std::move(from.stop));
+  Append(to.mark_committed, std::move(from.mark_committed));
+  Append(to.delete_files, std::move(from.delete_files));
+}
+
+// The class that a second of this job's time belongs to; RUNNING is shared between "data" and what it returns.
+const char* TimeClass(const Job& job) {
+  switch (job.state) {
+    case JobState::kQueued: return "queue";
+    case JobState::kStarting: return "start";
+    case JobState::kRunning: return job.progress.step < job.highest_step ? "redo" : "productive";
+    case JobState::kPausing: return "checkpoint";
+    case JobState::kRestarting: return job.restart_class == "hang" ? "hang" : "start";
+    default: return "idle";
+  }
+}
+
+}  // namespace
+
+absl::Status CoreRunner::Start(EffectSink& sink, absl::Duration tick) {
+  sink_ = &sink;
+  tick_ = tick;
+  last_tick_ = clock_.Steady();
+  SEER_ASSIGN_OR_RETURN(StoredState state, store_.Load());
+  LogInfo("database_loaded", {{"jobs", state.jobs.size()}, {"checkpoints", state.checkpoints.size()}, {"workers", state.workers.size()}});
+  Decision decision = core_.Load(std::move(state), Now());
+  CarryOut(std::move(decision.effects), decision.changes);
+  loop_.After(tick_, [this] { Tick(); });
+  return absl::OkStatus();
+}
+
+void CoreRunner::Post(Command command, Done done) {
+  loop_.Post([this, command = std::move(command), done = std::move(done)] {
+    const Reply reply = Run(command);
+    if (done) done(reply, core_);
+  });
+}
+
+Reply CoreRunner::Execute(Command command) {
+  absl::Notification ready;
+  Reply reply;
+  Post(std::move(command), [&](const Reply& result, const Core&) {
+    reply = result;
+    ready.Notify();
+  });
+  ready.WaitForNotification();
+  return reply;
+}
+
+absl::Status CoreRunner::Read(const std::function<absl::Status(const Core& core, Store& store)>& read) {
+  absl::Notification ready;
+  absl::Status status;
+  loop_.Post([&] {
+    status = Flush();
+    if (status.ok()) status = read(core_, store_);
+    ready.Notify();
+  });
+  ready.WaitForNotification();
+  return status;
+}
+
+Reply CoreRunner::Run(const Command& command) {
+  const absl::Duration start = clock_.Steady();
+  Decision decision = core_.Step(command, Now());
+  if (decision.scheduled) metrics_.scheduler_cycle.Observe(absl::ToDoubleSeconds(clock_.Steady() - start));
+  unsaved_.Merge(std::move(decision.changes));
+  Append(waiting_, std::move(decision.effects));
+  const absl::Status saved = Flush();
+  if (!saved.ok()) decision.reply.status = saved;
+  if (saved.ok() && std::holds_alternative<command::ReportProgress>(command) && !decision.reply.job.empty()) {
+    sink_->JobChanged(decision.reply.job);
+  }
+  return std::move(decision.reply);
+}
+
+absl::Status CoreRunner::Flush() {
+  if (!unsaved_.empty()) {
+    const absl::Duration start = clock_.Steady();
+    const absl::Status saved = store_.Apply(unsaved_, core_);
+    if (!saved.ok()) {
+      metrics_.commit_failures.Add();
+      LogError("database_commit_failed", {{"error", saved.ToString()}});
+      return saved;
+    }
+    metrics_.commit.Observe(absl::ToDoubleSeconds(clock_.Steady() - start));
+  }
+  const Changes saved = std::exchange(unsaved_, {});
+  CarryOut(std::exchange(waiting_, {}), saved);
+  return absl::OkStatus();
+}
+
+void CoreRunner::CarryOut(Effects effects, const Changes& changes) {
+  Count(changes);
+  for (const StopRanks& stop : effects.stop) sink_->Stop(stop);
+  for (const AssignRank& assign : effects.assign) sink_->Assign(assign, core_);
+  for (const CheckpointKey& key : effects.mark_committed) {
+    const auto it = core_.checkpoints().find(key);
+    if (it != core_.checkpoints().end() && !it->second.deleting) sink_->MarkCommitted(it->second);
+  }
+  for (const CheckpointKey& key : effects.delete_files) sink_->DeleteFiles(key);
+  for (const std::string& job : changes.jobs) sink_->JobChanged(job);
+}
+
+void CoreRunner::Count(const Changes& changes) {
+  for (const Event& event : changes.events) {
+    if (event.type == "job_state_changed") {
+      metrics_.transitions.Add(1, {{"from", event.from}, {"to", event.to}, {"reason", event.reason}});
+      const Job& job = core_.jobs().at(event.job);
+      if (event.to == StateName(JobState::kRestarting)) metrics_.restarts.Add(1, {{"class", event.reason == "SHUTTING_DOWN" ? "shutdown" : job.restart_class}});
+      if (event.to == StateName(JobState::kStarting) && event.attempt == 1) metrics_.queue_wait.Observe(absl::ToDoubleSeconds(event.created - job.created));
+      LogInfo("job_state_changed", {{"job", event.job}, {"attempt", event.attempt}, {"from", event.from}, {"to", event.to}, {"reason", event.reason}, {"message", event.message}});
+    } else {
+      if (event.type == "checkpoint_committed") metrics_.checkpoint_commits.Add();
+      if (event.type == "checkpoint_deleted") metrics_.checkpoint_deleted.Add();
+      LogInfo(event.type, {{"job", event.job}, {"attempt", event.attempt}, {"reason", event.reason}, {"message", event.message}});
+    }
+  }
+}
+
+void CoreRunner::Tick() {
+  Run(command::Tick{});
+  const absl::Duration now = clock_.Steady();
+  Measure(now - std::exchange(last_tick_, now));
+  loop_.After(tick_, [this] { Tick(); });
+}
+
+void CoreRunner::Measure(absl::Duration since_last) {
+  const double seconds = absl::ToDoubleSeconds(since_last);
+  std::map<JobState, int> states;
+  int queued = 0;
+  std::set<std::string> running;
+  for (const auto& [id, job] : core_.jobs()) {
+    ++states[job.state];
+    queued += Waiting(job.state);
+    if (Ended(job.state)) continue;
+    const std::string kind = TimeClass(job);
+    const double stalled = kind == "productive" ? std::clamp(job.progress.data_stall_ratio, 0.0, 1.0) : 0.0;
+    metrics_.job_time.Add(seconds * (1 - stalled), {{"class", kind}});
+    if (stalled > 0) metrics_.job_time.Add(seconds * stalled, {{"class", "data"}});
+    if (job.state != JobState::kRunning || job.numbers.evaluation) continue;
+    running.insert(id);
+    const auto newest = core_.checkpoints().find({id, core_.NewestCheckpoint(id)});
+    const bool any = newest != core_.checkpoints().end();
+    metrics_.checkpoint_age.Set(absl::ToDoubleSeconds(clock_.Now() - (any ? newest->second.created : job.started)), {{"job", id}});
+    if (!any) continue;
+    int64_t bytes = 0;
+    for (const CheckpointFile& file : newest->second.files) bytes += file.size_bytes;
+    metrics_.checkpoint_bytes.Set(static_cast<double>(bytes), {{"job", id}});
+  }
+  for (const std::string& id : known_running_) {
+    if (running.contains(id)) continue;
+    metrics_.checkpoint_age.Remove({{"job", id}});
+    metrics_.checkpoint_bytes.Remove({{"job", id}});
+  }
+  known_running_ = std::move(running);
+  for (int i = static_cast<int>(JobState::kQueued); i <= static_cast<int>(JobState::kCancelled); ++i) {
+    const auto state = static_cast<JobState>(i);
+    metrics_.jobs.Set(states[state], {{"state", StateName(state)}});
+  }
+  metrics_.queue_depth.Set(queued, {{"queue", "default"}});
+  metrics_.checkpoints.Set(static_cast<double>(core_.checkpoints().size()));
+  std::set<std::string> workers;
+  for (const auto& [name, worker] : core_.workers()) {
+    workers.insert(name);
+    metrics_.worker_up.Set(worker.up, {{"worker", name}});
+    metrics_.heartbeat_age.Set(absl::ToDoubleSeconds(clock_.Now() - worker.heard_time), {{"worker", name}});
+  }
+  for (const std::string& name : known_workers_) {
+    if (workers.contains(name)) continue;
+    metrics_.worker_up.Remove({{"worker", name}});
+    metrics_.heartbeat_age.Remove({{"worker", name}});
+  }
+  known_workers_ = std::move(workers);
+}
+
+}  // namespace seer::coordinator

@@ -1,0 +1,234 @@
+#include "coordinator/services/jobs_service.h"
+
+#include <algorithm>
+#include <random>
+#include <set>
+#include <utility>
+
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "common/base/error.h"
+#include "common/base/philox.h"
+#include "common/base/status_macros.h"
+#include "common/rpc/status_grpc.h"
+#include "common/spec/defaults.h"
+#include "common/spec/validate.h"
+#include "coordinator/core/data_plan.h"
+#include "coordinator/core/job_states.h"
+#include "coordinator/services/convert.h"
+#include "coordinator/services/page_token.h"
+
+namespace seer::coordinator {
+namespace {
+
+constexpr absl::Duration kCancelPoll = absl::Seconds(1);  // how soon a watcher that hung up is noticed
+
+uint64_t IdSeed(const std::string& request_id) {
+  if (!request_id.empty()) return StableHash(request_id);
+  std::random_device random;
+  return (static_cast<uint64_t>(random()) << 32) | random();
+}
+
+absl::Status ShuttingDown() {
+  return Error(absl::StatusCode::kUnavailable, reason::kShuttingDown, "the coordinator is shutting down")
+      .Hint("the job goes on; ask again in a moment");
+}
+
+}  // namespace
+
+absl::Status JobsService::Get(const std::string& name, v1::Job& out) {
+  return runner_.Read([&](const Core& core, Store&) -> absl::Status {
+    SEER_ASSIGN_OR_RETURN(const Job* job, core.Find(name));
+    out = ToProto(*job, core);
+    return absl::OkStatus();
+  });
+}
+
+// An evaluation is of the checkpoint's own network, unless its spec says otherwise.
+absl::Status JobsService::TakeModelOfCheckpoint(v1::JobSpec& spec) {
+  return runner_.Read([&](const Core& core, Store&) -> absl::Status {
+    SEER_ASSIGN_OR_RETURN(const Checkpoint* checkpoint, core.FindCheckpoint(spec.eval().checkpoint()));
+    spec.mutable_eval()->set_checkpoint(absl::StrCat("jobs/", checkpoint->job, "/checkpoints/", checkpoint->step));
+    v1::JobSpec trained;
+    trained.ParseFromString(core.jobs().at(checkpoint->job).spec);
+    if (!spec.has_model()) *spec.mutable_model() = trained.model();
+    if (!spec.has_augment()) *spec.mutable_augment() = trained.augment();
+    return absl::OkStatus();
+  });
+}
+
+absl::StatusOr<std::vector<PlanEntry>> JobsService::PlanOf(const v1::JobSpec& spec) {
+  const auto look = [&](const std::string& pool, std::optional<int64_t> generation, const char* field, bool labels) -> absl::StatusOr<int64_t> {
+    SEER_ASSIGN_OR_RETURN(const PoolInfo info, pools_.Get(pool, generation));
+    if (info.generation == 0 || info.images == 0) {
+      return Error(absl::StatusCode::kFailedPrecondition, reason::kPoolEmpty, absl::StrCat("pool '", pool, "' has no images"))
+          .Field(field)
+          .Hint(absl::StrCat("fill it first: `seer pool ingest ", pool, " DIR`"))
+          .With("pool", pool);
+    }
+    if (labels && info.labelled_images == 0) {
+      return Error(absl::StatusCode::kFailedPrecondition, reason::kNoLabels, absl::StrCat("pool '", pool, "' has no labels"))
+          .Field(field)
+          .Hint("ingest it with labels from folders, or from .cls members of tar shards")
+          .With("pool", pool);
+    }
+    return info.generation;
+  };
+  if (spec.kind() == v1::JOB_KIND_EVAL_KNN) {
+    SEER_ASSIGN_OR_RETURN(const int64_t train, look(spec.eval().train_pool(), std::nullopt, "eval.trainPool", true));
+    SEER_ASSIGN_OR_RETURN(const int64_t test, look(spec.eval().test_pool(), std::nullopt, "eval.testPool", true));
+    return EvaluationPlan(train, test);
+  }
+  const auto wanted = spec.data().has_generation() ? std::optional<int64_t>(spec.data().generation()) : std::nullopt;
+  SEER_ASSIGN_OR_RETURN(const int64_t generation, look(spec.data().pool(), wanted, "data.pool", false));
+  return TrainingPlan(generation);
+}
+
+absl::Status JobsService::Create(const v1::CreateJobRequest& request, v1::Job& out) {
+  std::string earlier;
+  SEER_RETURN_IF_ERROR(runner_.Read([&](const Core& core, Store&) {
+    earlier = core.CreatedBy(request.request_id());
+    return absl::OkStatus();
+  }));
+  if (!earlier.empty()) return Get(earlier, out);
+
+  v1::JobSpec spec = request.spec();
+  if (spec.kind() == v1::JOB_KIND_EVAL_KNN && !spec.eval().checkpoint().empty()) {
+    SEER_RETURN_IF_ERROR(TakeModelOfCheckpoint(spec));
+  }
+  FillDefaults(spec);
+  SEER_RETURN_IF_ERROR(ValidateJobSpec(spec));
+  command::CreateJob create;
+  SEER_ASSIGN_OR_RETURN(create.job.plan, PlanOf(spec));
+  create.job.name = spec.metadata().name();
+  create.job.numbers = NumbersOf(spec);
+  create.job.spec = spec.SerializeAsString();
+  create.request_id = request.request_id();
+  create.id_seed = IdSeed(request.request_id());
+  return Verb(std::move(create), out);
+}
+
+absl::Status JobsService::Verb(Command command, v1::Job& out) {
+  const Reply reply = runner_.Execute(std::move(command));
+  SEER_RETURN_IF_ERROR(reply.status);
+  return Get(reply.job, out);
+}
+
+absl::Status JobsService::List(const v1::ListJobsRequest& request, v1::ListJobsResponse& out) {
+  SEER_ASSIGN_OR_RETURN(const int size, PageSize(request.page_size(), 100, 1000));
+  SEER_ASSIGN_OR_RETURN(const auto token, ReadPageToken("jobs", 1, request.page_token()));
+  int64_t below = std::numeric_limits<int64_t>::max();
+  if (!token.empty() && !absl::SimpleAtoi(token[0], &below)) return ReadPageToken("jobs", 1, "!").status();
+  std::set<int> states(request.states().begin(), request.states().end());
+  return runner_.Read([&](const Core& core, Store&) -> absl::Status {
+    std::vector<const Job*> jobs;
+    for (const auto& [id, job] : core.jobs()) {
+      if (job.number < below && (states.empty() || states.contains(static_cast<int>(job.state)))) jobs.push_back(&job);
+    }
+    std::sort(jobs.begin(), jobs.end(), [](const Job* a, const Job* b) { return a->number > b->number; });
+    for (const Job* job : jobs) {
+      if (out.jobs_size() == size) {
+        below = jobs[static_cast<size_t>(size) - 1]->number;
+        out.set_next_page_token(MakePageToken("jobs", {absl::StrCat(below)}));
+        break;
+      }
+      *out.add_jobs() = ToProto(*job, core);
+    }
+    return absl::OkStatus();
+  });
+}
+
+absl::Status JobsService::Watch(grpc::ServerContext& context, const std::string& name, grpc::ServerWriter<v1::Job>& writer) {
+  v1::Job job;
+  SEER_RETURN_IF_ERROR(Get(name, job));
+  const std::string id = job.name().substr(5);  // a name may come to mean a newer job
+  while (true) {
+    const uint64_t seen = feed_.Version(id);
+    SEER_RETURN_IF_ERROR(Get(id, job));
+    if (!writer.Write(job)) return absl::CancelledError("the watcher hung up");
+    if (Ended(static_cast<JobState>(job.state()))) return absl::OkStatus();
+    while (feed_.Version(id) == seen) {
+      if (feed_.stopped()) return ShuttingDown();
+      if (context.IsCancelled()) return absl::CancelledError("the watcher hung up");
+      feed_.Wait(id, seen, kCancelPoll);
+    }
+  }
+}
+
+absl::Status JobsService::Logs(grpc::ServerContext& context, const v1::ReadLogsRequest& request, grpc::ServerWriter<v1::LogLine>& writer) {
+  v1::Job job;
+  SEER_RETURN_IF_ERROR(Get(request.name(), job));
+  const std::string id = job.name().substr(5);
+  const auto send = [&](const LogRecord& record) {
+    v1::LogLine line;
+    SetTime(record.time, line.mutable_time());
+    line.set_attempt(record.attempt);
+    line.set_rank(record.rank);
+    line.set_text(record.text);
+    return writer.Write(line);
+  };
+  LogPosition position;
+  std::vector<LogRecord> tail;  // the last n of what is kept now
+  for (bool more = request.tail() > 0; more;) {
+    SEER_ASSIGN_OR_RETURN(std::vector<LogRecord> lines, logs_.Read(id, position));
+    more = !lines.empty();
+    std::move(lines.begin(), lines.end(), std::back_inserter(tail));
+    const auto excess = static_cast<int64_t>(tail.size()) - request.tail();
+    if (excess > 0) tail.erase(tail.begin(), tail.begin() + excess);
+  }
+  for (const LogRecord& record : tail) {
+    if (!send(record)) return absl::CancelledError("the reader hung up");
+  }
+  bool ended = false;
+  while (true) {
+    const uint64_t seen = feed_.Version(id);
+    SEER_ASSIGN_OR_RETURN(const std::vector<LogRecord> lines, logs_.Read(id, position));
+    for (const LogRecord& record : lines) {
+      if (!send(record)) return absl::CancelledError("the reader hung up");
+    }
+    if (!lines.empty()) continue;
+    if (!request.follow() || ended) return absl::OkStatus();
+    SEER_RETURN_IF_ERROR(Get(id, job));
+    ended = Ended(static_cast<JobState>(job.state()));  // then once more, for lines that came just before
+    if (feed_.stopped()) return ShuttingDown();
+    if (context.IsCancelled()) return absl::CancelledError("the reader hung up");
+    feed_.Wait(id, seen, kCancelPoll);
+  }
+}
+
+grpc::Status JobsService::CreateJob(grpc::ServerContext*, const v1::CreateJobRequest* request, v1::Job* out) {
+  return ToGrpc(Create(*request, *out));
+}
+grpc::Status JobsService::GetJob(grpc::ServerContext*, const v1::GetJobRequest* request, v1::Job* out) {
+  return ToGrpc(Get(request->name(), *out));
+}
+grpc::Status JobsService::ListJobs(grpc::ServerContext*, const v1::ListJobsRequest* request, v1::ListJobsResponse* out) {
+  return ToGrpc(List(*request, *out));
+}
+grpc::Status JobsService::PauseJob(grpc::ServerContext*, const v1::PauseJobRequest* request, v1::Job* out) {
+  return ToGrpc(Verb(command::PauseJob{request->name(), request->request_id()}, *out));
+}
+grpc::Status JobsService::ResumeJob(grpc::ServerContext*, const v1::ResumeJobRequest* request, v1::Job* out) {
+  return ToGrpc(Verb(command::ResumeJob{request->name(), request->request_id()}, *out));
+}
+grpc::Status JobsService::CancelJob(grpc::ServerContext*, const v1::CancelJobRequest* request, v1::Job* out) {
+  return ToGrpc(Verb(command::CancelJob{request->name(), request->request_id()}, *out));
+}
+grpc::Status JobsService::WatchJob(grpc::ServerContext* context, const v1::WatchJobRequest* request, grpc::ServerWriter<v1::Job>* writer) {
+  return ToGrpc(Watch(*context, request->name(), *writer));
+}
+grpc::Status JobsService::ListEvents(grpc::ServerContext*, const v1::ListEventsRequest* request, v1::ListEventsResponse* out) {
+  const auto size = PageSize(request->page_size(), 1000, 10000);
+  if (!size.ok()) return ToGrpc(size.status());
+  return ToGrpc(runner_.Read([&](const Core& core, Store& store) -> absl::Status {
+    SEER_ASSIGN_OR_RETURN(const Job* job, core.Find(request->name()));
+    SEER_ASSIGN_OR_RETURN(const auto events, store.Events(job->id, request->after_number(), *size));
+    for (const Event& event : events) *out->add_events() = ToProto(event);
+    return absl::OkStatus();
+  }));
+}
+grpc::Status JobsService::ReadLogs(grpc::ServerContext* context, const v1::ReadLogsRequest* request, grpc::ServerWriter<v1::LogLine>* writer) {
+  return ToGrpc(Logs(*context, *request, *writer));
+}
+
+}  // namespace seer::coordinator

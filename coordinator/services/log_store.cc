@@ -1,0 +1,124 @@
+#include "coordinator/services/log_store.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <filesystem>
+#include <utility>
+
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "absl/strings/str_replace.h"
+#include "absl/strings/str_split.h"
+#include "common/base/error.h"
+
+namespace seer::coordinator {
+namespace {
+
+constexpr size_t kReadBytes = 1 << 20;
+
+absl::Status Failed(const std::string& path, int error) {
+  const std::string text = absl::StrCat("log ", path, ": ", std::strerror(error));
+  if (error == ENOSPC || error == EDQUOT) {
+    return Error(absl::StatusCode::kResourceExhausted, reason::kDiskFull, text).Hint("free space on that file system");
+  }
+  return Error(absl::StatusCode::kUnavailable, reason::kStorageFailed, text);
+}
+
+// "<microseconds> <attempt> <rank> <text>"
+bool Parse(absl::string_view line, LogRecord& out) {
+  const std::vector<absl::string_view> parts = absl::StrSplit(line, absl::MaxSplits(' ', 3));
+  int64_t micros = 0;
+  if (parts.size() != 4 || !absl::SimpleAtoi(parts[0], &micros)) return false;
+  if (!absl::SimpleAtoi(parts[1], &out.attempt) || !absl::SimpleAtoi(parts[2], &out.rank)) return false;
+  out.time = absl::FromUnixMicros(micros);
+  out.text = std::string(parts[3]);
+  return true;
+}
+
+}  // namespace
+
+std::string LogStore::Path(const std::string& job, int64_t segment) const {
+  return absl::StrCat(root_, "/", job, "/", absl::StrFormat("%08d.log", segment));
+}
+
+std::vector<int64_t> LogStore::Segments(const std::string& job) const {
+  std::vector<int64_t> segments;
+  std::error_code error;
+  for (const auto& entry : std::filesystem::directory_iterator(absl::StrCat(root_, "/", job), error)) {
+    int64_t number = 0;
+    if (absl::SimpleAtoi(entry.path().stem().string(), &number)) segments.push_back(number);
+  }
+  std::sort(segments.begin(), segments.end());
+  return segments;
+}
+
+absl::Status LogStore::Append(const std::string& job, const std::vector<LogRecord>& lines) {
+  std::string text;
+  for (const LogRecord& line : lines) {
+    std::string kept = line.text.substr(0, kLineBytes);
+    std::replace(kept.begin(), kept.end(), '\n', ' ');
+    absl::StrAppend(&text, absl::ToUnixMicros(line.time), " ", line.attempt, " ", line.rank, " ", kept, "\n");
+  }
+  absl::MutexLock lock(&mu_);
+  auto [it, first] = ends_.try_emplace(job);
+  LogPosition& end = it->second;
+  std::error_code ignored;
+  if (first) {  // since this start: go on where an earlier one stopped
+    std::filesystem::create_directories(absl::StrCat(root_, "/", job), ignored);
+    const std::vector<int64_t> segments = Segments(job);
+    end.segment = segments.empty() ? 1 : segments.back();
+    const auto size = std::filesystem::file_size(Path(job, end.segment), ignored);
+    end.offset = ignored ? 0 : static_cast<int64_t>(size);
+  }
+  if (end.offset >= kSegmentBytes) {
+    end = {end.segment + 1, 0};
+    for (int64_t old : Segments(job)) {
+      if (old <= end.segment - kSegments) std::filesystem::remove(Path(job, old), ignored);
+    }
+  }
+  const std::string path = Path(job, end.segment);
+  const int fd = ::open(path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
+  if (fd < 0) return Failed(path, errno);
+  const ssize_t written = ::write(fd, text.data(), text.size());
+  const int error = written < 0 ? errno : ENOSPC;
+  if (written == static_cast<ssize_t>(text.size())) {
+    end.offset += written;
+    ::close(fd);
+    return absl::OkStatus();
+  }
+  if (::ftruncate(fd, end.offset) != 0) ends_.erase(it);  // no half line; else look at the file anew next time
+  ::close(fd);
+  return Failed(path, error);
+}
+
+absl::StatusOr<std::vector<LogRecord>> LogStore::Read(const std::string& job, LogPosition& position) {
+  std::vector<LogRecord> lines;
+  for (int64_t segment : Segments(job)) {
+    if (segment < position.segment) continue;
+    if (segment > position.segment) position = {segment, 0};
+    const std::string path = Path(job, segment);
+    const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+    if (fd < 0) continue;  // dropped meanwhile
+    std::string text(kReadBytes, '\0');
+    const ssize_t got = ::pread(fd, text.data(), text.size(), position.offset);
+    const int error = errno;
+    ::close(fd);
+    if (got < 0) return Failed(path, error);
+    text.resize(static_cast<size_t>(got));
+    text.resize(text.rfind('\n') == std::string::npos ? 0 : text.rfind('\n') + 1);  // whole lines
+    position.offset += static_cast<int64_t>(text.size());
+    for (absl::string_view line : absl::StrSplit(text, '\n', absl::SkipEmpty())) {
+      if (LogRecord record; Parse(line, record)) lines.push_back(std::move(record));
+    }
+    if (!lines.empty()) break;
+  }
+  return lines;
+}
+
+}  // namespace seer::coordinator

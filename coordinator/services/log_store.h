@@ -1,0 +1,52 @@
+// Log lines of jobs' ranks, as files "<root>/<job>/<segment>.log" beside the database; not fsynced. A job keeps its newest
+// kSegments files of kSegmentBytes (32 MiB in all); what is older is dropped. Thread-safe.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/synchronization/mutex.h"
+#include "absl/time/time.h"
+
+namespace seer::coordinator {
+
+struct LogRecord {
+  absl::Time time;
+  int attempt = 0;
+  int rank = 0;
+  std::string text;  // without line breaks
+};
+
+// Where a reader stands; the default is the oldest line that is kept.
+struct LogPosition {
+  int64_t segment = 0;
+  int64_t offset = 0;
+};
+
+class LogStore {
+ public:
+  static constexpr int64_t kSegmentBytes = 8 << 20;
+  static constexpr int kSegments = 4;
+  static constexpr size_t kLineBytes = 64 << 10;  // a longer line is cut
+
+  explicit LogStore(std::string root) : root_(std::move(root)) {}
+  // `job`: an id that the coordinator gave. RESOURCE_EXHAUSTED with DISK_FULL, UNAVAILABLE with STORAGE_FAILED.
+  absl::Status Append(const std::string& job, const std::vector<LogRecord>& lines) ABSL_LOCKS_EXCLUDED(mu_);
+  // About 1 MiB of lines from `position`, which moves on; none: there are no more now.
+  absl::StatusOr<std::vector<LogRecord>> Read(const std::string& job, LogPosition& position);
+
+ private:
+  std::vector<int64_t> Segments(const std::string& job) const;  // ascending
+  std::string Path(const std::string& job, int64_t segment) const;
+
+  const std::string root_;
+  absl::Mutex mu_;  // one writer
+  std::map<std::string, LogPosition> ends_ ABSL_GUARDED_BY(mu_);
+};
+
+}  // namespace seer::coordinator

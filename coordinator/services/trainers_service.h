@@ -1,0 +1,23 @@
+// seer.internal.v1.Trainers: what running ranks report. Thread-safe.
+#pragma once
+
+#include "coordinator/services/core_runner.h"
+#include "seer/internal/v1/trainer.grpc.pb.h"
+
+namespace seer::coordinator {
+
+class TrainersService final : public internal::v1::Trainers::Service {
+ public:
+  explicit TrainersService(CoreRunner& runner) : runner_(runner) {}  // must outlive the service
+  grpc::Status ReportProgress(grpc::ServerContext*, const internal::v1::ReportProgressRequest*,
+                              internal::v1::ReportProgressResponse*) override;
+  grpc::Status ReportCheckpoint(grpc::ServerContext*, const internal::v1::ReportCheckpointRequest*,
+                                internal::v1::ReportCheckpointResponse*) override;
+  grpc::Status ReportEval(grpc::ServerContext*, const internal::v1::ReportEvalRequest*,
+                          internal::v1::ReportEvalResponse*) override;
+
+ private:
+  CoreRunner& runner_;
+};
+
+}  // namespace seer::coordinator

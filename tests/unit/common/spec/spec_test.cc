@@ -1,0 +1,156 @@
+#include <gtest/gtest.h>
+
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <sstream>
+
+#include "absl/strings/match.h"
+#include "common/base/error.h"
+#include "common/spec/defaults.h"
+#include "common/spec/validate.h"
+#include "common/spec/yaml.h"
+#include "tests/support/temp_dir.h"
+
+namespace seer {
+namespace {
+
+absl::Status ParseError(const std::string& yaml) { return ParseJobSpec(yaml, "job.yaml", {}).status(); }
+
+v1::JobSpec Valid() {
+  v1::JobSpec spec;
+  spec.mutable_data()->set_pool("photos");
+  spec.mutable_optim()->set_steps(10);
+  FillDefaults(spec);
+  return spec;
+}
+
+TEST(SpecYaml, ReadsBothKeyStylesEnumsDurationsAndLists) {
+  const auto spec = ParseJobSpec(R"(
+optim: {steps: 5, start_lr: 0.1, finalLr: 0.2, larc: {enabled: no}}
+precision: {mode: bf16}
+distributed: {collectiveTimeout: 90s}
+model: {head: {hidden: [1, 2, 3]}}
+augment: {crops: [{views: 2, size: 32}, {views: 4, size: 16}]}
+metadata: {labels: {team: vision}}
+)", "job.yaml", {});
+  ASSERT_TRUE(spec.ok()) << spec.status();
+  EXPECT_EQ(spec->optim().start_lr(), 0.1);
+  EXPECT_EQ(spec->optim().final_lr(), 0.2);
+  EXPECT_FALSE(spec->optim().larc().enabled());
+  EXPECT_EQ(spec->precision().mode(), v1::PRECISION_MODE_BF16);
+  EXPECT_EQ(spec->distributed().collective_timeout().seconds(), 90);
+  EXPECT_EQ(spec->model().head().hidden_size(), 3);
+  EXPECT_EQ(spec->augment().crops(1).views(), 4);
+  EXPECT_EQ(spec->metadata().labels().at("team"), "vision");
+}
+
+TEST(SpecYaml, UnknownKeyNamesLineAndNearest) {
+  const absl::Status status = ParseError("optim:\n  steps: 5\n  warmup_step: 3\n");
+  EXPECT_TRUE(HasReason(status, reason::kUnknownKey));
+  EXPECT_TRUE(absl::StrContains(status.message(), "job.yaml:3")) << status;
+  EXPECT_TRUE(absl::StrContains(status.message(), "did you mean 'warmupSteps'")) << status;
+}
+
+TEST(SpecYaml, WrongTypesNameLinePathAndWhatWasExpected) {
+  for (const auto& [yaml, path, expected] :
+       {std::tuple("optim: {steps: many}", "optim.steps", "a whole number"), std::tuple("optim: {steps: [1]}", "optim.steps", "a whole number"),
+        std::tuple("optim: 3", "optim", "a mapping"), std::tuple("precision: {mode: fp8}", "precision.mode", "one of fp32, bf16"),
+        std::tuple("seed: -1", "seed", "at least 0"), std::tuple("distributed: {collectiveTimeout: soon}", "distributed.collectiveTimeout", "a duration"),
+        std::tuple("model: {head: {hidden: 3}}", "model.head.hidden", "a list of"), std::tuple("[1, 2]", "the job", "a mapping")}) {
+    const absl::Status status = ParseError(yaml);
+    EXPECT_TRUE(HasReason(status, reason::kWrongType)) << yaml << ": " << status;
+    EXPECT_TRUE(absl::StrContains(status.message(), path)) << status;
+    EXPECT_TRUE(absl::StrContains(status.message(), expected)) << status;
+    EXPECT_TRUE(absl::StrContains(status.message(), "job.yaml:1")) << status;
+  }
+}
+
+TEST(SpecYaml, BrokenYamlNamesTheLine) {
+  const absl::Status status = ParseError("optim:\n  steps: [1, 2\n");
+  EXPECT_TRUE(HasReason(status, reason::kYamlSyntax));
+  EXPECT_TRUE(absl::StrContains(status.message(), "job.yaml:")) << status;
+}
+
+TEST(SpecYaml, ExtendsARecipeAndOverridesIt) {
+  testing::TempDir dir;
+  std::ofstream(dir / "base.yaml") << "optim: {steps: 5, lr: 1}\naugment: {crops: [{size: 8}, {size: 9}]}\n";
+  const auto spec = ParseJobSpec("extends: recipes/base\noptim: {lr: 2}\naugment: {crops: [{size: 64}]}\n", "job.yaml", {dir.path().string()});
+  ASSERT_TRUE(spec.ok()) << spec.status();
+  EXPECT_EQ(spec->optim().steps(), 5);
+  EXPECT_EQ(spec->optim().lr(), 2);
+  EXPECT_EQ(spec->augment().crops_size(), 1);  // lists are replaced
+  const absl::Status unknown = ParseJobSpec("extends: other", "job.yaml", {dir.path().string()}).status();
+  EXPECT_TRUE(HasReason(unknown, reason::kUnknownRecipe));
+  EXPECT_TRUE(absl::StrContains(GetErrorDetail(unknown)->hint, "base")) << unknown;
+  std::ofstream(dir / "circle.yaml") << "extends: circle\n";
+  EXPECT_FALSE(ParseJobSpec("extends: circle", "job.yaml", {dir.path().string()}).ok());
+}
+
+TEST(SpecYaml, SetOverridesOneValue) {
+  v1::JobSpec spec = Valid();
+  ASSERT_TRUE(ApplySet(spec, "optim.lr=0.25").ok());
+  ASSERT_TRUE(ApplySet(spec, "model.head.hidden=[7, 8]").ok());
+  EXPECT_EQ(spec.optim().lr(), 0.25);
+  EXPECT_EQ(spec.model().head().hidden(1), 8);
+  EXPECT_EQ(spec.optim().steps(), 10);
+  EXPECT_TRUE(HasReason(ApplySet(spec, "optim.rate=1"), reason::kUnknownKey));
+  EXPECT_TRUE(HasReason(ApplySet(spec, "optim.lr=fast"), reason::kWrongType));
+  EXPECT_FALSE(ApplySet(spec, "optim.lr").ok());
+}
+
+TEST(SpecYaml, FormattedSpecReadsBackTheSame) {
+  const v1::JobSpec spec = Valid();
+  const auto again = ParseJobSpec(FormatJobSpec(spec), "printed", {});
+  ASSERT_TRUE(again.ok()) << again.status();
+  EXPECT_EQ(again->DebugString(), spec.DebugString());
+}
+
+TEST(SpecDefaults, FillIsIdempotentAndValid) {
+  v1::JobSpec spec = Valid();
+  EXPECT_TRUE(ValidateJobSpec(spec).ok()) << ValidateJobSpec(spec);
+  const std::string once = spec.DebugString();
+  FillDefaults(spec);
+  EXPECT_EQ(spec.DebugString(), once);
+  EXPECT_EQ(spec.augment().crops(1).views(), 6);
+}
+
+TEST(SpecValidate, NamesTheFieldOfEveryBrokenRule) {
+  for (const auto& [set, field] :
+       {std::pair("optim.steps=-3", "optim.steps"), std::pair("optim.steps=0", "optim.steps"), std::pair("optim.lr=-1", "optim.lr"), std::pair("optim.momentum=1", "optim.momentum"),
+        std::pair("data.pool=''", "data.pool"), std::pair("data.pool='Bad Name'", "data.pool"), std::pair("data.globalBatch=7", "data.globalBatch"),
+        std::pair("distributed.ranks=0", "distributed.ranks"), std::pair("distributed.syncBnGroupSize=3", "distributed.syncBnGroupSize"), std::pair("loss.swav.prototypes=1", "loss.swav.prototypes"),
+        std::pair("loss.swav.epsilon=nan", "loss.swav.epsilon"), std::pair("loss.swav.assignViews=3", "loss.swav.assignViews"), std::pair("model.trunk.preset=regnety_1", "model.trunk.preset"),
+        std::pair("model.trunk.stemStride=3", "model.trunk.stemStride"), std::pair("augment.flipProbability=1.5", "augment.flipProbability"), std::pair("augment.photometry.mean=[1]", "augment.photometry.mean"),
+        std::pair("augment.crops=[{views: 2, size: 4}]", "augment.crops[0].size"), std::pair("augment.crops=[{views: 1, size: 32}]", "augment.crops"), std::pair("checkpoint.everySteps=-1", "checkpoint.everySteps"),
+        std::pair("failure.maxRestarts=-1", "failure.maxRestarts"), std::pair("metadata.name=A_b", "metadata.name")}) {
+    v1::JobSpec spec = Valid();
+    if (std::string(set).rfind("data.globalBatch", 0) == 0 || std::string(set).rfind("distributed.sync", 0) == 0) spec.mutable_distributed()->set_ranks(4);
+    ASSERT_TRUE(ApplySet(spec, set).ok()) << set << ApplySet(spec, set);
+    const absl::Status status = ValidateJobSpec(spec);
+    EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument) << set;
+    const auto detail = GetErrorDetail(status);
+    ASSERT_TRUE(detail.has_value()) << set;
+    EXPECT_EQ(detail->field, field) << status;
+  }
+}
+
+TEST(SpecRecipes, EveryShippedRecipeIsValid) {
+  const char* source = std::getenv("SEER_SOURCE_DIR");
+  ASSERT_NE(source, nullptr);
+  int recipes = 0;
+  for (const auto& entry : std::filesystem::directory_iterator(std::filesystem::path(source) / "recipes")) {
+    if (entry.path().extension() != ".yaml") continue;
+    std::stringstream text;
+    text << std::ifstream(entry.path()).rdbuf();
+    auto spec = ParseJobSpec(text.str(), entry.path().filename().string(), {(std::filesystem::path(source) / "recipes").string()});
+    ASSERT_TRUE(spec.ok()) << spec.status();
+    FillDefaults(*spec);
+    EXPECT_TRUE(ValidateJobSpec(*spec).ok()) << entry.path() << ValidateJobSpec(*spec);
+    ++recipes;
+  }
+  EXPECT_GE(recipes, 3);
+}
+
+}  // namespace
+}  // namespace seer
