@@ -19,8 +19,11 @@ namespace seer::client {
 namespace {
 
 absl::Status NoAddress(const char* what) {
-  return Error(absl::StatusCode::kUnavailable, reason::kServiceUnreachable, absl::StrCat("no address of ", what, " is known"))
-      .Hint("`seer cluster up` starts a cluster on this machine; or name one with --coordinator and --dataservice");
+  return Error(absl::StatusCode::kUnavailable, reason::kServiceUnreachable,
+               absl::StrCat("no address of ", what, " is known"))
+      .Hint(
+          "`seer cluster up` starts a cluster on this machine; or name one with --coordinator and "
+          "--dataservice");
 }
 
 void CollectNames(const CLI::App& app, std::vector<std::string>& names) {
@@ -37,7 +40,8 @@ std::string Suggestion(const CLI::App& app, int argc, char** argv) {
     CollectNames(*at, names);
     if (names.empty()) return "";
     const CLI::App* next = nullptr;
-    for (const CLI::App* command : at->get_subcommands(nullptr)) if (command->get_name() == word) next = command;
+    for (const CLI::App* command : at->get_subcommands(nullptr))
+      if (command->get_name() == word) next = command;
     if (next == nullptr) return NearestKey(word, names);
     at = next;
   }
@@ -56,15 +60,22 @@ void Complete(const std::string& shell, const CLI::App& app) {
     for (const std::string& verb : verbs) absl::StrAppend(&line, verb, " ");
     if (shell == "fish") {
       std::printf("complete -c seer -f -n __fish_use_subcommand -a %s\n", noun->get_name().c_str());
-      if (!verbs.empty()) std::printf("complete -c seer -f -n '__fish_seen_subcommand_from %s' -a '%s'\n", noun->get_name().c_str(), line.c_str());
+      if (!verbs.empty())
+        std::printf("complete -c seer -f -n '__fish_seen_subcommand_from %s' -a '%s'\n",
+                    noun->get_name().c_str(), line.c_str());
     } else if (!verbs.empty()) {
-      absl::StrAppend(&cases, "    ", noun->get_name(), ") COMPREPLY=($(compgen -W '", line, "' -- \"$word\")) ;;\n");
+      absl::StrAppend(&cases, "    ", noun->get_name(), ") COMPREPLY=($(compgen -W '", line,
+                      "' -- \"$word\")) ;;\n");
     }
   }
   if (shell == "fish") return;
   if (shell == "zsh") std::printf("autoload -U +X bashcompinit && bashcompinit\n");
-  std::printf("_seer() {\n  local word=${COMP_WORDS[COMP_CWORD]}\n  if [ \"$COMP_CWORD\" -eq 1 ]; then COMPREPLY=($(compgen -W '%s' -- \"$word\")); return; fi\n"
-              "  if [ \"$COMP_CWORD\" -gt 2 ]; then COMPREPLY=($(compgen -f -- \"$word\")); return; fi\n  case ${COMP_WORDS[1]} in\n%s  esac\n}\ncomplete -F _seer seer\n", all.c_str(), cases.c_str());
+  std::printf(
+      "_seer() {\n  local word=${COMP_WORDS[COMP_CWORD]}\n  if [ \"$COMP_CWORD\" -eq 1 ]; then "
+      "COMPREPLY=($(compgen -W '%s' -- \"$word\")); return; fi\n"
+      "  if [ \"$COMP_CWORD\" -gt 2 ]; then COMPREPLY=($(compgen -f -- \"$word\")); return; fi\n  "
+      "case ${COMP_WORDS[1]} in\n%s  esac\n}\ncomplete -F _seer seer\n",
+      all.c_str(), cases.c_str());
 }
 
 }  // namespace
@@ -83,7 +94,8 @@ absl::StatusOr<std::shared_ptr<grpc::Channel>> Session::DataService() const {
 
 std::string NewRequestId() {
   absl::BitGen random;
-  return absl::StrFormat("%016x%016x", absl::Uniform<uint64_t>(random), absl::Uniform<uint64_t>(random));
+  return absl::StrFormat("%016x%016x", absl::Uniform<uint64_t>(random),
+                         absl::Uniform<uint64_t>(random));
 }
 
 int RunCli(int argc, char** argv) {
@@ -91,16 +103,25 @@ int RunCli(int argc, char** argv) {
   Interrupt interrupt;
   Session session;
   session.interrupt = &interrupt;
-  CLI::App app{"Pre-trains RegNets with SwAV on pools of uncurated images: submits jobs, follows them, and looks after pools and clusters."};
+  CLI::App app{
+      "Pre-trains RegNets with SwAV on pools of uncurated images: submits jobs, follows them, and "
+      "looks after pools and clusters."};
   app.name("seer");
   app.set_version_flag("--version", SEER_VERSION);
   app.require_subcommand(1);
   app.fallthrough();
   app.add_option("-o,--output", session.form, "table, wide, json, jsonl, yaml or name")
-      ->transform(CLI::CheckedTransformer(std::map<std::string, OutputForm>{{"table", OutputForm::kTable}, {"wide", OutputForm::kWide}, {"json", OutputForm::kJson},
-                                                                            {"jsonl", OutputForm::kJsonl}, {"yaml", OutputForm::kYaml}, {"name", OutputForm::kName}}));
-  app.add_option("--coordinator", session.coordinator_flag, "HOST:PORT; default: of the current context");
-  app.add_option("--dataservice", session.dataservice_flag, "HOST:PORT, may be repeated; default: of the current context");
+      ->transform(
+          CLI::CheckedTransformer(std::map<std::string, OutputForm>{{"table", OutputForm::kTable},
+                                                                    {"wide", OutputForm::kWide},
+                                                                    {"json", OutputForm::kJson},
+                                                                    {"jsonl", OutputForm::kJsonl},
+                                                                    {"yaml", OutputForm::kYaml},
+                                                                    {"name", OutputForm::kName}}));
+  app.add_option("--coordinator", session.coordinator_flag,
+                 "HOST:PORT; default: of the current context");
+  app.add_option("--dataservice", session.dataservice_flag,
+                 "HOST:PORT, may be repeated; default: of the current context");
   AddJobCommands(app, session);
   AddCheckpointCommands(app, session);
   AddPoolCommands(app, session);
@@ -108,19 +129,27 @@ int RunCli(int argc, char** argv) {
   AddWorkerCommands(app, session);
   AddClusterCommands(app, session);
   std::string shell;
-  CLI::App* completion = app.add_subcommand("completion", "Print a completion script: eval \"$(seer completion bash)\"");
-  completion->add_option("shell", shell, "bash, zsh or fish")->required()->check(CLI::IsMember({"bash", "zsh", "fish"}));
+  CLI::App* completion = app.add_subcommand(
+      "completion", "Print a completion script: eval \"$(seer completion bash)\"");
+  completion->add_option("shell", shell, "bash, zsh or fish")
+      ->required()
+      ->check(CLI::IsMember({"bash", "zsh", "fish"}));
   completion->callback([&] { Complete(shell, app); });
-  app.footer("Examples:\n  seer cluster up\n  seer pool create photos && seer pool ingest photos ~/Pictures\n  seer job submit recipes/digits-200mf.yaml --follow\n"
-             "  seer job list -o json\n\nExit codes: 0 done, 1 error, 2 usage or invalid configuration, 3 interrupted (the job goes on), 4 not allowed,\n"
-             "5 unreachable or too late, 6 conflict or quota; wait and --follow: 100 failed, 101 time up, 102 not found, 103 cancelled");
+  app.footer(
+      "Examples:\n  seer cluster up\n  seer pool create photos && seer pool ingest photos "
+      "~/Pictures\n  seer job submit recipes/digits-200mf.yaml --follow\n"
+      "  seer job list -o json\n\nExit codes: 0 done, 1 error, 2 usage or invalid configuration, 3 "
+      "interrupted (the job goes on), 4 not allowed,\n"
+      "5 unreachable or too late, 6 conflict or quota; wait and --follow: 100 failed, 101 time up, "
+      "102 not found, 103 cancelled");
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
     if (error.get_exit_code() == 0) return app.exit(error);
     Note(absl::StrCat("error: ", error.what()));
     const std::string nearest = Suggestion(app, argc, argv);
-    Note(nearest.empty() ? "hint: --help shows what can be said here" : absl::StrCat("hint: did you mean '", nearest, "'?"));
+    Note(nearest.empty() ? "hint: --help shows what can be said here"
+                         : absl::StrCat("hint: did you mean '", nearest, "'?"));
     return kExitUsage;
   }
   return session.exit_code;

@@ -33,7 +33,8 @@ namespace fs = std::filesystem;
 
 constexpr absl::Duration kStartLimit = absl::Seconds(60);
 constexpr absl::Duration kStopLimit = absl::Seconds(10);
-constexpr auto kPoll = std::chrono::milliseconds(20);  // of files and processes that nobody can be told about
+constexpr auto kPoll =
+    std::chrono::milliseconds(20);  // of files and processes that nobody can be told about
 
 std::string ReadAll(const fs::path& path) {
   std::ifstream file(path);
@@ -42,8 +43,8 @@ std::string ReadAll(const fs::path& path) {
   return text.str();
 }
 
-// Field 22 of /proc/PID/stat: when the process began. With the pid it names a process for good. "": no such process, or a
-// zombie.
+// Field 22 of /proc/PID/stat: when the process began. With the pid it names a process for good. "":
+// no such process, or a zombie.
 std::string StartTime(int pid) {
   const std::string stat = ReadAll(absl::StrCat("/proc/", pid, "/stat"));
   const size_t name_end = stat.rfind(')');
@@ -54,7 +55,8 @@ std::string StartTime(int pid) {
 
 // The pid in a pid file "PID START", if that very process runs; 0 otherwise.
 int RunningPid(const fs::path& pid_file) {
-  const std::vector<std::string> parts = absl::StrSplit(ReadAll(pid_file), absl::ByAnyChar(" \n"), absl::SkipEmpty());
+  const std::vector<std::string> parts =
+      absl::StrSplit(ReadAll(pid_file), absl::ByAnyChar(" \n"), absl::SkipEmpty());
   int pid = 0;
   if (parts.size() != 2 || !absl::SimpleAtoi(parts[0], &pid) || pid <= 1) return 0;
   return StartTime(pid) == parts[1] ? pid : 0;
@@ -62,7 +64,8 @@ int RunningPid(const fs::path& pid_file) {
 
 std::string LastLines(const fs::path& log, size_t count) {
   std::vector<std::string> lines = absl::StrSplit(ReadAll(log), '\n', absl::SkipEmpty());
-  if (lines.size() > count) lines.erase(lines.begin(), lines.end() - static_cast<std::ptrdiff_t>(count));
+  if (lines.size() > count)
+    lines.erase(lines.begin(), lines.end() - static_cast<std::ptrdiff_t>(count));
   return absl::StrJoin(lines, "\n  ");
 }
 
@@ -74,18 +77,26 @@ std::string DefaultDir() {
 
 }  // namespace
 
-LocalCluster::LocalCluster(const ClusterOptions& options) : options_(options), dir_(fs::absolute(options.dir.empty() ? DefaultDir() : options.dir).string()) {}
+LocalCluster::LocalCluster(const ClusterOptions& options)
+    : options_(options),
+      dir_(fs::absolute(options.dir.empty() ? DefaultDir() : options.dir).string()) {}
 
-absl::Status LocalCluster::StartProcess(const std::string& name, const std::vector<std::string>& command) {
-  const fs::path run = fs::path(dir_) / "run", log = fs::path(dir_) / "logs" / (name + ".log"), pid_file = run / (name + ".pid");
+absl::Status LocalCluster::StartProcess(const std::string& name,
+                                        const std::vector<std::string>& command) {
+  const fs::path run = fs::path(dir_) / "run", log = fs::path(dir_) / "logs" / (name + ".log"),
+                 pid_file = run / (name + ".pid");
   if (RunningPid(pid_file) != 0) return absl::OkStatus();
   std::error_code ignored;
   fs::remove(run / (name + ".ports"), ignored);
   std::vector<char*> arguments;
-  for (const std::string& argument : command) arguments.push_back(const_cast<char*>(argument.c_str()));
+  for (const std::string& argument : command)
+    arguments.push_back(const_cast<char*>(argument.c_str()));
   arguments.push_back(nullptr);
   const int log_fd = ::open(log.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
-  if (log_fd < 0) return Error(absl::StatusCode::kPermissionDenied, reason::kStorageFailed, absl::StrCat("cannot write ", log.string())).Hint("choose another folder with --dir");
+  if (log_fd < 0)
+    return Error(absl::StatusCode::kPermissionDenied, reason::kStorageFailed,
+                 absl::StrCat("cannot write ", log.string()))
+        .Hint("choose another folder with --dir");
   const pid_t pid = ::fork();
   if (pid == 0) {
     ::setsid();
@@ -101,14 +112,17 @@ absl::Status LocalCluster::StartProcess(const std::string& name, const std::vect
   }
   ::close(log_fd);
   if (pid < 0) return absl::InternalError("fork failed");
-  SEER_RETURN_IF_ERROR(WriteFileAtomically(pid_file.string(), absl::StrCat(pid, " ", StartTime(pid))));
+  SEER_RETURN_IF_ERROR(
+      WriteFileAtomically(pid_file.string(), absl::StrCat(pid, " ", StartTime(pid))));
   const absl::Duration deadline = Clock::Real().Steady() + kStartLimit;
   while (!fs::exists(run / (name + ".ports"))) {
     int status = 0;
     const bool exited = ::waitpid(pid, &status, WNOHANG) == pid;
     if (exited || Clock::Real().Steady() > deadline) {
       fs::remove(pid_file, ignored);
-      return Error(absl::StatusCode::kInternal, reason::kInternal, absl::StrCat(name, exited ? " did not start" : " does not serve", "; the last lines of ", log.string(), ":\n  ", LastLines(log, 5)))
+      return Error(absl::StatusCode::kInternal, reason::kInternal,
+                   absl::StrCat(name, exited ? " did not start" : " does not serve",
+                                "; the last lines of ", log.string(), ":\n  ", LastLines(log, 5)))
           .Hint("mend what the log says, then `seer cluster up` again");
     }
     std::this_thread::sleep_for(kPoll);
@@ -120,29 +134,48 @@ absl::Status LocalCluster::StartProcess(const std::string& name, const std::vect
 absl::StatusOr<std::string> LocalCluster::Ports(const std::string& name) const {
   const std::string text = ReadAll(fs::path(dir_) / "run" / (name + ".ports"));
   std::string port = text.substr(0, text.find(' '));
-  if (port.empty()) return Error(absl::StatusCode::kUnavailable, reason::kClusterNotRunning, absl::StrCat(name, " does not run"));
+  if (port.empty())
+    return Error(absl::StatusCode::kUnavailable, reason::kClusterNotRunning,
+                 absl::StrCat(name, " does not run"));
   return port;
 }
 
 std::string LocalCluster::ListenAddress(const std::string& name) const {
-  const std::string port(absl::StripAsciiWhitespace(ReadAll(fs::path(dir_) / "run" / (name + ".port"))));
+  const std::string port(
+      absl::StripAsciiWhitespace(ReadAll(fs::path(dir_) / "run" / (name + ".port"))));
   return absl::StrCat("127.0.0.1:", port.empty() ? "0" : port);
 }
 
 absl::StatusOr<Context> LocalCluster::Up() {
   std::error_code error;
-  for (const char* part : {"run", "logs", "pools", "storage"}) fs::create_directories(fs::path(dir_) / part, error);
-  if (error) return Error(absl::StatusCode::kPermissionDenied, reason::kStorageFailed, absl::StrCat("cannot make folders below ", dir_, ": ", error.message())).Hint("choose another folder with --dir");
-  const int lock = ::open((fs::path(dir_) / "run/lock").c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644);
+  for (const char* part : {"run", "logs", "pools", "storage"})
+    fs::create_directories(fs::path(dir_) / part, error);
+  if (error)
+    return Error(absl::StatusCode::kPermissionDenied, reason::kStorageFailed,
+                 absl::StrCat("cannot make folders below ", dir_, ": ", error.message()))
+        .Hint("choose another folder with --dir");
+  const int lock =
+      ::open((fs::path(dir_) / "run/lock").c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644);
   ::flock(lock, LOCK_EX);  // let go when this process ends
   const fs::path bin = fs::read_symlink("/proc/self/exe", error).parent_path();
-  const auto ports_file = [&](const std::string& name) { return (fs::path(dir_) / "run" / (name + ".ports")).string(); };
+  const auto ports_file = [&](const std::string& name) {
+    return (fs::path(dir_) / "run" / (name + ".ports")).string();
+  };
   Context context{"local", "", {}};
-  std::vector<std::string> coordinator = {(bin / "seer-coordinator").string(), "--listen", ListenAddress("coordinator"), "--database", dir_ + "/coordinator.db", "--storage", "file://" + dir_ + "/storage",
-                                          "--port-file", ports_file("coordinator")};
+  std::vector<std::string> coordinator = {(bin / "seer-coordinator").string(),
+                                          "--listen",
+                                          ListenAddress("coordinator"),
+                                          "--database",
+                                          dir_ + "/coordinator.db",
+                                          "--storage",
+                                          "file://" + dir_ + "/storage",
+                                          "--port-file",
+                                          ports_file("coordinator")};
   for (int i = 0; i < options_.dataservices; ++i) {
     const std::string name = absl::StrCat("dataservice-", i);
-    SEER_RETURN_IF_ERROR(StartProcess(name, {(bin / "seer-dataservice").string(), "--listen", ListenAddress(name), "--pools", "file://" + dir_ + "/pools", "--port-file", ports_file(name)}));
+    SEER_RETURN_IF_ERROR(StartProcess(
+        name, {(bin / "seer-dataservice").string(), "--listen", ListenAddress(name), "--pools",
+               "file://" + dir_ + "/pools", "--port-file", ports_file(name)}));
     SEER_ASSIGN_OR_RETURN(const std::string port, Ports(name));
     SEER_RETURN_IF_ERROR(WriteFileAtomically(dir_ + "/run/" + name + ".port", port));
     context.dataservice.push_back("127.0.0.1:" + port);
@@ -154,7 +187,10 @@ absl::StatusOr<Context> LocalCluster::Up() {
   context.coordinator = "127.0.0.1:" + port;
   for (int i = 0; i < options_.workers; ++i) {
     const std::string name = absl::StrCat("worker-", i);
-    SEER_RETURN_IF_ERROR(StartProcess(name, {(bin / "seer-worker").string(), "--coordinator", context.coordinator, "--name", name, "--devices", "1", "--work-dir", dir_ + "/run/" + name, "--port-file", ports_file(name)}));
+    SEER_RETURN_IF_ERROR(StartProcess(
+        name,
+        {(bin / "seer-worker").string(), "--coordinator", context.coordinator, "--name", name,
+         "--devices", "1", "--work-dir", dir_ + "/run/" + name, "--port-file", ports_file(name)}));
   }
   SEER_RETURN_IF_ERROR(SaveContext(context));
   return context;
@@ -163,15 +199,20 @@ absl::StatusOr<Context> LocalCluster::Up() {
 absl::Status LocalCluster::Down() {
   // Workers first: their trainers write a checkpoint, which the coordinator must commit.
   std::vector<ClusterProcess> processes = Status();
-  std::stable_sort(processes.begin(), processes.end(), [](const auto& a, const auto& b) { return a.name > b.name; });
+  std::stable_sort(processes.begin(), processes.end(),
+                   [](const auto& a, const auto& b) { return a.name > b.name; });
   for (const char* wave : {"worker", "coordinator", "dataservice"}) {
-    const auto waved = [&](const ClusterProcess& process) { return process.running && process.name.rfind(wave, 0) == 0; };
-    for (const auto& process : processes) if (waved(process)) ::kill(process.pid, SIGTERM);
+    const auto waved = [&](const ClusterProcess& process) {
+      return process.running && process.name.rfind(wave, 0) == 0;
+    };
+    for (const auto& process : processes)
+      if (waved(process)) ::kill(process.pid, SIGTERM);
     const absl::Duration deadline = Clock::Real().Steady() + kStopLimit + absl::Seconds(2);
     for (const auto& process : processes) {
       if (!waved(process)) continue;
       const fs::path pid_file = fs::path(dir_) / "run" / (process.name + ".pid");
-      while (RunningPid(pid_file) != 0 && Clock::Real().Steady() < deadline) std::this_thread::sleep_for(kPoll);
+      while (RunningPid(pid_file) != 0 && Clock::Real().Steady() < deadline)
+        std::this_thread::sleep_for(kPoll);
       const bool killed = RunningPid(pid_file) != 0;
       if (killed) ::kill(process.pid, SIGKILL);
       std::error_code ignored;
@@ -192,11 +233,13 @@ std::vector<ClusterProcess> LocalCluster::Status() const {
     process.name = entry.path().stem().string();
     process.pid = RunningPid(entry.path());
     process.running = process.pid != 0;
-    process.ports = std::string(absl::StripAsciiWhitespace(ReadAll(fs::path(dir_) / "run" / (process.name + ".ports"))));
+    process.ports = std::string(
+        absl::StripAsciiWhitespace(ReadAll(fs::path(dir_) / "run" / (process.name + ".ports"))));
     process.log = (fs::path(dir_) / "logs" / (process.name + ".log")).string();
     processes.push_back(std::move(process));
   }
-  std::sort(processes.begin(), processes.end(), [](const auto& a, const auto& b) { return a.name < b.name; });
+  std::sort(processes.begin(), processes.end(),
+            [](const auto& a, const auto& b) { return a.name < b.name; });
   return processes;
 }
 

@@ -1,5 +1,5 @@
-// A whole cluster on this machine: coordinator, data services and workers as background processes, their state below one
-// folder. Not thread-safe; two callers at once are kept apart by a lock file.
+// A whole cluster on this machine: coordinator, data services and workers as background processes,
+// their state below one folder. Not thread-safe; two callers at once are kept apart by a lock file.
 #pragma once
 
 #include <string>

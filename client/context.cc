@@ -24,7 +24,9 @@ absl::StatusOr<YAML::Node> LoadFile() {
   try {
     return YAML::LoadFile(ConfigPath());
   } catch (const YAML::Exception& error) {
-    return Error(absl::StatusCode::kInvalidArgument, reason::kYamlSyntax, absl::StrCat(ConfigPath(), ": ", error.what())).Hint("mend the file or remove it; `seer cluster up` writes a new one");
+    return Error(absl::StatusCode::kInvalidArgument, reason::kYamlSyntax,
+                 absl::StrCat(ConfigPath(), ": ", error.what()))
+        .Hint("mend the file or remove it; `seer cluster up` writes a new one");
   }
 }
 
@@ -32,11 +34,13 @@ absl::StatusOr<YAML::Node> LoadFile() {
 
 std::string ConfigPath() {
   if (const std::string path = Environment("SEER_CONFIG"); !path.empty()) return path;
-  const std::string base = Environment("XDG_CONFIG_HOME").empty() ? Environment("HOME") + "/.config" : Environment("XDG_CONFIG_HOME");
+  const std::string base = Environment("XDG_CONFIG_HOME").empty() ? Environment("HOME") + "/.config"
+                                                                  : Environment("XDG_CONFIG_HOME");
   return base + "/seer/config.yaml";
 }
 
-absl::StatusOr<Context> LoadContext(const std::string& coordinator_flag, const std::vector<std::string>& dataservice_flag) {
+absl::StatusOr<Context> LoadContext(const std::string& coordinator_flag,
+                                    const std::vector<std::string>& dataservice_flag) {
   Context context;
   SEER_ASSIGN_OR_RETURN(const YAML::Node file, LoadFile());
   try {
@@ -44,13 +48,18 @@ absl::StatusOr<Context> LoadContext(const std::string& coordinator_flag, const s
       context.name = file["current"].as<std::string>();
       const YAML::Node entry = file["contexts"][context.name];
       if (entry["coordinator"]) context.coordinator = entry["coordinator"].as<std::string>();
-      if (entry["dataservice"]) context.dataservice = entry["dataservice"].as<std::vector<std::string>>();
+      if (entry["dataservice"])
+        context.dataservice = entry["dataservice"].as<std::vector<std::string>>();
     }
   } catch (const YAML::Exception& error) {
-    return Error(absl::StatusCode::kInvalidArgument, reason::kWrongType, absl::StrCat(ConfigPath(), ": ", error.what())).Hint("mend the file or remove it; `seer cluster up` writes a new one");
+    return Error(absl::StatusCode::kInvalidArgument, reason::kWrongType,
+                 absl::StrCat(ConfigPath(), ": ", error.what()))
+        .Hint("mend the file or remove it; `seer cluster up` writes a new one");
   }
-  if (const std::string value = Environment("SEER_COORDINATOR"); !value.empty()) context.coordinator = value;
-  if (const std::string value = Environment("SEER_DATASERVICE"); !value.empty()) context.dataservice = absl::StrSplit(value, ',');
+  if (const std::string value = Environment("SEER_COORDINATOR"); !value.empty())
+    context.coordinator = value;
+  if (const std::string value = Environment("SEER_DATASERVICE"); !value.empty())
+    context.dataservice = absl::StrSplit(value, ',');
   if (!coordinator_flag.empty()) context.coordinator = coordinator_flag;
   if (!dataservice_flag.empty()) context.dataservice = dataservice_flag;
   return context;

@@ -15,8 +15,10 @@ struct Context {
   std::vector<std::string> dataservice;  // replicas
 };
 
-// Flags win over the environment (SEER_COORDINATOR, SEER_DATASERVICE), which wins over the file. Empty addresses stay empty.
-absl::StatusOr<Context> LoadContext(const std::string& coordinator_flag, const std::vector<std::string>& dataservice_flag);
+// Flags win over the environment (SEER_COORDINATOR, SEER_DATASERVICE), which wins over the file.
+// Empty addresses stay empty.
+absl::StatusOr<Context> LoadContext(const std::string& coordinator_flag,
+                                    const std::vector<std::string>& dataservice_flag);
 // Puts `context` into the file and makes it the current one; others stay.
 absl::Status SaveContext(const Context& context);
 std::string ConfigPath();

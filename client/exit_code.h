@@ -7,11 +7,11 @@ namespace seer::client {
 
 inline constexpr int kExitOk = 0;
 inline constexpr int kExitError = 1;
-inline constexpr int kExitUsage = 2;         // also: an invalid configuration
-inline constexpr int kExitInterrupted = 3;   // the job goes on
+inline constexpr int kExitUsage = 2;        // also: an invalid configuration
+inline constexpr int kExitInterrupted = 3;  // the job goes on
 inline constexpr int kExitNotAllowed = 4;
-inline constexpr int kExitUnreachable = 5;   // or a deadline passed
-inline constexpr int kExitConflict = 6;      // or a quota
+inline constexpr int kExitUnreachable = 5;  // or a deadline passed
+inline constexpr int kExitConflict = 6;     // or a quota
 // wait, --wait, --follow
 inline constexpr int kExitFailed = 100;
 inline constexpr int kExitTimeUp = 101;

@@ -18,7 +18,10 @@ namespace {
 
 constexpr absl::Duration kRetry = absl::Milliseconds(500);
 
-bool Ended(v1::JobState state) { return state == v1::JOB_STATE_SUCCEEDED || state == v1::JOB_STATE_FAILED || state == v1::JOB_STATE_CANCELLED; }
+bool Ended(v1::JobState state) {
+  return state == v1::JOB_STATE_SUCCEEDED || state == v1::JOB_STATE_FAILED ||
+         state == v1::JOB_STATE_CANCELLED;
+}
 
 int ExitCodeOf(const v1::Job& job) {
   if (job.state() == v1::JOB_STATE_SUCCEEDED) return kExitOk;
@@ -27,14 +30,18 @@ int ExitCodeOf(const v1::Job& job) {
 
 }  // namespace
 
-int FollowJob(v1::Jobs::StubInterface& jobs, const std::string& name, bool show, absl::Duration timeout, Interrupt& interrupt, v1::Job& job) {
+int FollowJob(v1::Jobs::StubInterface& jobs, const std::string& name, bool show,
+              absl::Duration timeout, Interrupt& interrupt, v1::Job& job) {
   const std::string id(absl::StripPrefix(name, "jobs/"));
   const absl::Duration deadline = Clock::Real().Steady() + timeout;
   ProgressView view;
   bool seen = false, said_away = false;
   while (true) {
     grpc::ClientContext context;
-    if (timeout != absl::InfiniteDuration()) context.set_deadline(std::chrono::system_clock::now() + absl::ToChronoMilliseconds(std::max(absl::ZeroDuration(), deadline - Clock::Real().Steady())));
+    if (timeout != absl::InfiniteDuration())
+      context.set_deadline(std::chrono::system_clock::now() +
+                           absl::ToChronoMilliseconds(
+                               std::max(absl::ZeroDuration(), deadline - Clock::Real().Steady())));
     Interrupt::Scope scope(interrupt, context);
     v1::WatchJobRequest request;
     request.set_name(name);
@@ -52,7 +59,8 @@ int FollowJob(v1::Jobs::StubInterface& jobs, const std::string& name, bool show,
     }
     if (interrupt.caught()) {
       view.Done();
-      Note(absl::StrCat("detached; the job goes on. Come back with `seer job wait ", id, "`, stop it with `seer job cancel ", id, "`"));
+      Note(absl::StrCat("detached; the job goes on. Come back with `seer job wait ", id,
+                        "`, stop it with `seer job cancel ", id, "`"));
       return kExitInterrupted;
     }
     if (Clock::Real().Steady() >= deadline) {
@@ -60,13 +68,17 @@ int FollowJob(v1::Jobs::StubInterface& jobs, const std::string& name, bool show,
       Note(absl::StrCat("the time is up; job ", id, " goes on"));
       return kExitTimeUp;
     }
-    const bool away = status.ok() || status.code() == absl::StatusCode::kUnavailable || status.code() == absl::StatusCode::kCancelled || status.code() == absl::StatusCode::kInternal;
+    const bool away = status.ok() || status.code() == absl::StatusCode::kUnavailable ||
+                      status.code() == absl::StatusCode::kCancelled ||
+                      status.code() == absl::StatusCode::kInternal;
     if (!away || (!seen && !status.ok())) {
       view.Done();
       Fail(status);
-      return status.code() == absl::StatusCode::kNotFound ? kExitNotFound : client::ExitCodeOf(status);
+      return status.code() == absl::StatusCode::kNotFound ? kExitNotFound
+                                                          : client::ExitCodeOf(status);
     }
-    if (!status.ok() && !said_away) view.Message("the coordinator is away; the job trains on, waiting for it");
+    if (!status.ok() && !said_away)
+      view.Message("the coordinator is away; the job trains on, waiting for it");
     said_away = said_away || !status.ok();
     interrupt.SleepFor(kRetry);
   }

@@ -57,7 +57,8 @@ bool Interrupt::SleepFor(absl::Duration time) {
   return !mu_.AwaitWithTimeout(absl::Condition(&flag_), time);
 }
 
-Interrupt::Scope::Scope(Interrupt& interrupt, grpc::ClientContext& context) : interrupt_(interrupt) {
+Interrupt::Scope::Scope(Interrupt& interrupt, grpc::ClientContext& context)
+    : interrupt_(interrupt) {
   absl::MutexLock lock(&interrupt_.mu_);
   interrupt_.context_ = &context;
   if (interrupt_.flag_) context.TryCancel();

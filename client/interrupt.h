@@ -1,4 +1,5 @@
-// Ctrl-C: cancels the call that is running and is remembered, so that a command can say how to go on. Thread-safe.
+// Ctrl-C: cancels the call that is running and is remembered, so that a command can say how to go
+// on. Thread-safe.
 #pragma once
 
 #include <atomic>
@@ -15,7 +16,7 @@ namespace seer::client {
 
 class Interrupt {
  public:
-  Interrupt();   // blocks SIGINT and SIGTERM in this thread: make it before any other thread
+  Interrupt();  // blocks SIGINT and SIGTERM in this thread: make it before any other thread
   ~Interrupt();
   bool caught() const { return caught_; }
   // Sleeps, but not through a Ctrl-C. False: caught.

@@ -32,8 +32,10 @@ std::string Json(const Message& message, bool pretty) {
 
 void MakeBlock(YAML::Node node) {
   if (node.IsMap() || node.IsSequence()) node.SetStyle(YAML::EmitterStyle::Block);
-  if (node.IsMap()) for (auto item : node) MakeBlock(item.second);
-  if (node.IsSequence()) for (auto item : node) MakeBlock(item);
+  if (node.IsMap())
+    for (auto item : node) MakeBlock(item.second);
+  if (node.IsSequence())
+    for (auto item : node) MakeBlock(item);
 }
 
 void PrintYaml(const std::string& json) {
@@ -53,22 +55,31 @@ std::string NameOf(const Message& message) {
 
 int ExitCodeOf(const absl::Status& status) {
   switch (status.code()) {
-    case absl::StatusCode::kOk: return kExitOk;
-    case absl::StatusCode::kInvalidArgument: return kExitUsage;
+    case absl::StatusCode::kOk:
+      return kExitOk;
+    case absl::StatusCode::kInvalidArgument:
+      return kExitUsage;
     case absl::StatusCode::kUnauthenticated:
-    case absl::StatusCode::kPermissionDenied: return kExitNotAllowed;
+    case absl::StatusCode::kPermissionDenied:
+      return kExitNotAllowed;
     case absl::StatusCode::kUnavailable:
-    case absl::StatusCode::kDeadlineExceeded: return kExitUnreachable;
+    case absl::StatusCode::kDeadlineExceeded:
+      return kExitUnreachable;
     case absl::StatusCode::kAborted:
     case absl::StatusCode::kAlreadyExists:
-    case absl::StatusCode::kResourceExhausted: return kExitConflict;
-    case absl::StatusCode::kFailedPrecondition: return HasReason(status, reason::kNotEnoughDevices) ? kExitConflict : kExitError;
-    case absl::StatusCode::kCancelled: return kExitInterrupted;
-    default: return kExitError;
+    case absl::StatusCode::kResourceExhausted:
+      return kExitConflict;
+    case absl::StatusCode::kFailedPrecondition:
+      return HasReason(status, reason::kNotEnoughDevices) ? kExitConflict : kExitError;
+    case absl::StatusCode::kCancelled:
+      return kExitInterrupted;
+    default:
+      return kExitError;
   }
 }
 
-void PrintList(OutputForm form, const std::vector<const Message*>& items, const std::vector<Column>& columns) {
+void PrintList(OutputForm form, const std::vector<const Message*>& items,
+               const std::vector<Column>& columns) {
   if (form == OutputForm::kName) {
     for (const Message* item : items) std::printf("%s\n", NameOf(*item).c_str());
   } else if (form == OutputForm::kJsonl) {
@@ -82,33 +93,49 @@ void PrintList(OutputForm form, const std::vector<const Message*>& items, const 
   } else {
     std::vector<std::vector<std::string>> rows(1);
     std::vector<const Column*> shown;
-    for (const Column& column : columns) if (!column.wide || form == OutputForm::kWide) shown.push_back(&column);
+    for (const Column& column : columns)
+      if (!column.wide || form == OutputForm::kWide) shown.push_back(&column);
     for (const Column* column : shown) rows[0].push_back(column->title);
     for (const Message* item : items) {
       rows.emplace_back();
       for (const Column* column : shown) rows.back().push_back(column->text(*item));
     }
     std::vector<size_t> widths(shown.size(), 0);
-    for (const auto& row : rows) for (size_t i = 0; i < row.size(); ++i) widths[i] = std::max(widths[i], row[i].size());
+    for (const auto& row : rows)
+      for (size_t i = 0; i < row.size(); ++i) widths[i] = std::max(widths[i], row[i].size());
     for (const auto& row : rows) {
       std::string line;
-      for (size_t i = 0; i < row.size(); ++i) absl::StrAppend(&line, row[i], i + 1 < row.size() ? std::string(widths[i] - row[i].size() + 2, ' ') : "");
+      for (size_t i = 0; i < row.size(); ++i)
+        absl::StrAppend(&line, row[i],
+                        i + 1 < row.size() ? std::string(widths[i] - row[i].size() + 2, ' ') : "");
       std::printf("%s\n", line.c_str());
     }
   }
 }
 
-void PrintOne(OutputForm form, const Message& item, const std::vector<std::pair<std::string, std::string>>& lines) {
+void PrintOne(OutputForm form, const Message& item,
+              const std::vector<std::pair<std::string, std::string>>& lines) {
   switch (form) {
-    case OutputForm::kJson: std::printf("%s", Json(item, true).c_str()); return;
-    case OutputForm::kJsonl: std::printf("%s\n", Json(item, false).c_str()); return;
-    case OutputForm::kYaml: return PrintYaml(Json(item, false));
-    case OutputForm::kName: std::printf("%s\n", NameOf(item).c_str()); return;
-    default: break;
+    case OutputForm::kJson:
+      std::printf("%s", Json(item, true).c_str());
+      return;
+    case OutputForm::kJsonl:
+      std::printf("%s\n", Json(item, false).c_str());
+      return;
+    case OutputForm::kYaml:
+      return PrintYaml(Json(item, false));
+    case OutputForm::kName:
+      std::printf("%s\n", NameOf(item).c_str());
+      return;
+    default:
+      break;
   }
   size_t width = 0;
   for (const auto& [key, value] : lines) width = std::max(width, key.size());
-  for (const auto& [key, value] : lines) if (!value.empty()) std::printf("%s:%s%s\n", key.c_str(), std::string(width - key.size() + 2, ' ').c_str(), value.c_str());
+  for (const auto& [key, value] : lines)
+    if (!value.empty())
+      std::printf("%s:%s%s\n", key.c_str(), std::string(width - key.size() + 2, ' ').c_str(),
+                  value.c_str());
 }
 
 void Note(const std::string& text) { std::fprintf(stderr, "%s\n", text.c_str()); }
@@ -116,7 +143,8 @@ void Note(const std::string& text) { std::fprintf(stderr, "%s\n", text.c_str());
 int Fail(const absl::Status& status) {
   Note(absl::StrCat("error: ", status.message()));
   if (const auto detail = GetErrorDetail(status)) {
-    if (!detail->field.empty() && !absl::StrContains(status.message(), detail->field)) Note(absl::StrCat("field: ", detail->field));
+    if (!detail->field.empty() && !absl::StrContains(status.message(), detail->field))
+      Note(absl::StrCat("field: ", detail->field));
     if (!detail->hint.empty()) Note(absl::StrCat("hint: ", detail->hint));
   }
   return ExitCodeOf(status);
@@ -142,14 +170,23 @@ std::string FormatSeconds(double seconds) {
 }
 
 std::string FormatTime(const google::protobuf::Timestamp& time) {
-  return time.seconds() == 0 ? "" : absl::FormatTime("%Y-%m-%d %H:%M:%S", absl::FromUnixSeconds(time.seconds()), absl::LocalTimeZone());
+  return time.seconds() == 0
+             ? ""
+             : absl::FormatTime("%Y-%m-%d %H:%M:%S", absl::FromUnixSeconds(time.seconds()),
+                                absl::LocalTimeZone());
 }
 
 std::string FormatAge(const google::protobuf::Timestamp& time) {
-  return time.seconds() == 0 ? "-" : FormatSeconds(std::max(0.0, absl::ToDoubleSeconds(Clock::Real().Now() - absl::FromUnixSeconds(time.seconds()))));
+  return time.seconds() == 0
+             ? "-"
+             : FormatSeconds(
+                   std::max(0.0, absl::ToDoubleSeconds(Clock::Real().Now() -
+                                                       absl::FromUnixSeconds(time.seconds()))));
 }
 
-std::string EnumName(const std::string& name, const std::string& prefix) { return absl::StartsWith(name, prefix) ? name.substr(prefix.size()) : name; }
+std::string EnumName(const std::string& name, const std::string& prefix) {
+  return absl::StartsWith(name, prefix) ? name.substr(prefix.size()) : name;
+}
 
 bool IsTerminal(int fd) { return ::isatty(fd) == 1; }
 

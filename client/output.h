@@ -24,10 +24,13 @@ struct Column {
   bool wide = false;
 };
 
-// `name`: the resource's name, for -o name. Lists are printed as one JSON array, one document a line, …
-void PrintList(OutputForm form, const std::vector<const google::protobuf::Message*>& items, const std::vector<Column>& columns);
+// `name`: the resource's name, for -o name. Lists are printed as one JSON array, one document a
+// line, …
+void PrintList(OutputForm form, const std::vector<const google::protobuf::Message*>& items,
+               const std::vector<Column>& columns);
 // One resource: JSON and YAML as it is, otherwise the lines "Key:  value" that `describe` gives.
-void PrintOne(OutputForm form, const google::protobuf::Message& item, const std::vector<std::pair<std::string, std::string>>& lines);
+void PrintOne(OutputForm form, const google::protobuf::Message& item,
+              const std::vector<std::pair<std::string, std::string>>& lines);
 
 void Note(const std::string& text);  // stderr
 // "error: …", field and hint on stderr; returns the exit code.

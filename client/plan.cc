@@ -15,7 +15,8 @@ absl::StatusOr<std::vector<std::pair<std::string, std::string>>> PlanJob(const v
   if (!t.preset().empty()) {
     SEER_ASSIGN_OR_RETURN(trunk.regnet, engine::RegnetPreset(t.preset()));
   } else {
-    trunk.regnet = {t.regnet().depth(), t.regnet().w_0(), t.regnet().w_a(), t.regnet().w_m(), t.regnet().group_width(), t.regnet().se_ratio()};
+    trunk.regnet = {t.regnet().depth(), t.regnet().w_0(),         t.regnet().w_a(),
+                    t.regnet().w_m(),   t.regnet().group_width(), t.regnet().se_ratio()};
   }
   trunk.stem_stride = t.stem_stride();
   SEER_ASSIGN_OR_RETURN(const auto stages, engine::RegnetStages(trunk.regnet));
@@ -34,26 +35,48 @@ absl::StatusOr<std::vector<std::pair<std::string, std::string>>> PlanJob(const v
   }
   head += width * spec.model().head().output_dim() + spec.model().head().output_dim();
   head += spec.model().head().output_dim() * spec.loss().swav().prototypes();
-  const int64_t all = parameters + head, local = spec.data().global_batch() / spec.distributed().ranks();
+  const int64_t all = parameters + head,
+                local = spec.data().global_batch() / spec.distributed().ranks();
   const int bytes = spec.precision().mode() == v1::PRECISION_MODE_BF16 ? 2 : 4;
   std::vector<std::string> blocks, widths;
   for (const auto& stage : stages) {
     blocks.push_back(absl::StrCat(stage.blocks));
     widths.push_back(absl::StrCat(stage.width));
   }
-  const double images = static_cast<double>(spec.optim().steps()) * static_cast<double>(spec.data().global_batch());
+  const double images =
+      static_cast<double>(spec.optim().steps()) * static_cast<double>(spec.data().global_batch());
   std::vector<std::pair<std::string, std::string>> lines = {
-      {"Trunk", absl::StrCat(t.preset().empty() ? "regnet" : t.preset(), ", stages ", absl::StrJoin(blocks, "/"), ", widths ", absl::StrJoin(widths, "/"))},
-      {"Parameters", absl::StrFormat("%.2f M (trunk %.2f M, head and prototypes %.2f M)", static_cast<double>(all) / 1e6, static_cast<double>(parameters) / 1e6, static_cast<double>(head) / 1e6)},
-      {"Work", absl::StrFormat("%.2f GFLOP an image forward, all crops; about three times that a training step", flops / 1e9)},
-      {"Memory a rank", absl::StrCat("weights ", FormatBytes(all * 4), ", gradients ", FormatBytes(all * 4), ", momentum ", FormatBytes(all * 4), ", activations about ",
-                                     FormatBytes(static_cast<int64_t>(activations * static_cast<double>(local) * bytes)))},
-      {"Traffic a step", spec.distributed().ranks() > 1 ? absl::StrCat(FormatBytes(all * 4), " of gradients reduced over ", spec.distributed().ranks(), " ranks") : "none: one rank"},
+      {"Trunk", absl::StrCat(t.preset().empty() ? "regnet" : t.preset(), ", stages ",
+                             absl::StrJoin(blocks, "/"), ", widths ", absl::StrJoin(widths, "/"))},
+      {"Parameters",
+       absl::StrFormat("%.2f M (trunk %.2f M, head and prototypes %.2f M)",
+                       static_cast<double>(all) / 1e6, static_cast<double>(parameters) / 1e6,
+                       static_cast<double>(head) / 1e6)},
+      {"Work", absl::StrFormat(
+                   "%.2f GFLOP an image forward, all crops; about three times that a training step",
+                   flops / 1e9)},
+      {"Memory a rank",
+       absl::StrCat(
+           "weights ", FormatBytes(all * 4), ", gradients ", FormatBytes(all * 4), ", momentum ",
+           FormatBytes(all * 4), ", activations about ",
+           FormatBytes(static_cast<int64_t>(activations * static_cast<double>(local) * bytes)))},
+      {"Traffic a step", spec.distributed().ranks() > 1
+                             ? absl::StrCat(FormatBytes(all * 4), " of gradients reduced over ",
+                                            spec.distributed().ranks(), " ranks")
+                             : "none: one rank"},
       {"Ranks", absl::StrCat(spec.distributed().ranks(), " x ", local, " images")}};
   if (spec.kind() != v1::JOB_KIND_EVAL_KNN) {
-    lines.emplace_back("Steps", absl::StrFormat("%d of %d images: %.0f images", spec.optim().steps(), spec.data().global_batch(), images));
-    lines.emplace_back("Learning rate", absl::StrFormat("%g to %g over %d steps, then cosine to %g", spec.optim().start_lr(), spec.optim().lr(), spec.optim().warmup_steps(), spec.optim().final_lr()));
-    lines.emplace_back("Checkpoints", absl::StrFormat("every %d steps, %s each, the last %d kept", spec.checkpoint().every_steps(), FormatBytes(all * 8), spec.checkpoint().keep_last()));
+    lines.emplace_back("Steps",
+                       absl::StrFormat("%d of %d images: %.0f images", spec.optim().steps(),
+                                       spec.data().global_batch(), images));
+    lines.emplace_back(
+        "Learning rate",
+        absl::StrFormat("%g to %g over %d steps, then cosine to %g", spec.optim().start_lr(),
+                        spec.optim().lr(), spec.optim().warmup_steps(), spec.optim().final_lr()));
+    lines.emplace_back("Checkpoints",
+                       absl::StrFormat("every %d steps, %s each, the last %d kept",
+                                       spec.checkpoint().every_steps(), FormatBytes(all * 8),
+                                       spec.checkpoint().keep_last()));
   }
   return lines;
 }

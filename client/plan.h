@@ -10,8 +10,9 @@
 
 namespace seer::client {
 
-// Lines of "key: value"; the spec has its defaults and is valid. Memory is of one rank's weights, gradients, optimiser
-// state and of the activations kept for one step, by the analytic count (convolution outputs).
+// Lines of "key: value"; the spec has its defaults and is valid. Memory is of one rank's weights,
+// gradients, optimiser state and of the activations kept for one step, by the analytic count
+// (convolution outputs).
 absl::StatusOr<std::vector<std::pair<std::string, std::string>>> PlanJob(const v1::JobSpec& spec);
 
 }  // namespace seer::client

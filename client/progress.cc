@@ -41,22 +41,36 @@ std::string ProgressLine(const v1::Job& job, int width, bool color) {
   const int64_t total = p.total_steps() > 0 ? p.total_steps() : job.spec().optim().steps();
   std::string tail;
   if (p.step() > 0) {
-    const double eta = p.step_seconds() * static_cast<double>(std::max<int64_t>(0, total - p.step()));
-    tail = absl::StrFormat("  step %d/%d  loss %.4f  %.0f images/s  stall %.1f%%  eta %s", p.step(), total, p.loss(), p.images_per_second(), p.data_stall_ratio() * 100, FormatSeconds(eta));
+    const double eta =
+        p.step_seconds() * static_cast<double>(std::max<int64_t>(0, total - p.step()));
+    tail = absl::StrFormat("  step %d/%d  loss %.4f  %.0f images/s  stall %.1f%%  eta %s", p.step(),
+                           total, p.loss(), p.images_per_second(), p.data_stall_ratio() * 100,
+                           FormatSeconds(eta));
   } else if (!job.state_message().empty()) {
     tail = absl::StrCat("  ", job.state_message());
   }
   const int room = width - static_cast<int>(head.size() + tail.size()) - 4;
-  if (p.step() > 0 && room >= 8 && total > 0) head += absl::StrCat("  [", Bar(static_cast<double>(p.step()) / static_cast<double>(total), std::min(room - 2, 40)), "]");
+  if (p.step() > 0 && room >= 8 && total > 0)
+    head += absl::StrCat(
+        "  [",
+        Bar(static_cast<double>(p.step()) / static_cast<double>(total), std::min(room - 2, 40)),
+        "]");
   std::string line = (head + tail).substr(0, static_cast<size_t>(std::max(0, width)));
   if (!color) return line;
-  const char* code = job.state() == v1::JOB_STATE_FAILED ? "31" : job.state() == v1::JOB_STATE_SUCCEEDED ? "32" : job.state() == v1::JOB_STATE_RUNNING ? "36" : "33";
+  const char* code = job.state() == v1::JOB_STATE_FAILED      ? "31"
+                     : job.state() == v1::JOB_STATE_SUCCEEDED ? "32"
+                     : job.state() == v1::JOB_STATE_RUNNING   ? "36"
+                                                              : "33";
   const size_t at = line.find(state);
-  if (at != std::string::npos) line = absl::StrCat(line.substr(0, at), "\033[", code, "m", state, "\033[0m", line.substr(at + state.size()));
+  if (at != std::string::npos)
+    line = absl::StrCat(line.substr(0, at), "\033[", code, "m", state, "\033[0m",
+                        line.substr(at + state.size()));
   return line;
 }
 
-ProgressView::ProgressView() : terminal_(IsTerminal(STDERR_FILENO)), color_(terminal_ && std::getenv("NO_COLOR") == nullptr) {}
+ProgressView::ProgressView()
+    : terminal_(IsTerminal(STDERR_FILENO)),
+      color_(terminal_ && std::getenv("NO_COLOR") == nullptr) {}
 
 void ProgressView::Show(const v1::Job& job) {
   if (terminal_) {

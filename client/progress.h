@@ -1,5 +1,5 @@
-// One bar a job on a terminal, rewritten in place; elsewhere a plain line on each change of state and every ten seconds.
-// Not thread-safe.
+// One bar a job on a terminal, rewritten in place; elsewhere a plain line on each change of state
+// and every ten seconds. Not thread-safe.
 #pragma once
 
 #include <string>

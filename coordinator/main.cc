@@ -14,7 +14,9 @@ namespace {
 
 // "15s", "500ms", "2m" -> `out`.
 CLI::callback_t ReadDuration(absl::Duration& out) {
-  return [&out](const CLI::results_t& values) { return absl::ParseDuration(values.front(), &out) && out > absl::ZeroDuration(); };
+  return [&out](const CLI::results_t& values) {
+    return absl::ParseDuration(values.front(), &out) && out > absl::ZeroDuration();
+  };
 }
 
 }  // namespace
@@ -24,22 +26,41 @@ int main(int argc, char** argv) {
   seer::coordinator::ServerConfig config;
   std::string port_file;
   seer::LogFormat log_format = seer::LogFormat::kText;
-  CLI::App app{"Queues jobs, places their gangs on workers, keeps them alive and commits their checkpoints. One a cluster."};
+  CLI::App app{
+      "Queues jobs, places their gangs on workers, keeps them alive and commits their checkpoints. "
+      "One a cluster."};
   app.set_version_flag("--version", SEER_VERSION);
-  app.add_option("--listen", config.listen, "HOST:PORT to serve gRPC on; port 0 takes any free one")->capture_default_str();
-  app.add_option("--metrics", config.metrics, "HOST:PORT of the Prometheus endpoint /metrics")->capture_default_str();
-  app.add_option("--database", config.database, "SQLite file with all jobs; made if absent. Logs of ranks lie in logs/ beside it")->capture_default_str();
-  app.add_option("--storage", config.storage, "Root of checkpoints, file:///DIR or a path, as trainers see it too: <root>/<job>/checkpoints/<step>/")->required();
-  app.add_option("--dataservice", config.dataservices, "HOST:PORT of a data service replica; may be given several times");
-  app.add_option("--lease", ReadDuration(config.lease), "A worker that is silent for so long is given up, for example 15s [15s]")->type_name("DURATION");
-  app.add_option("--heartbeat", ReadDuration(config.heartbeat), "How often agents report, for example 1s [1s]")->type_name("DURATION");
-  app.add_option("--port-file", port_file, "File to write \"GRPC_PORT METRICS_PORT\" to once serving");
+  app.add_option("--listen", config.listen, "HOST:PORT to serve gRPC on; port 0 takes any free one")
+      ->capture_default_str();
+  app.add_option("--metrics", config.metrics, "HOST:PORT of the Prometheus endpoint /metrics")
+      ->capture_default_str();
+  app.add_option("--database", config.database,
+                 "SQLite file with all jobs; made if absent. Logs of ranks lie in logs/ beside it")
+      ->capture_default_str();
+  app.add_option("--storage", config.storage,
+                 "Root of checkpoints, file:///DIR or a path, as trainers see it too: "
+                 "<root>/<job>/checkpoints/<step>/")
+      ->required();
+  app.add_option("--dataservice", config.dataservices,
+                 "HOST:PORT of a data service replica; may be given several times");
+  app.add_option("--lease", ReadDuration(config.lease),
+                 "A worker that is silent for so long is given up, for example 15s [15s]")
+      ->type_name("DURATION");
+  app.add_option("--heartbeat", ReadDuration(config.heartbeat),
+                 "How often agents report, for example 1s [1s]")
+      ->type_name("DURATION");
+  app.add_option("--port-file", port_file,
+                 "File to write \"GRPC_PORT METRICS_PORT\" to once serving");
   app.add_option("--log-format", log_format, "text or json")
-      ->transform(CLI::CheckedTransformer(std::map<std::string, seer::LogFormat>{{"text", seer::LogFormat::kText}, {"json", seer::LogFormat::kJson}}));
-  app.footer("Examples:\n"
-             "  seer-coordinator --storage file:///data/checkpoints --dataservice 127.0.0.1:7080\n"
-             "  seer-coordinator --listen 127.0.0.1:0 --port-file ports --database state/coordinator.db --storage state/storage \\\n"
-             "      --dataservice 10.0.0.2:7080 --dataservice 10.0.0.3:7080 --log-format json\n");
+      ->transform(CLI::CheckedTransformer(std::map<std::string, seer::LogFormat>{
+          {"text", seer::LogFormat::kText}, {"json", seer::LogFormat::kJson}}));
+  app.footer(
+      "Examples:\n"
+      "  seer-coordinator --storage file:///data/checkpoints --dataservice 127.0.0.1:7080\n"
+      "  seer-coordinator --listen 127.0.0.1:0 --port-file ports --database state/coordinator.db "
+      "--storage "
+      "state/storage \\\n"
+      "      --dataservice 10.0.0.2:7080 --dataservice 10.0.0.3:7080 --log-format json\n");
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
@@ -49,10 +70,14 @@ int main(int argc, char** argv) {
   auto server = seer::coordinator::CoordinatorServer::Start(config);
   if (!server.ok()) return seer::FailProgram(server.status());
   if (!port_file.empty()) {
-    const absl::Status written = seer::WriteFileAtomically(port_file, absl::StrCat((*server)->port(), " ", (*server)->metrics_port()));
+    const absl::Status written = seer::WriteFileAtomically(
+        port_file, absl::StrCat((*server)->port(), " ", (*server)->metrics_port()));
     if (!written.ok()) return seer::FailProgram(written);
   }
-  seer::LogInfo("serving", {{"port", (*server)->port()}, {"metrics_port", (*server)->metrics_port()}, {"database", config.database}, {"storage", config.storage}});
+  seer::LogInfo("serving", {{"port", (*server)->port()},
+                            {"metrics_port", (*server)->metrics_port()},
+                            {"database", config.database},
+                            {"storage", config.storage}});
   seer::WaitForTermination();
   seer::LogInfo("stopping");
   server->reset();

@@ -1,4 +1,5 @@
-// Every metric of the coordinator: its name and help, once. Handles are thread-safe; the registry must outlive them.
+// Every metric of the coordinator: its name and help, once.
+// Handles are thread-safe; the registry must outlive them.
 #pragma once
 
 #include "common/metrics/registry.h"
@@ -10,26 +11,36 @@ struct CoordinatorMetrics {
       : jobs(r.AddGauge("seer_jobs", "Jobs by state.")),
         queue_depth(r.AddGauge("seer_queue_depth", "Jobs that wait for devices.")),
         transitions(r.AddCounter("seer_job_state_transitions_total", "Changes of jobs' states.")),
-        queue_wait(r.AddHistogram("seer_job_queue_wait_seconds", "From a job's creation to its first attempt.",
+        queue_wait(r.AddHistogram("seer_job_queue_wait_seconds",
+                                  "From a job's creation to its first attempt.",
                                   {.1, 1, 10, 60, 300, 1800, 7200, 28800, 86400})),
-        restarts(r.AddCounter("seer_job_restarts_total", "Attempts after a failure, by its class.")),
-        job_time(r.AddCounter("seer_job_time_seconds_total",
-                              "Time of jobs since submission, each second in one class: queue, start, productive, "
-                              "data, redo, checkpoint, hang, idle.")),
-        scheduler_cycle(r.AddHistogram("seer_scheduler_cycle_seconds", "One decision that went through the queue.",
+        restarts(
+            r.AddCounter("seer_job_restarts_total", "Attempts after a failure, by its class.")),
+        job_time(r.AddCounter(
+            "seer_job_time_seconds_total",
+            "Time of jobs since submission, each second in one class: queue, start, productive, "
+            "data, redo, checkpoint, hang, idle.")),
+        scheduler_cycle(r.AddHistogram("seer_scheduler_cycle_seconds",
+                                       "One decision that went through the queue.",
                                        {.00001, .0001, .001, .01, .1, 1})),
         worker_up(r.AddGauge("seer_worker_up", "1: its lease runs; 0: lost.")),
-        heartbeat_age(r.AddGauge("seer_worker_heartbeat_age_seconds", "Since a worker's last heartbeat.")),
+        heartbeat_age(
+            r.AddGauge("seer_worker_heartbeat_age_seconds", "Since a worker's last heartbeat.")),
         commit(r.AddHistogram("seer_database_commit_seconds", "One transaction of the database.",
                               {.0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 5})),
-        commit_failures(r.AddCounter("seer_database_commit_failures_total", "Transactions that failed; they are tried again.")),
+        commit_failures(r.AddCounter("seer_database_commit_failures_total",
+                                     "Transactions that failed; they are tried again.")),
         checkpoints(r.AddGauge("seer_checkpoints", "Checkpoints that are kept.")),
         checkpoint_bytes(r.AddGauge("seer_checkpoint_bytes", "Size of a job's newest checkpoint.")),
-        checkpoint_age(r.AddGauge("seer_checkpoint_age_seconds", "Since a running job's newest checkpoint, or its start.")),
+        checkpoint_age(r.AddGauge("seer_checkpoint_age_seconds",
+                                  "Since a running job's newest checkpoint, or its start.")),
         checkpoint_commits(r.AddCounter("seer_checkpoint_commits_total", "Checkpoints committed.")),
-        checkpoint_deleted(r.AddCounter("seer_checkpoint_deleted_total", "Checkpoints that retention deleted.")),
-        checkpoint_failures(r.AddCounter("seer_checkpoint_failures_total", "Failed writes of COMMITTED, deletions, verifications.")),
-        checkpoint_seconds(r.AddHistogram("seer_checkpoint_seconds", "Time of a stage: verify, commit.",
+        checkpoint_deleted(
+            r.AddCounter("seer_checkpoint_deleted_total", "Checkpoints that retention deleted.")),
+        checkpoint_failures(r.AddCounter("seer_checkpoint_failures_total",
+                                         "Failed writes of COMMITTED, deletions, verifications.")),
+        checkpoint_seconds(r.AddHistogram("seer_checkpoint_seconds",
+                                          "Time of a stage: verify, commit.",
                                           {.001, .01, .1, 1, 10, 60, 600})) {}
 
   Gauge& jobs;

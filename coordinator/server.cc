@@ -33,7 +33,8 @@ namespace {
 
 // Trainers on other machines read it: absolute, with a scheme, without '/' at its end.
 std::string StorageUri(std::string uri) {
-  if (!absl::StrContains(uri, "://")) uri = absl::StrCat("file://", std::filesystem::absolute(uri).lexically_normal().string());
+  if (!absl::StrContains(uri, "://"))
+    uri = absl::StrCat("file://", std::filesystem::absolute(uri).lexically_normal().string());
   while (uri.size() > 1 && uri.back() == '/') uri.pop_back();
   return uri;
 }
@@ -47,8 +48,13 @@ CoreOptions OptionsOf(const ServerConfig& config) {
 
 class Effects final : public EffectSink {
  public:
-  Effects(AgentStreams& agents, CheckpointFiles& files, ChangeFeed& feed, CoreRunner& runner, AssignContext context)
-      : agents_(agents), files_(files), feed_(feed), runner_(runner), context_(std::move(context)) {}
+  Effects(AgentStreams& agents, CheckpointFiles& files, ChangeFeed& feed, CoreRunner& runner,
+          AssignContext context)
+      : agents_(agents),
+        files_(files),
+        feed_(feed),
+        runner_(runner),
+        context_(std::move(context)) {}
 
   void Assign(const AssignRank& rank, const Core& core) override {
     const Job& job = core.jobs().at(rank.job);
@@ -60,7 +66,8 @@ class Effects final : public EffectSink {
     internal::v1::CoordinatorMessage message;
     message.mutable_stop()->set_attempt_id(stop.attempt_id);
     message.mutable_stop()->set_kill(stop.kill);
-    // A pause takes as long as the step that runs and the checkpoint; a gang that hangs is ended by no_progress_timeout.
+    // A pause takes as long as the step that runs and the checkpoint;
+    // a gang that hangs is ended by no_progress_timeout.
     if (!stop.kill) message.mutable_stop()->mutable_grace()->set_seconds(600);
     agents_.Send(stop.worker, std::move(message));
   }
@@ -84,8 +91,8 @@ class Effects final : public EffectSink {
 
 class Server final : public CoordinatorServer {
  public:
-  Server(const ServerConfig& config, std::unique_ptr<Store> store, std::unique_ptr<ObjectStore> objects,
-         std::unique_ptr<PoolLookup> pools)
+  Server(const ServerConfig& config, std::unique_ptr<Store> store,
+         std::unique_ptr<ObjectStore> objects, std::unique_ptr<PoolLookup> pools)
       : storage_uri_(StorageUri(config.storage)),
         store_(std::move(store)),
         objects_(std::move(objects)),
@@ -113,15 +120,20 @@ class Server final : public CoordinatorServer {
 
   absl::Status Serve(const ServerConfig& config) {
     registry_.AddGauge("seer_build_info", "1, by version.").Set(1, {{"version", SEER_VERSION}});
-    SEER_ASSIGN_OR_RETURN(http_, MetricsHttp::Start(config.metrics, registry_));
+    if (!config.metrics.empty()) {
+      SEER_ASSIGN_OR_RETURN(http_, MetricsHttp::Start(config.metrics, registry_));
+    }
     SEER_RETURN_IF_ERROR(runner_.Start(effects_, config.heartbeat));
     RpcServerOptions options;
     options.address = config.listen;
-    SEER_ASSIGN_OR_RETURN(rpc_, RpcServer::Start(options, {&jobs_service_, &checkpoints_service_, &workers_service_, &trainers_service_, &agents_}, registry_));
+    SEER_ASSIGN_OR_RETURN(rpc_, RpcServer::Start(options,
+                                                 {&jobs_service_, &checkpoints_service_,
+                                                  &workers_service_, &trainers_service_, &agents_},
+                                                 registry_));
     return absl::OkStatus();
   }
   int port() const override { return rpc_->port(); }
-  int metrics_port() const override { return http_->port(); }
+  int metrics_port() const override { return http_ ? http_->port() : 0; }
 
  private:
   const std::string storage_uri_;
@@ -148,19 +160,24 @@ class Server final : public CoordinatorServer {
 
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<CoordinatorServer>> CoordinatorServer::Start(const ServerConfig& config) {
+absl::StatusOr<std::unique_ptr<CoordinatorServer>> CoordinatorServer::Start(
+    const ServerConfig& config) {
   return Start(config, MakePoolLookup(config.dataservices));
 }
 
-absl::StatusOr<std::unique_ptr<CoordinatorServer>> CoordinatorServer::Start(const ServerConfig& config, std::unique_ptr<PoolLookup> pools) {
+absl::StatusOr<std::unique_ptr<CoordinatorServer>> CoordinatorServer::Start(
+    const ServerConfig& config, std::unique_ptr<PoolLookup> pools) {
   if (config.heartbeat <= absl::ZeroDuration() || config.lease < 2 * config.heartbeat) {
-    return Error(absl::StatusCode::kInvalidArgument, reason::kOutOfRange, absl::StrCat("a lease of ", absl::FormatDuration(config.lease), " with a heartbeat of ", absl::FormatDuration(config.heartbeat)))
+    return Error(absl::StatusCode::kInvalidArgument, reason::kOutOfRange,
+                 absl::StrCat("a lease of ", absl::FormatDuration(config.lease),
+                              " with a heartbeat of ", absl::FormatDuration(config.heartbeat)))
         .Field("lease")
         .Hint("the lease must be at least two heartbeats; the defaults are 15s and 1s");
   }
   SEER_ASSIGN_OR_RETURN(auto objects, OpenStore(StorageUri(config.storage)));
   SEER_ASSIGN_OR_RETURN(auto store, OpenSqliteStore(config.database));
-  auto server = std::make_unique<Server>(config, std::move(store), std::move(objects), std::move(pools));
+  auto server =
+      std::make_unique<Server>(config, std::move(store), std::move(objects), std::move(pools));
   SEER_RETURN_IF_ERROR(server->Serve(config));
   return std::unique_ptr<CoordinatorServer>(std::move(server));
 }

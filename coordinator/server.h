@@ -14,24 +14,25 @@ class PoolLookup;
 
 struct ServerConfig {
   std::string listen = "127.0.0.1:7070";
-  std::string metrics = "127.0.0.1:0";
-  std::string database = "coordinator.db";  // SQLite file; logs of ranks lie in "logs" beside it
-  std::string storage;                      // root of checkpoints: "file:///dir" or a path
-  std::vector<std::string> dataservices;    // host:port of each replica
-  absl::Duration lease = absl::Seconds(15);     // a worker that is silent for so long is given up
+  std::string metrics = "127.0.0.1:0";       // empty: no endpoint
+  std::string database = "coordinator.db";   // SQLite file; logs of ranks lie in "logs" beside it
+  std::string storage;                       // root of checkpoints: "file:///dir" or a path
+  std::vector<std::string> dataservices;     // host:port of each replica
+  absl::Duration lease = absl::Seconds(15);  // a worker that is silent for so long is given up
   absl::Duration heartbeat = absl::Seconds(1);  // period that agents are told
 };
 
 class CoordinatorServer {
  public:
-  // ALREADY_EXISTS with PORT_IN_USE; errors of OpenSqliteStore and OpenStore; INVALID_ARGUMENT: the configuration.
+  // ALREADY_EXISTS with PORT_IN_USE; errors of OpenSqliteStore and OpenStore;
+  // INVALID_ARGUMENT: the configuration.
   static absl::StatusOr<std::unique_ptr<CoordinatorServer>> Start(const ServerConfig& config);
   // The same, with `pools` instead of the data services.
-  static absl::StatusOr<std::unique_ptr<CoordinatorServer>> Start(const ServerConfig& config,
-                                                                  std::unique_ptr<PoolLookup> pools);
+  static absl::StatusOr<std::unique_ptr<CoordinatorServer>> Start(
+      const ServerConfig& config, std::unique_ptr<PoolLookup> pools);
   virtual ~CoordinatorServer() = default;  // drains, then stops
   virtual int port() const = 0;
-  virtual int metrics_port() const = 0;
+  virtual int metrics_port() const = 0;  // 0: no endpoint
 };
 
 }  // namespace seer::coordinator

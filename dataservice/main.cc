@@ -14,16 +14,27 @@ int main(int argc, char** argv) {
   seer::dataservice::ServerConfig config;
   std::string port_file;
   seer::LogFormat log_format = seer::LogFormat::kText;
-  CLI::App app{"Streams and decodes image pools to trainers, and keeps the pools' catalogues. Stateless: run as many replicas as needed."};
+  CLI::App app{
+      "Streams and decodes image pools to trainers, and keeps the pools' catalogues. Stateless: "
+      "run as many replicas as needed."};
   app.set_version_flag("--version", SEER_VERSION);
-  app.add_option("--listen", config.listen, "HOST:PORT to serve gRPC on; port 0 takes any free one")->capture_default_str();
-  app.add_option("--metrics", config.metrics, "HOST:PORT of the Prometheus endpoint /metrics")->capture_default_str();
-  app.add_option("--pools", config.pools, "Root of the pools, file:///DIR or a path; pool P lives in DIR/P")->required();
-  app.add_option("--threads", config.threads, "Threads that decode; 0: one a core")->capture_default_str();
-  app.add_option("--port-file", port_file, "File to write \"GRPC_PORT METRICS_PORT\" to once serving");
+  app.add_option("--listen", config.listen, "HOST:PORT to serve gRPC on; port 0 takes any free one")
+      ->capture_default_str();
+  app.add_option("--metrics", config.metrics, "HOST:PORT of the Prometheus endpoint /metrics")
+      ->capture_default_str();
+  app.add_option("--pools", config.pools,
+                 "Root of the pools, file:///DIR or a path; pool P lives in DIR/P")
+      ->required();
+  app.add_option("--threads", config.threads, "Threads that decode; 0: one a core")
+      ->capture_default_str();
+  app.add_option("--port-file", port_file,
+                 "File to write \"GRPC_PORT METRICS_PORT\" to once serving");
   app.add_option("--log-format", log_format, "text or json")
-      ->transform(CLI::CheckedTransformer(std::map<std::string, seer::LogFormat>{{"text", seer::LogFormat::kText}, {"json", seer::LogFormat::kJson}}));
-  app.footer("Examples:\n  seer-dataservice --pools file:///data/pools\n  seer-dataservice --pools /data/pools --listen 127.0.0.1:0 --port-file ports");
+      ->transform(CLI::CheckedTransformer(std::map<std::string, seer::LogFormat>{
+          {"text", seer::LogFormat::kText}, {"json", seer::LogFormat::kJson}}));
+  app.footer(
+      "Examples:\n  seer-dataservice --pools file:///data/pools\n  seer-dataservice --pools "
+      "/data/pools --listen 127.0.0.1:0 --port-file ports");
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
@@ -33,10 +44,13 @@ int main(int argc, char** argv) {
   auto server = seer::dataservice::DataServer::Start(config);
   if (!server.ok()) return seer::FailProgram(server.status());
   if (!port_file.empty()) {
-    const absl::Status written = seer::WriteFileAtomically(port_file, absl::StrCat((*server)->port(), " ", (*server)->metrics_port()));
+    const absl::Status written = seer::WriteFileAtomically(
+        port_file, absl::StrCat((*server)->port(), " ", (*server)->metrics_port()));
     if (!written.ok()) return seer::FailProgram(written);
   }
-  seer::LogInfo("serving", {{"port", (*server)->port()}, {"metrics_port", (*server)->metrics_port()}, {"pools", config.pools}});
+  seer::LogInfo("serving", {{"port", (*server)->port()},
+                            {"metrics_port", (*server)->metrics_port()},
+                            {"pools", config.pools}});
   seer::WaitForTermination();
   seer::LogInfo("stopping");
   server->reset();

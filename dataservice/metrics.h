@@ -10,13 +10,17 @@ struct DataMetrics {
       : batches(r.AddCounter("seer_data_batches_total", "Messages sent, one a rank and step.")),
         images(r.AddCounter("seer_data_images_total", "Images sent.")),
         bytes_read(r.AddCounter("seer_data_bytes_read_total", "Encoded bytes read, by source.")),
-        decode_seconds(r.AddHistogram("seer_data_decode_seconds", "Decoding one image and cutting its crops.",
-                                      {.0001, .00025, .0005, .001, .0025, .005, .01, .025, .05, .1, .25, 1})),
-        buffer_batches(r.AddGauge("seer_data_buffer_batches", "Batches being assembled or ready, over all streams.")),
-        bad_images(r.AddCounter("seer_data_bad_images_total", "Images that could not be used, by reason and what was done.")),
+        decode_seconds(
+            r.AddHistogram("seer_data_decode_seconds", "Decoding one image and cutting its crops.",
+                           {.0001, .00025, .0005, .001, .0025, .005, .01, .025, .05, .1, .25, 1})),
+        buffer_batches(r.AddGauge("seer_data_buffer_batches",
+                                  "Batches being assembled or ready, over all streams.")),
+        bad_images(r.AddCounter("seer_data_bad_images_total",
+                                "Images that could not be used, by reason and what was done.")),
         pool_generation(r.AddGauge("seer_pool_generation", "Newest committed generation.")),
         pool_images(r.AddGauge("seer_pool_images", "Images of the newest generation.")),
-        pool_refused(r.AddCounter("seer_pool_refused_images_total", "Images refused at ingest, by rule.")) {}
+        pool_refused(
+            r.AddCounter("seer_pool_refused_images_total", "Images refused at ingest, by rule.")) {}
 
   Counter& batches;
   Counter& images;

@@ -21,8 +21,13 @@ namespace {
 class Server final : public DataServer {
  public:
   Server(const ServerConfig& config, int threads, std::unique_ptr<ObjectStore> objects)
-      : objects_(std::move(objects)), metrics_(registry_), pools_(*objects_, Clock::Real()), generations_(pools_), work_(threads),
-        assembler_(*objects_, work_, metrics_), batches_service_(generations_, assembler_, metrics_),
+      : objects_(std::move(objects)),
+        metrics_(registry_),
+        pools_(*objects_, Clock::Real()),
+        generations_(pools_),
+        work_(threads),
+        assembler_(*objects_, work_, metrics_),
+        batches_service_(generations_, assembler_, metrics_),
         pools_service_(pools_, Clock::Real(), metrics_, config.pools, threads) {}
 
   ~Server() override { batches_service_.Drain(); }
@@ -31,7 +36,8 @@ class Server final : public DataServer {
     SEER_ASSIGN_OR_RETURN(http_, MetricsHttp::Start(config.metrics, registry_));
     RpcServerOptions options;
     options.address = config.listen;
-    SEER_ASSIGN_OR_RETURN(rpc_, RpcServer::Start(options, {&batches_service_, &pools_service_}, registry_));
+    SEER_ASSIGN_OR_RETURN(
+        rpc_, RpcServer::Start(options, {&batches_service_, &pools_service_}, registry_));
     return absl::OkStatus();
   }
   int port() const override { return rpc_->port(); }
@@ -55,9 +61,13 @@ class Server final : public DataServer {
 
 absl::StatusOr<std::unique_ptr<DataServer>> DataServer::Start(const ServerConfig& config) {
   if (config.threads < 0 || config.threads > 1024) {
-    return Error(absl::StatusCode::kInvalidArgument, reason::kOutOfRange, "threads must be from 0 to 1024").Field("threads");
+    return Error(absl::StatusCode::kInvalidArgument, reason::kOutOfRange,
+                 "threads must be from 0 to 1024")
+        .Field("threads");
   }
-  const int threads = config.threads > 0 ? config.threads : std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
+  const int threads = config.threads > 0
+                          ? config.threads
+                          : std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
   SEER_ASSIGN_OR_RETURN(auto objects, OpenStore(config.pools));
   auto server = std::make_unique<Server>(config, threads, std::move(objects));
   SEER_RETURN_IF_ERROR(server->Serve(config));

@@ -25,7 +25,8 @@ const v1::Checkpoint& As(const Message& m) { return static_cast<const v1::Checkp
 std::string FullName(const std::string& text) {
   std::string name = absl::StartsWith(text, "jobs/") ? text : absl::StrCat("jobs/", text);
   const size_t slash = name.rfind('/');
-  if (!absl::StrContains(name, "/checkpoints/") && slash > 5) name = absl::StrCat(name.substr(0, slash), "/checkpoints", name.substr(slash));
+  if (!absl::StrContains(name, "/checkpoints/") && slash > 5)
+    name = absl::StrCat(name.substr(0, slash), "/checkpoints", name.substr(slash));
   return name;
 }
 
@@ -34,13 +35,18 @@ int List(Session& session, const std::string& job) {
   if (!channel.ok()) return Fail(channel.status());
   const auto stub = v1::Checkpoints::NewStub(*channel);
   v1::ListCheckpointsRequest request;
-  if (!job.empty()) request.set_parent(absl::StartsWith(job, "jobs/") ? job : absl::StrCat("jobs/", job));
+  if (!job.empty())
+    request.set_parent(absl::StartsWith(job, "jobs/") ? job : absl::StrCat("jobs/", job));
   std::vector<v1::Checkpoint> checkpoints;
   while (true) {
     v1::ListCheckpointsResponse response;
-    const absl::Status status = CallWithRetry({}, "the coordinator", [&](grpc::ClientContext& context) { return FromGrpc(stub->ListCheckpoints(&context, request, &response)); });
+    const absl::Status status =
+        CallWithRetry({}, "the coordinator", [&](grpc::ClientContext& context) {
+          return FromGrpc(stub->ListCheckpoints(&context, request, &response));
+        });
     if (!status.ok()) return Fail(status);
-    checkpoints.insert(checkpoints.end(), response.checkpoints().begin(), response.checkpoints().end());
+    checkpoints.insert(checkpoints.end(), response.checkpoints().begin(),
+                       response.checkpoints().end());
     if (response.next_page_token().empty()) break;
     request.set_page_token(response.next_page_token());
   }
@@ -63,20 +69,30 @@ int Show(Session& session, const std::string& name, bool verify) {
   v1::Checkpoint checkpoint;
   RetryOptions retry;
   retry.deadline = absl::Minutes(30);  // verifying reads every byte
-  const absl::Status status = CallWithRetry(retry, "the coordinator", [&](grpc::ClientContext& context) {
-    Interrupt::Scope scope(*session.interrupt, context);
-    v1::VerifyCheckpointRequest verify_request;
-    verify_request.set_name(FullName(name));
-    v1::GetCheckpointRequest get_request;
-    get_request.set_name(FullName(name));
-    return FromGrpc(verify ? stub->VerifyCheckpoint(&context, verify_request, &checkpoint) : stub->GetCheckpoint(&context, get_request, &checkpoint));
-  });
+  const absl::Status status =
+      CallWithRetry(retry, "the coordinator", [&](grpc::ClientContext& context) {
+        Interrupt::Scope scope(*session.interrupt, context);
+        v1::VerifyCheckpointRequest verify_request;
+        verify_request.set_name(FullName(name));
+        v1::GetCheckpointRequest get_request;
+        get_request.set_name(FullName(name));
+        return FromGrpc(verify ? stub->VerifyCheckpoint(&context, verify_request, &checkpoint)
+                               : stub->GetCheckpoint(&context, get_request, &checkpoint));
+      });
   if (session.interrupt->caught()) return kExitInterrupted;
   if (!status.ok()) return Fail(status);
-  std::vector<std::pair<std::string, std::string>> lines = {{"Checkpoint", checkpoint.name()}, {"Step", absl::StrCat(checkpoint.step())}, {"Attempt", absl::StrCat(checkpoint.attempt())},
-                                                            {"Committed", FormatTime(checkpoint.create_time())}, {"Size", FormatBytes(checkpoint.size_bytes())}, {"URI", checkpoint.uri()}};
-  for (const auto& file : checkpoint.files()) lines.emplace_back("File", absl::StrCat(file.name(), "  ", FormatBytes(file.size_bytes()), "  sha256 ", file.sha256()));
-  if (verify) lines.emplace_back("Verified", "every file has the size and digest it was committed with");
+  std::vector<std::pair<std::string, std::string>> lines = {
+      {"Checkpoint", checkpoint.name()},
+      {"Step", absl::StrCat(checkpoint.step())},
+      {"Attempt", absl::StrCat(checkpoint.attempt())},
+      {"Committed", FormatTime(checkpoint.create_time())},
+      {"Size", FormatBytes(checkpoint.size_bytes())},
+      {"URI", checkpoint.uri()}};
+  for (const auto& file : checkpoint.files())
+    lines.emplace_back("File", absl::StrCat(file.name(), "  ", FormatBytes(file.size_bytes()),
+                                            "  sha256 ", file.sha256()));
+  if (verify)
+    lines.emplace_back("Verified", "every file has the size and digest it was committed with");
   PrintOne(session.form, checkpoint, lines);
   return kExitOk;
 }
@@ -93,10 +109,14 @@ void AddCheckpointCommands(CLI::App& app, Session& session) {
   list->callback([&session, job] { session.exit_code = List(session, *job); });
   for (const bool verify : {false, true}) {
     auto name = std::make_shared<std::string>();
-    CLI::App* command = verify ? noun->add_subcommand("verify", "Read every file again and compare its digest") : noun->add_subcommand("describe", "Show a checkpoint");
+    CLI::App* command =
+        verify ? noun->add_subcommand("verify", "Read every file again and compare its digest")
+               : noun->add_subcommand("describe", "Show a checkpoint");
     command->add_option("checkpoint", *name, "jobs/JOB/checkpoints/STEP, or JOB/STEP")->required();
-    command->footer(absl::StrCat("Example:\n  seer checkpoint ", verify ? "verify" : "describe", " job_ab12cd34/420"));
-    command->callback([&session, name, verify] { session.exit_code = Show(session, *name, verify); });
+    command->footer(absl::StrCat("Example:\n  seer checkpoint ", verify ? "verify" : "describe",
+                                 " job_ab12cd34/420"));
+    command->callback(
+        [&session, name, verify] { session.exit_code = Show(session, *name, verify); });
   }
 }
 

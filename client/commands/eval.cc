@@ -35,7 +35,9 @@ absl::StatusOr<v1::Job> GetJob(v1::Jobs::Stub& stub, const std::string& name) {
   v1::GetJobRequest request;
   request.set_name(absl::StartsWith(name, "job_") ? absl::StrCat("jobs/", name) : name);
   v1::Job job;
-  SEER_RETURN_IF_ERROR(CallWithRetry({}, "the coordinator", [&](grpc::ClientContext& context) { return FromGrpc(stub.GetJob(&context, request, &job)); }));
+  SEER_RETURN_IF_ERROR(CallWithRetry({}, "the coordinator", [&](grpc::ClientContext& context) {
+    return FromGrpc(stub.GetJob(&context, request, &job));
+  }));
   return job;
 }
 
@@ -56,7 +58,10 @@ absl::StatusOr<v1::JobSpec> MakeSpec(v1::Jobs::Stub& stub, const KnnOptions& opt
   if (options.image_size > 0) eval.set_image_size(options.image_size);
   if (!options.random) {
     const int64_t step = options.step > 0 ? options.step : trained.last_checkpoint_step();
-    if (step == 0) return Error(absl::StatusCode::kNotFound, reason::kCheckpointNotFound, absl::StrCat("job ", options.job, " has no committed checkpoint")).Hint("--random evaluates the trunk as it was before training");
+    if (step == 0)
+      return Error(absl::StatusCode::kNotFound, reason::kCheckpointNotFound,
+                   absl::StrCat("job ", options.job, " has no committed checkpoint"))
+          .Hint("--random evaluates the trunk as it was before training");
     eval.set_checkpoint(absl::StrCat(trained.name(), "/checkpoints/", step));
   }
   FillDefaults(spec);
@@ -74,16 +79,26 @@ int Knn(Session& session, const KnnOptions& options) {
   *request.mutable_spec() = *spec;
   request.set_request_id(NewRequestId());
   v1::Job job;
-  const absl::Status made = CallWithRetry({}, "the coordinator", [&](grpc::ClientContext& context) { return FromGrpc(stub->CreateJob(&context, request, &job)); });
+  const absl::Status made = CallWithRetry({}, "the coordinator", [&](grpc::ClientContext& context) {
+    return FromGrpc(stub->CreateJob(&context, request, &job));
+  });
   if (!made.ok()) return Fail(made);
-  std::vector<std::pair<std::string, std::string>> lines = {{"Evaluation", std::string(absl::StripPrefix(job.name(), "jobs/"))}};
+  std::vector<std::pair<std::string, std::string>> lines = {
+      {"Evaluation", std::string(absl::StripPrefix(job.name(), "jobs/"))}};
   if (!options.no_wait) {
-    const int code = FollowJob(*stub, job.name(), /*show=*/false, absl::InfiniteDuration(), *session.interrupt, job);
-    if (code == kExitFailed) Note(absl::StrCat("error: ", job.state_reason(), ": ", job.state_message()));
+    const int code = FollowJob(*stub, job.name(), /*show=*/false, absl::InfiniteDuration(),
+                               *session.interrupt, job);
+    if (code == kExitFailed)
+      Note(absl::StrCat("error: ", job.state_reason(), ": ", job.state_message()));
     if (code != kExitOk) return code;
-    lines.emplace_back("Trunk", spec->eval().checkpoint().empty() ? "random" : spec->eval().checkpoint());
-    lines.emplace_back("Images", absl::StrCat(job.eval_result().train_images(), " vote, ", job.eval_result().test_images(), " held out"));
-    for (const auto& knn : job.eval_result().knn()) lines.emplace_back(absl::StrCat("k-NN, k=", knn.k()), absl::StrFormat("top-1 %.2f%%, top-5 %.2f%%", knn.top1_ratio() * 100, knn.top5_ratio() * 100));
+    lines.emplace_back("Trunk",
+                       spec->eval().checkpoint().empty() ? "random" : spec->eval().checkpoint());
+    lines.emplace_back("Images", absl::StrCat(job.eval_result().train_images(), " vote, ",
+                                              job.eval_result().test_images(), " held out"));
+    for (const auto& knn : job.eval_result().knn())
+      lines.emplace_back(absl::StrCat("k-NN, k=", knn.k()),
+                         absl::StrFormat("top-1 %.2f%%, top-5 %.2f%%", knn.top1_ratio() * 100,
+                                         knn.top5_ratio() * 100));
   }
   PrintOne(session.form, job, lines);
   return kExitOk;
@@ -95,16 +110,24 @@ void AddEvalCommands(CLI::App& app, Session& session) {
   CLI::App* noun = app.add_subcommand("eval", "Evaluate trained trunks");
   noun->require_subcommand(1);
   auto options = std::make_shared<KnnOptions>();
-  CLI::App* knn = noun->add_subcommand("knn", "k-nearest-neighbour accuracy of a job's trunk on held-out images");
+  CLI::App* knn = noun->add_subcommand(
+      "knn", "k-nearest-neighbour accuracy of a job's trunk on held-out images");
   knn->add_option("job", options->job, "Id or name of the pre-training job")->required();
-  knn->add_option("--train-pool", options->train_pool, "Labelled pool whose images vote")->required();
-  knn->add_option("--test-pool", options->test_pool, "Labelled pool of held-out images")->required();
-  knn->add_option("--step", options->step, "Checkpoint of this step; default: the newest")->check(CLI::PositiveNumber);
+  knn->add_option("--train-pool", options->train_pool, "Labelled pool whose images vote")
+      ->required();
+  knn->add_option("--test-pool", options->test_pool, "Labelled pool of held-out images")
+      ->required();
+  knn->add_option("--step", options->step, "Checkpoint of this step; default: the newest")
+      ->check(CLI::PositiveNumber);
   knn->add_flag("--random", options->random, "The same trunk before training: the baseline");
-  knn->add_option("--k", options->k, "Neighbours, may be repeated; default 20")->check(CLI::PositiveNumber);
-  knn->add_option("--image-size", options->image_size, "Pixels; default: the job's first crop")->check(CLI::PositiveNumber);
+  knn->add_option("--k", options->k, "Neighbours, may be repeated; default 20")
+      ->check(CLI::PositiveNumber);
+  knn->add_option("--image-size", options->image_size, "Pixels; default: the job's first crop")
+      ->check(CLI::PositiveNumber);
   knn->add_flag("--no-wait", options->no_wait, "Submit the evaluation and return");
-  knn->footer("Examples:\n  seer eval knn job_ab12cd34 --train-pool digits --test-pool digits-test\n  seer eval knn digits --random --train-pool digits --test-pool digits-test -o json");
+  knn->footer(
+      "Examples:\n  seer eval knn job_ab12cd34 --train-pool digits --test-pool digits-test\n  seer "
+      "eval knn digits --random --train-pool digits --test-pool digits-test -o json");
   knn->callback([&session, options] { session.exit_code = Knn(session, *options); });
 }
 

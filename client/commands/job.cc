@@ -1,4 +1,5 @@
-// seer job: submit, plan, list, describe, logs, events, wait, pause, resume, cancel; and the shortcuts submit, ps, logs.
+// seer job: submit, plan, list, describe, logs, events, wait, pause, resume, cancel; and the
+// shortcuts submit, ps, logs.
 #include <grpcpp/grpcpp.h>
 
 #include <CLI/CLI.hpp>
@@ -32,9 +33,13 @@ namespace {
 
 using google::protobuf::Message;
 
-std::string ShortId(const std::string& name) { return std::string(absl::StripPrefix(name, "jobs/")); }
+std::string ShortId(const std::string& name) {
+  return std::string(absl::StripPrefix(name, "jobs/"));
+}
 const v1::Job& AsJob(const Message& message) { return static_cast<const v1::Job&>(message); }
-std::string State(const v1::Job& job) { return EnumName(v1::JobState_Name(job.state()), "JOB_STATE_"); }
+std::string State(const v1::Job& job) {
+  return EnumName(v1::JobState_Name(job.state()), "JOB_STATE_");
+}
 std::string Steps(const v1::Job& job) {
   if (job.spec().kind() == v1::JOB_KIND_EVAL_KNN) return "-";
   return absl::StrCat(job.progress().step(), "/", job.spec().optim().steps());
@@ -46,11 +51,21 @@ const std::vector<Column>& JobColumns() {
       {"NAME", [](const Message& m) { return AsJob(m).spec().metadata().name(); }},
       {"STATE", [](const Message& m) { return State(AsJob(m)); }},
       {"STEP", [](const Message& m) { return Steps(AsJob(m)); }},
-      {"LOSS", [](const Message& m) { return AsJob(m).progress().step() > 0 ? absl::StrFormat("%.4f", AsJob(m).progress().loss()) : std::string("-"); }},
-      {"RANKS", [](const Message& m) { return absl::StrCat(AsJob(m).spec().distributed().ranks()); }},
+      {"LOSS",
+       [](const Message& m) {
+         return AsJob(m).progress().step() > 0 ? absl::StrFormat("%.4f", AsJob(m).progress().loss())
+                                               : std::string("-");
+       }},
+      {"RANKS",
+       [](const Message& m) { return absl::StrCat(AsJob(m).spec().distributed().ranks()); }},
       {"ATTEMPT", [](const Message& m) { return absl::StrCat(AsJob(m).attempt()); }, true},
-      {"IMAGES/S", [](const Message& m) { return absl::StrFormat("%.0f", AsJob(m).progress().images_per_second()); }, true},
-      {"CHECKPOINT", [](const Message& m) { return absl::StrCat(AsJob(m).last_checkpoint_step()); }, true},
+      {"IMAGES/S",
+       [](const Message& m) {
+         return absl::StrFormat("%.0f", AsJob(m).progress().images_per_second());
+       },
+       true},
+      {"CHECKPOINT", [](const Message& m) { return absl::StrCat(AsJob(m).last_checkpoint_step()); },
+       true},
       {"AGE", [](const Message& m) { return FormatAge(AsJob(m).create_time()); }},
       {"MESSAGE", [](const Message& m) { return AsJob(m).state_message(); }, true}};
   return columns;
@@ -59,21 +74,41 @@ const std::vector<Column>& JobColumns() {
 std::vector<std::pair<std::string, std::string>> Description(const v1::Job& job) {
   const auto& p = job.progress();
   std::vector<std::pair<std::string, std::string>> lines = {
-      {"Job", ShortId(job.name())}, {"Name", job.spec().metadata().name()}, {"State", State(job)}, {"Reason", job.state_reason()}, {"Message", job.state_message()},
-      {"Created", FormatTime(job.create_time())}, {"Started", FormatTime(job.start_time())}, {"Ended", FormatTime(job.end_time())},
-      {"Attempt", absl::StrCat(job.attempt())}, {"Steps", Steps(job)}};
+      {"Job", ShortId(job.name())},
+      {"Name", job.spec().metadata().name()},
+      {"State", State(job)},
+      {"Reason", job.state_reason()},
+      {"Message", job.state_message()},
+      {"Created", FormatTime(job.create_time())},
+      {"Started", FormatTime(job.start_time())},
+      {"Ended", FormatTime(job.end_time())},
+      {"Attempt", absl::StrCat(job.attempt())},
+      {"Steps", Steps(job)}};
   if (p.step() > 0) {
     lines.emplace_back("Loss", absl::StrFormat("%.4f (first %.4f)", p.loss(), job.first_loss()));
-    lines.emplace_back("Speed", absl::StrFormat("%.0f images/s, %.3f s a step, data stall %.1f%%", p.images_per_second(), p.step_seconds(), job.data_stall_ratio() * 100));
-    lines.emplace_back("Prototypes used", absl::StrFormat("%.0f%%", p.prototypes_used_ratio() * 100));
-    lines.emplace_back("Assignment entropy", absl::StrFormat("%.3f nats", p.assignment_entropy_nats()));
+    lines.emplace_back("Speed", absl::StrFormat("%.0f images/s, %.3f s a step, data stall %.1f%%",
+                                                p.images_per_second(), p.step_seconds(),
+                                                job.data_stall_ratio() * 100));
+    lines.emplace_back("Prototypes used",
+                       absl::StrFormat("%.0f%%", p.prototypes_used_ratio() * 100));
+    lines.emplace_back("Assignment entropy",
+                       absl::StrFormat("%.3f nats", p.assignment_entropy_nats()));
     lines.emplace_back("Feature std", absl::StrFormat("%.4f", p.feature_std()));
     if (p.skipped_steps() > 0) lines.emplace_back("Skipped steps", absl::StrCat(p.skipped_steps()));
   }
-  for (const auto& entry : job.data_plan()) lines.emplace_back("Data", absl::StrCat("pool ", job.spec().data().pool(), " generation ", entry.generation(), " from step ", entry.first_step()));
-  if (job.last_checkpoint_step() > 0) lines.emplace_back("Last checkpoint", absl::StrCat(job.name(), "/checkpoints/", job.last_checkpoint_step()));
-  for (const auto& rank : job.ranks()) lines.emplace_back(absl::StrCat("Rank ", rank.rank()), absl::StrCat(rank.worker(), " ", rank.state()));
-  for (const auto& knn : job.eval_result().knn()) lines.emplace_back(absl::StrCat("k-NN, k=", knn.k()), absl::StrFormat("top-1 %.2f%%, top-5 %.2f%%", knn.top1_ratio() * 100, knn.top5_ratio() * 100));
+  for (const auto& entry : job.data_plan())
+    lines.emplace_back("Data", absl::StrCat("pool ", job.spec().data().pool(), " generation ",
+                                            entry.generation(), " from step ", entry.first_step()));
+  if (job.last_checkpoint_step() > 0)
+    lines.emplace_back("Last checkpoint",
+                       absl::StrCat(job.name(), "/checkpoints/", job.last_checkpoint_step()));
+  for (const auto& rank : job.ranks())
+    lines.emplace_back(absl::StrCat("Rank ", rank.rank()),
+                       absl::StrCat(rank.worker(), " ", rank.state()));
+  for (const auto& knn : job.eval_result().knn())
+    lines.emplace_back(absl::StrCat("k-NN, k=", knn.k()),
+                       absl::StrFormat("top-1 %.2f%%, top-5 %.2f%%", knn.top1_ratio() * 100,
+                                       knn.top5_ratio() * 100));
   return lines;
 }
 
@@ -109,11 +144,16 @@ absl::StatusOr<v1::JobSpec> ReadSpec(const SpecOptions& options) {
     text << std::cin.rdbuf();
   } else {
     std::ifstream file(options.file);
-    if (!file || std::filesystem::is_directory(options.file)) return Error(absl::StatusCode::kInvalidArgument, reason::kInvalidArgument, absl::StrCat("cannot read ", options.file)).Hint("name a YAML file with a job; recipes/ has examples");
+    if (!file || std::filesystem::is_directory(options.file))
+      return Error(absl::StatusCode::kInvalidArgument, reason::kInvalidArgument,
+                   absl::StrCat("cannot read ", options.file))
+          .Hint("name a YAML file with a job; recipes/ has examples");
     text << file.rdbuf();
   }
-  SEER_ASSIGN_OR_RETURN(v1::JobSpec spec, ParseJobSpec(text.str(), source, RecipeDirs(options.file)));
-  for (const std::string& assignment : options.sets) SEER_RETURN_IF_ERROR(ApplySet(spec, assignment));
+  SEER_ASSIGN_OR_RETURN(v1::JobSpec spec,
+                        ParseJobSpec(text.str(), source, RecipeDirs(options.file)));
+  for (const std::string& assignment : options.sets)
+    SEER_RETURN_IF_ERROR(ApplySet(spec, assignment));
   if (!options.name.empty()) spec.mutable_metadata()->set_name(options.name);
   FillDefaults(spec);
   SEER_RETURN_IF_ERROR(ValidateJobSpec(spec));
@@ -122,7 +162,9 @@ absl::StatusOr<v1::JobSpec> ReadSpec(const SpecOptions& options) {
 
 void AddSpecOptions(CLI::App& app, SpecOptions& options) {
   app.add_option("file", options.file, "YAML file with the job, or - for stdin")->required();
-  app.add_option("--set", options.sets, "KEY=VALUE over the file, may be repeated")->take_all()->allow_extra_args(false);
+  app.add_option("--set", options.sets, "KEY=VALUE over the file, may be repeated")
+      ->take_all()
+      ->allow_extra_args(false);
   app.add_option("--name", options.name, "The job's name");
 }
 
@@ -135,7 +177,9 @@ struct FollowOptions {
 absl::StatusOr<absl::Duration> ReadTimeout(const std::string& text) {
   absl::Duration timeout = absl::InfiniteDuration();
   if (!text.empty() && (!absl::ParseDuration(text, &timeout) || timeout < absl::ZeroDuration())) {
-    return Error(absl::StatusCode::kInvalidArgument, reason::kWrongType, absl::StrCat("--timeout ", text, " is not a duration")).Hint("write 90s, 5m or 36h");
+    return Error(absl::StatusCode::kInvalidArgument, reason::kWrongType,
+                 absl::StrCat("--timeout ", text, " is not a duration"))
+        .Hint("write 90s, 5m or 36h");
   }
   return timeout;
 }
@@ -146,7 +190,8 @@ void AddFollowOptions(CLI::App& app, FollowOptions& options) {
   app.add_option("--timeout", options.timeout, "Wait at most so long: 90s, 5m, 36h");
 }
 
-int Submit(Session& session, const SpecOptions& spec_options, const FollowOptions& follow, bool dry_run) {
+int Submit(Session& session, const SpecOptions& spec_options, const FollowOptions& follow,
+           bool dry_run) {
   const auto spec = ReadSpec(spec_options);
   if (!spec.ok()) return Fail(spec.status());
   const auto timeout = ReadTimeout(follow.timeout);
@@ -173,7 +218,8 @@ int Submit(Session& session, const SpecOptions& spec_options, const FollowOption
   if (!follow.follow && !follow.wait) {
     if (session.form == OutputForm::kTable || session.form == OutputForm::kWide) {
       std::cout << ShortId(job.name()) << std::endl;
-      Note(absl::StrCat("submitted; follow it with `seer job wait --follow ", ShortId(job.name()), "`"));
+      Note(absl::StrCat("submitted; follow it with `seer job wait --follow ", ShortId(job.name()),
+                        "`"));
     } else {
       PrintOne(session.form, job, {});
     }
@@ -181,7 +227,10 @@ int Submit(Session& session, const SpecOptions& spec_options, const FollowOption
   }
   std::cout << ShortId(job.name()) << std::endl;
   const int code = FollowJob(**stub, job.name(), follow.follow, *timeout, *session.interrupt, job);
-  if (code == kExitFailed) Note(absl::StrCat("error: job ", ShortId(job.name()), " failed: ", job.state_reason(), ": ", job.state_message(), "\nhint: `seer job logs ", ShortId(job.name()), "` shows what its ranks said"));
+  if (code == kExitFailed)
+    Note(absl::StrCat("error: job ", ShortId(job.name()), " failed: ", job.state_reason(), ": ",
+                      job.state_message(), "\nhint: `seer job logs ", ShortId(job.name()),
+                      "` shows what its ranks said"));
   return code;
 }
 
@@ -192,13 +241,20 @@ int List(Session& session, const std::vector<std::string>& states, bool all) {
   request.set_page_size(1000);
   for (const std::string& text : states) {
     v1::JobState state;
-    if (!v1::JobState_Parse(absl::StrCat("JOB_STATE_", absl::AsciiStrToUpper(text)), &state)) return Fail(Error(absl::StatusCode::kInvalidArgument, reason::kOutOfRange, absl::StrCat("no state '", text, "'")).Hint("queued, starting, running, pausing, paused, restarting, succeeded, failed, cancelled"));
+    if (!v1::JobState_Parse(absl::StrCat("JOB_STATE_", absl::AsciiStrToUpper(text)), &state))
+      return Fail(Error(absl::StatusCode::kInvalidArgument, reason::kOutOfRange,
+                        absl::StrCat("no state '", text, "'"))
+                      .Hint("queued, starting, running, pausing, paused, restarting, succeeded, "
+                            "failed, cancelled"));
     request.add_states(state);
   }
   std::vector<v1::Job> jobs;
   while (true) {
     v1::ListJobsResponse response;
-    const absl::Status status = CallWithRetry({}, "the coordinator", [&](grpc::ClientContext& context) { return FromGrpc((*stub)->ListJobs(&context, request, &response)); });
+    const absl::Status status =
+        CallWithRetry({}, "the coordinator", [&](grpc::ClientContext& context) {
+          return FromGrpc((*stub)->ListJobs(&context, request, &response));
+        });
     if (!status.ok()) return Fail(status);
     jobs.insert(jobs.end(), response.jobs().begin(), response.jobs().end());
     if (response.next_page_token().empty()) break;
@@ -215,24 +271,31 @@ absl::StatusOr<std::string> Resolve(v1::Jobs::Stub& stub, const std::string& tex
   v1::GetJobRequest request;
   request.set_name(absl::StartsWith(text, "job_") ? absl::StrCat("jobs/", text) : text);
   v1::Job job;
-  const absl::Status status = CallWithRetry({}, "the coordinator", [&](grpc::ClientContext& context) { return FromGrpc(stub.GetJob(&context, request, &job)); });
+  const absl::Status status = CallWithRetry(
+      {}, "the coordinator",
+      [&](grpc::ClientContext& context) { return FromGrpc(stub.GetJob(&context, request, &job)); });
   if (status.ok()) return job.name();
   if (status.code() != absl::StatusCode::kNotFound) return status;
   v1::ListJobsRequest list;
   list.set_page_size(1000);
   v1::ListJobsResponse response;
-  SEER_RETURN_IF_ERROR(CallWithRetry({}, "the coordinator", [&](grpc::ClientContext& context) { return FromGrpc(stub.ListJobs(&context, list, &response)); }));
+  SEER_RETURN_IF_ERROR(CallWithRetry({}, "the coordinator", [&](grpc::ClientContext& context) {
+    return FromGrpc(stub.ListJobs(&context, list, &response));
+  }));
   std::vector<std::string> matches;
   for (const v1::Job& candidate : response.jobs()) {
     const std::string id = ShortId(candidate.name());
-    if (absl::StartsWith(id, text) || absl::StartsWith(id, absl::StrCat("job_", text))) matches.push_back(candidate.name());
+    if (absl::StartsWith(id, text) || absl::StartsWith(id, absl::StrCat("job_", text)))
+      matches.push_back(candidate.name());
   }
   if (matches.size() == 1) return matches[0];
   return status;
 }
 
 // Runs `body` with the job's full name.
-int WithJob(Session& session, const std::string& text, const std::function<int(v1::Jobs::Stub&, const std::string&)>& body, int not_found = kExitError) {
+int WithJob(Session& session, const std::string& text,
+            const std::function<int(v1::Jobs::Stub&, const std::string&)>& body,
+            int not_found = kExitError) {
   const auto stub = Stub(session);
   if (!stub.ok()) return Fail(stub.status());
   const auto name = Resolve(**stub, text);
@@ -250,7 +313,9 @@ int Logs(Session& session, v1::Jobs::Stub& stub, const std::string& name, bool f
   Interrupt::Scope scope(*session.interrupt, context);
   auto stream = stub.ReadLogs(&context, request);
   v1::LogLine line;
-  while (stream->Read(&line)) std::cout << absl::StrFormat("%d/%d %s\n", line.attempt(), line.rank(), line.text()) << std::flush;
+  while (stream->Read(&line))
+    std::cout << absl::StrFormat("%d/%d %s\n", line.attempt(), line.rank(), line.text())
+              << std::flush;
   const absl::Status status = FromGrpc(stream->Finish());
   if (session.interrupt->caught()) return kExitInterrupted;
   return status.ok() ? kExitOk : Fail(status);
@@ -262,28 +327,40 @@ int Events(Session& session, v1::Jobs::Stub& stub, const std::string& name) {
   std::vector<v1::Event> events;
   while (true) {
     v1::ListEventsResponse response;
-    const absl::Status status = CallWithRetry({}, "the coordinator", [&](grpc::ClientContext& context) { return FromGrpc(stub.ListEvents(&context, request, &response)); });
+    const absl::Status status =
+        CallWithRetry({}, "the coordinator", [&](grpc::ClientContext& context) {
+          return FromGrpc(stub.ListEvents(&context, request, &response));
+        });
     if (!status.ok()) return Fail(status);
     if (response.events().empty()) break;
     events.insert(events.end(), response.events().begin(), response.events().end());
     request.set_after_number(events.back().number());
   }
-  const auto as = [](const Message& m) -> const v1::Event& { return static_cast<const v1::Event&>(m); };
+  const auto as = [](const Message& m) -> const v1::Event& {
+    return static_cast<const v1::Event&>(m);
+  };
   std::vector<const Message*> items;
   for (const v1::Event& event : events) items.push_back(&event);
-  PrintList(session.form, items,
-            {{"NUMBER", [&](const Message& m) { return absl::StrCat(as(m).number()); }},
-             {"TIME", [&](const Message& m) { return FormatTime(as(m).create_time()); }},
-             {"ATTEMPT", [&](const Message& m) { return absl::StrCat(as(m).attempt()); }},
-             {"TYPE", [&](const Message& m) { return as(m).type(); }},
-             {"CHANGE", [&](const Message& m) { return as(m).from_state().empty() ? std::string("-") : absl::StrCat(as(m).from_state(), " -> ", as(m).to_state()); }},
-             {"REASON", [&](const Message& m) { return as(m).reason().empty() ? "-" : as(m).reason(); }},
-             {"MESSAGE", [&](const Message& m) { return as(m).message(); }}});
+  PrintList(
+      session.form, items,
+      {{"NUMBER", [&](const Message& m) { return absl::StrCat(as(m).number()); }},
+       {"TIME", [&](const Message& m) { return FormatTime(as(m).create_time()); }},
+       {"ATTEMPT", [&](const Message& m) { return absl::StrCat(as(m).attempt()); }},
+       {"TYPE", [&](const Message& m) { return as(m).type(); }},
+       {"CHANGE",
+        [&](const Message& m) {
+          return as(m).from_state().empty()
+                     ? std::string("-")
+                     : absl::StrCat(as(m).from_state(), " -> ", as(m).to_state());
+        }},
+       {"REASON", [&](const Message& m) { return as(m).reason().empty() ? "-" : as(m).reason(); }},
+       {"MESSAGE", [&](const Message& m) { return as(m).message(); }}});
   return kExitOk;
 }
 
 template <typename Request>
-void AddVerb(CLI::App& noun, Session& session, const char* verb, const char* help, grpc::Status (v1::Jobs::Stub::*call)(grpc::ClientContext*, const Request&, v1::Job*)) {
+void AddVerb(CLI::App& noun, Session& session, const char* verb, const char* help,
+             grpc::Status (v1::Jobs::Stub::*call)(grpc::ClientContext*, const Request&, v1::Job*)) {
   auto name = std::make_shared<std::string>();
   CLI::App* command = noun.add_subcommand(verb, help);
   command->add_option("job", *name, "Id, its beginning, or name of the job")->required();
@@ -294,9 +371,14 @@ void AddVerb(CLI::App& noun, Session& session, const char* verb, const char* hel
       request.set_name(full);
       request.set_request_id(NewRequestId());
       v1::Job job;
-      const absl::Status status = CallWithRetry({}, "the coordinator", [&](grpc::ClientContext& context) { return FromGrpc((stub.*call)(&context, request, &job)); });
+      const absl::Status status =
+          CallWithRetry({}, "the coordinator", [&](grpc::ClientContext& context) {
+            return FromGrpc((stub.*call)(&context, request, &job));
+          });
       if (!status.ok()) return Fail(status);
-      PrintOne(session.form, job, {{"Job", ShortId(job.name())}, {"State", State(job)}, {"Message", job.state_message()}});
+      PrintOne(
+          session.form, job,
+          {{"Job", ShortId(job.name())}, {"State", State(job)}, {"Message", job.state_message()}});
       return kExitOk;
     });
   });
@@ -312,16 +394,23 @@ void AddSubmit(CLI::App& parent, Session& session) {
   CLI::App* command = parent.add_subcommand("submit", "Submit a job");
   AddSpecOptions(*command, options->spec);
   AddFollowOptions(*command, options->follow);
-  command->add_flag("--dry-run", options->dry_run, "Check the job and print it with all defaults; submit nothing");
-  command->footer("Examples:\n  seer job submit recipes/digits-200mf.yaml --follow\n  seer job submit job.yaml --set optim.lr=0.3 --set distributed.ranks=4\n  seer job submit - --wait --timeout 2h < job.yaml");
-  command->callback([&session, options] { session.exit_code = Submit(session, options->spec, options->follow, options->dry_run); });
+  command->add_flag("--dry-run", options->dry_run,
+                    "Check the job and print it with all defaults; submit nothing");
+  command->footer(
+      "Examples:\n  seer job submit recipes/digits-200mf.yaml --follow\n  seer job submit job.yaml "
+      "--set optim.lr=0.3 --set distributed.ranks=4\n  seer job submit - --wait --timeout 2h < "
+      "job.yaml");
+  command->callback([&session, options] {
+    session.exit_code = Submit(session, options->spec, options->follow, options->dry_run);
+  });
 }
 
 void AddList(CLI::App& parent, Session& session, const char* verb) {
   auto states = std::make_shared<std::vector<std::string>>();
   CLI::App* command = parent.add_subcommand(verb, "List jobs, the newest first");
   command->add_option("--state", *states, "Only jobs of this state, may be repeated");
-  command->footer(absl::StrCat("Examples:\n  seer ", verb == std::string("ps") ? "ps" : "job list", "\n  seer job list --state running -o json"));
+  command->footer(absl::StrCat("Examples:\n  seer ", verb == std::string("ps") ? "ps" : "job list",
+                               "\n  seer job list --state running -o json"));
   command->callback([&session, states] { session.exit_code = List(session, *states, true); });
 }
 
@@ -332,13 +421,18 @@ void AddLogs(CLI::App& parent, Session& session) {
     int tail = 0;
   };
   auto options = std::make_shared<Options>();
-  CLI::App* command = parent.add_subcommand("logs", "Print what the job's ranks wrote, as ATTEMPT/RANK LINE");
+  CLI::App* command =
+      parent.add_subcommand("logs", "Print what the job's ranks wrote, as ATTEMPT/RANK LINE");
   command->add_option("job", options->job, "Id, its beginning, or name of the job")->required();
   command->add_flag("-f,--follow", options->follow, "Go on until the job ends");
-  command->add_option("--tail", options->tail, "Only the last N lines")->check(CLI::NonNegativeNumber);
+  command->add_option("--tail", options->tail, "Only the last N lines")
+      ->check(CLI::NonNegativeNumber);
   command->footer("Example:\n  seer job logs -f job_ab12cd34");
   command->callback([&session, options] {
-    session.exit_code = WithJob(session, options->job, [&](v1::Jobs::Stub& stub, const std::string& name) { return Logs(session, stub, name, options->follow, options->tail); });
+    session.exit_code =
+        WithJob(session, options->job, [&](v1::Jobs::Stub& stub, const std::string& name) {
+          return Logs(session, stub, name, options->follow, options->tail);
+        });
   });
 }
 
@@ -351,9 +445,11 @@ void AddJobCommands(CLI::App& app, Session& session) {
   AddList(*noun, session, "list");
   AddLogs(*noun, session);
   auto plan = std::make_shared<SpecOptions>();
-  CLI::App* planning = noun->add_subcommand("plan", "Say what a job would be: parameters, work, memory, steps. Needs no cluster");
+  CLI::App* planning = noun->add_subcommand(
+      "plan", "Say what a job would be: parameters, work, memory, steps. Needs no cluster");
   AddSpecOptions(*planning, *plan);
-  planning->footer("Example:\n  seer job plan recipes/digits-200mf.yaml --set model.trunk.preset=regnety_128gf");
+  planning->footer(
+      "Example:\n  seer job plan recipes/digits-200mf.yaml --set model.trunk.preset=regnety_128gf");
   planning->callback([&session, plan] {
     const auto spec = ReadSpec(*plan);
     if (!spec.ok()) {
@@ -365,18 +461,25 @@ void AddJobCommands(CLI::App& app, Session& session) {
       session.exit_code = Fail(lines.status());
       return;
     }
-    PrintOne(session.form == OutputForm::kTable || session.form == OutputForm::kWide ? OutputForm::kTable : session.form, *spec, *lines);
+    PrintOne(session.form == OutputForm::kTable || session.form == OutputForm::kWide
+                 ? OutputForm::kTable
+                 : session.form,
+             *spec, *lines);
   });
   auto name = std::make_shared<std::string>();
   CLI::App* describe = noun->add_subcommand("describe", "Show a job");
   describe->add_option("job", *name, "Id, its beginning, or name of the job")->required();
-  describe->footer("Examples:\n  seer job describe job_ab12cd34\n  seer job describe digits -o yaml");
+  describe->footer(
+      "Examples:\n  seer job describe job_ab12cd34\n  seer job describe digits -o yaml");
   describe->callback([&session, name] {
     session.exit_code = WithJob(session, *name, [&](v1::Jobs::Stub& stub, const std::string& full) {
       v1::GetJobRequest request;
       request.set_name(full);
       v1::Job job;
-      const absl::Status status = CallWithRetry({}, "the coordinator", [&](grpc::ClientContext& context) { return FromGrpc(stub.GetJob(&context, request, &job)); });
+      const absl::Status status =
+          CallWithRetry({}, "the coordinator", [&](grpc::ClientContext& context) {
+            return FromGrpc(stub.GetJob(&context, request, &job));
+          });
       if (!status.ok()) return Fail(status);
       PrintOne(session.form, job, Description(job));
       return kExitOk;
@@ -387,7 +490,9 @@ void AddJobCommands(CLI::App& app, Session& session) {
   events->add_option("job", *of_events, "Id, its beginning, or name of the job")->required();
   events->footer("Example:\n  seer job events job_ab12cd34");
   events->callback([&session, of_events] {
-    session.exit_code = WithJob(session, *of_events, [&](v1::Jobs::Stub& stub, const std::string& full) { return Events(session, stub, full); });
+    session.exit_code = WithJob(
+        session, *of_events,
+        [&](v1::Jobs::Stub& stub, const std::string& full) { return Events(session, stub, full); });
   });
   struct WaitOptions {
     std::string job;
@@ -404,16 +509,26 @@ void AddJobCommands(CLI::App& app, Session& session) {
       session.exit_code = Fail(timeout.status());
       return;
     }
-    session.exit_code = WithJob(session, waiting->job, [&](v1::Jobs::Stub& stub, const std::string& full) {
-      v1::Job job;
-      const int code = FollowJob(stub, full, waiting->follow.follow, *timeout, *session.interrupt, job);
-      if (code == kExitFailed) Note(absl::StrCat("error: ", job.state_reason(), ": ", job.state_message()));
-      return code;
-    }, kExitNotFound);
+    session.exit_code = WithJob(
+        session, waiting->job,
+        [&](v1::Jobs::Stub& stub, const std::string& full) {
+          v1::Job job;
+          const int code =
+              FollowJob(stub, full, waiting->follow.follow, *timeout, *session.interrupt, job);
+          if (code == kExitFailed)
+            Note(absl::StrCat("error: ", job.state_reason(), ": ", job.state_message()));
+          return code;
+        },
+        kExitNotFound);
   });
-  AddVerb<v1::PauseJobRequest>(*noun, session, "pause", "Write a checkpoint and give the devices back", &v1::Jobs::Stub::PauseJob);
-  AddVerb<v1::ResumeJobRequest>(*noun, session, "resume", "Put a paused job back into the queue", &v1::Jobs::Stub::ResumeJob);
-  AddVerb<v1::CancelJobRequest>(*noun, session, "cancel", "End a job for good; its checkpoints stay", &v1::Jobs::Stub::CancelJob);
+  AddVerb<v1::PauseJobRequest>(*noun, session, "pause",
+                               "Write a checkpoint and give the devices back",
+                               &v1::Jobs::Stub::PauseJob);
+  AddVerb<v1::ResumeJobRequest>(*noun, session, "resume", "Put a paused job back into the queue",
+                                &v1::Jobs::Stub::ResumeJob);
+  AddVerb<v1::CancelJobRequest>(*noun, session, "cancel",
+                                "End a job for good; its checkpoints stay",
+                                &v1::Jobs::Stub::CancelJob);
   AddSubmit(app, session);
   AddList(app, session, "ps");
   AddLogs(app, session);

@@ -1,12 +1,12 @@
 // seer pool: create, ingest, describe, list; seer quarantine is `seer pool quarantine`.
 #include <grpcpp/grpcpp.h>
 
+#include <unistd.h>
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <cstdio>
 #include <filesystem>
 #include <memory>
-#include <unistd.h>
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
@@ -37,26 +37,34 @@ std::vector<std::pair<std::string, std::string>> Description(const v1::Pool& poo
     return absl::StrJoin(parts, ", ");
   };
   return {{"Pool", Id(pool.name())},
-          {"Generation", pool.generation() == 0 ? "none: the pool is empty" : absl::StrCat(pool.generation())},
+          {"Generation",
+           pool.generation() == 0 ? "none: the pool is empty" : absl::StrCat(pool.generation())},
           {"Images", absl::StrCat(pool.images())},
           {"Size", FormatBytes(pool.size_bytes())},
-          {"Labelled", pool.classes() > 0 ? absl::StrCat(pool.labelled_images(), " in ", pool.classes(), " classes") : ""},
+          {"Labelled", pool.classes() > 0 ? absl::StrCat(pool.labelled_images(), " in ",
+                                                         pool.classes(), " classes")
+                                          : ""},
           {"Formats", counts(pool.formats())},
           {"Refused", counts(pool.refused())},
-          {"Quarantined", pool.quarantined() > 0 ? absl::StrCat(pool.quarantined(), "; `seer pool quarantine ", Id(pool.name()), "` lists them") : ""},
+          {"Quarantined", pool.quarantined() > 0
+                              ? absl::StrCat(pool.quarantined(), "; `seer pool quarantine ",
+                                             Id(pool.name()), "` lists them")
+                              : ""},
           {"Shards", absl::StrCat(pool.shards())},
           {"Created", FormatTime(pool.create_time())},
           {"Updated", FormatTime(pool.update_time())},
           {"URI", pool.uri()}};
 }
 
-int Ingest(Session& session, const std::string& pool, std::vector<std::string> sources, bool labels) {
+int Ingest(Session& session, const std::string& pool, std::vector<std::string> sources,
+           bool labels) {
   const auto channel = session.DataService();
   if (!channel.ok()) return Fail(channel.status());
   const auto stub = v1::Pools::NewStub(*channel);
   v1::IngestPoolRequest request;
   request.set_name(absl::StrCat("pools/", Id(pool)));
-  for (const std::string& source : sources) request.add_sources(std::filesystem::absolute(source).lexically_normal().string());
+  for (const std::string& source : sources)
+    request.add_sources(std::filesystem::absolute(source).lexically_normal().string());
   request.set_labels_from_folders(labels);
   request.set_request_id(NewRequestId());
   const bool terminal = IsTerminal(STDERR_FILENO);
@@ -71,10 +79,19 @@ int Ingest(Session& session, const std::string& pool, std::vector<std::string> s
     const absl::Duration now = Clock::Real().Steady();
     if (!terminal && now - printed < absl::Seconds(10)) continue;
     printed = now;
-    const double rate = static_cast<double>(progress.images_seen()) / std::max(1e-3, absl::ToDoubleSeconds(now - start));
-    const std::string total = progress.images_total() > 0 ? absl::StrFormat("/%d", progress.images_total()) : "";
-    const std::string eta = progress.images_total() > 0 ? absl::StrCat("  eta ", FormatSeconds(static_cast<double>(progress.images_total() - progress.images_seen()) / std::max(rate, 1e-3))) : "";
-    std::fprintf(stderr, "%s%d%s images  %.0f/s%s%s", terminal ? "\r\033[K" : "", static_cast<int>(progress.images_seen()), total.c_str(), rate, eta.c_str(), terminal ? "" : "\n");
+    const double rate = static_cast<double>(progress.images_seen()) /
+                        std::max(1e-3, absl::ToDoubleSeconds(now - start));
+    const std::string total =
+        progress.images_total() > 0 ? absl::StrFormat("/%d", progress.images_total()) : "";
+    const std::string eta =
+        progress.images_total() > 0
+            ? absl::StrCat("  eta ", FormatSeconds(static_cast<double>(progress.images_total() -
+                                                                       progress.images_seen()) /
+                                                   std::max(rate, 1e-3)))
+            : "";
+    std::fprintf(stderr, "%s%d%s images  %.0f/s%s%s", terminal ? "\r\033[K" : "",
+                 static_cast<int>(progress.images_seen()), total.c_str(), rate, eta.c_str(),
+                 terminal ? "" : "\n");
   }
   if (terminal) std::fprintf(stderr, "\r\033[K");
   absl::Status status = FromGrpc(stream->Finish());
@@ -83,10 +100,14 @@ int Ingest(Session& session, const std::string& pool, std::vector<std::string> s
     return kExitInterrupted;
   }
   if (status.code() == absl::StatusCode::kUnavailable && !GetErrorDetail(status)) {
-    status = Error(status.code(), reason::kServiceUnreachable, absl::StrCat("cannot reach the data service: ", status.message())).Hint("check that it runs; `seer cluster up` starts a local cluster");
+    status = Error(status.code(), reason::kServiceUnreachable,
+                   absl::StrCat("cannot reach the data service: ", status.message()))
+                 .Hint("check that it runs; `seer cluster up` starts a local cluster");
   }
   if (!status.ok()) return Fail(status);
-  Note(absl::StrFormat("%d images seen, %d added, %d quarantined, %d refused in %s", last.images_seen(), last.images_added(), last.images_quarantined(), last.images_refused(),
+  Note(absl::StrFormat("%d images seen, %d added, %d quarantined, %d refused in %s",
+                       last.images_seen(), last.images_added(), last.images_quarantined(),
+                       last.images_refused(),
                        FormatSeconds(absl::ToDoubleSeconds(Clock::Real().Steady() - start))));
   PrintOne(session.form, last.pool(), Description(last.pool()));
   return kExitOk;
@@ -97,7 +118,10 @@ int Create(Session& session, v1::CreatePoolRequest& request, bool if_absent) {
   if (!channel.ok()) return Fail(channel.status());
   const auto stub = v1::Pools::NewStub(*channel);
   v1::Pool pool;
-  const absl::Status status = CallWithRetry({}, "the data service", [&](grpc::ClientContext& context) { return FromGrpc(stub->CreatePool(&context, request, &pool)); });
+  const absl::Status status =
+      CallWithRetry({}, "the data service", [&](grpc::ClientContext& context) {
+        return FromGrpc(stub->CreatePool(&context, request, &pool));
+      });
   if (if_absent && HasReason(status, reason::kPoolExists)) return kExitOk;
   if (!status.ok()) return Fail(status);
   PrintOne(session.form, pool, {{"Pool", Id(pool.name())}, {"URI", pool.uri()}});
@@ -111,7 +135,10 @@ int Describe(Session& session, const std::string& name) {
   v1::GetPoolRequest request;
   request.set_name(absl::StrCat("pools/", Id(name)));
   v1::Pool pool;
-  const absl::Status status = CallWithRetry({}, "the data service", [&](grpc::ClientContext& context) { return FromGrpc(stub->GetPool(&context, request, &pool)); });
+  const absl::Status status =
+      CallWithRetry({}, "the data service", [&](grpc::ClientContext& context) {
+        return FromGrpc(stub->GetPool(&context, request, &pool));
+      });
   if (!status.ok()) return Fail(status);
   PrintOne(session.form, pool, Description(pool));
   return kExitOk;
@@ -125,7 +152,10 @@ int List(Session& session) {
   v1::ListPoolsRequest request;
   while (true) {
     v1::ListPoolsResponse response;
-    const absl::Status status = CallWithRetry({}, "the data service", [&](grpc::ClientContext& context) { return FromGrpc(stub->ListPools(&context, request, &response)); });
+    const absl::Status status =
+        CallWithRetry({}, "the data service", [&](grpc::ClientContext& context) {
+          return FromGrpc(stub->ListPools(&context, request, &response));
+        });
     if (!status.ok()) return Fail(status);
     pools.insert(pools.end(), response.pools().begin(), response.pools().end());
     if (response.next_page_token().empty()) break;
@@ -152,16 +182,24 @@ int Quarantine(Session& session, const std::string& name) {
   request.set_name(absl::StrCat("pools/", Id(name)));
   while (true) {
     v1::ListQuarantineResponse response;
-    const absl::Status status = CallWithRetry({}, "the data service", [&](grpc::ClientContext& context) { return FromGrpc(stub->ListQuarantine(&context, request, &response)); });
+    const absl::Status status =
+        CallWithRetry({}, "the data service", [&](grpc::ClientContext& context) {
+          return FromGrpc(stub->ListQuarantine(&context, request, &response));
+        });
     if (!status.ok()) return Fail(status);
     images.insert(images.end(), response.images().begin(), response.images().end());
     if (response.next_page_token().empty()) break;
     request.set_page_token(response.next_page_token());
   }
-  const auto as = [](const Message& m) -> const v1::QuarantinedImage& { return static_cast<const v1::QuarantinedImage&>(m); };
+  const auto as = [](const Message& m) -> const v1::QuarantinedImage& {
+    return static_cast<const v1::QuarantinedImage&>(m);
+  };
   std::vector<const Message*> items;
   for (const auto& image : images) items.push_back(&image);
-  PrintList(session.form, items, {{"SOURCE", [&](const Message& m) { return as(m).source(); }}, {"REASON", [&](const Message& m) { return as(m).reason(); }}, {"MESSAGE", [&](const Message& m) { return as(m).message(); }}});
+  PrintList(session.form, items,
+            {{"SOURCE", [&](const Message& m) { return as(m).source(); }},
+             {"REASON", [&](const Message& m) { return as(m).reason(); }},
+             {"MESSAGE", [&](const Message& m) { return as(m).message(); }}});
   return kExitOk;
 }
 
@@ -180,18 +218,27 @@ void AddPoolCommands(CLI::App& app, Session& session) {
   auto create = std::make_shared<CreateOptions>();
   CLI::App* making = noun->add_subcommand("create", "Make an empty pool with its policy");
   making->add_option("name", create->id, "a-z, 0-9 and '-'")->required();
-  making->add_option("--max-age-days", create->max_age_days, "Refuse images captured longer ago")->check(CLI::PositiveNumber);
-  making->add_option("--exclude-country", create->countries, "Refuse images of this country (ISO 3166; EU: all of the EU and EEA), may be repeated");
+  making->add_option("--max-age-days", create->max_age_days, "Refuse images captured longer ago")
+      ->check(CLI::PositiveNumber);
+  making->add_option(
+      "--exclude-country", create->countries,
+      "Refuse images of this country (ISO 3166; EU: all of the EU and EEA), may be repeated");
   making->add_flag("--public-only", create->public_only, "Refuse what is not known to be public");
-  making->add_option("--min-side", create->min_side, "Refuse images with fewer pixels on their shorter side")->check(CLI::PositiveNumber);
+  making
+      ->add_option("--min-side", create->min_side,
+                   "Refuse images with fewer pixels on their shorter side")
+      ->check(CLI::PositiveNumber);
   making->add_flag("--if-absent", create->if_absent, "No error if the pool exists");
-  making->footer("Examples:\n  seer pool create photos\n  seer pool create seer-pool --public-only --exclude-country EU --max-age-days 90");
+  making->footer(
+      "Examples:\n  seer pool create photos\n  seer pool create seer-pool --public-only "
+      "--exclude-country EU --max-age-days 90");
   making->callback([&session, create] {
     auto& request = create->request;
     request.set_pool_id(create->id);
     request.set_request_id(NewRequestId());
     auto& policy = *request.mutable_policy();
-    if (create->max_age_days > 0) policy.mutable_max_age()->set_seconds(int64_t{86400} * create->max_age_days);
+    if (create->max_age_days > 0)
+      policy.mutable_max_age()->set_seconds(int64_t{86400} * create->max_age_days);
     for (const std::string& country : create->countries) policy.add_excluded_countries(country);
     policy.set_public_only(create->public_only);
     policy.set_min_side_pixels(create->min_side);
@@ -205,17 +252,25 @@ void AddPoolCommands(CLI::App& app, Session& session) {
   auto ingest = std::make_shared<IngestOptions>();
   CLI::App* filling = noun->add_subcommand("ingest", "Read images into the pool's next generation");
   filling->add_option("pool", ingest->pool, "Name of the pool")->required();
-  filling->add_option("sources", ingest->sources, "Folders, image files or tar shards, as the data service sees them")->required();
+  filling
+      ->add_option("sources", ingest->sources,
+                   "Folders, image files or tar shards, as the data service sees them")
+      ->required();
   filling->add_flag("--labels-from-folders", ingest->labels, "Sub-folders are classes");
-  filling->footer("Examples:\n  seer pool ingest photos ~/Pictures\n  seer pool ingest cifar shards/*.tar\n  seer pool ingest digits digits/train --labels-from-folders");
-  filling->callback([&session, ingest] { session.exit_code = Ingest(session, ingest->pool, ingest->sources, ingest->labels); });
+  filling->footer(
+      "Examples:\n  seer pool ingest photos ~/Pictures\n  seer pool ingest cifar shards/*.tar\n  "
+      "seer pool ingest digits digits/train --labels-from-folders");
+  filling->callback([&session, ingest] {
+    session.exit_code = Ingest(session, ingest->pool, ingest->sources, ingest->labels);
+  });
   auto name = std::make_shared<std::string>();
   CLI::App* describe = noun->add_subcommand("describe", "Show a pool");
   describe->add_option("pool", *name, "Name of the pool")->required();
   describe->footer("Example:\n  seer pool describe photos");
   describe->callback([&session, name] { session.exit_code = Describe(session, *name); });
   auto of = std::make_shared<std::string>();
-  CLI::App* quarantine = noun->add_subcommand("quarantine", "List what could not be decoded, and why");
+  CLI::App* quarantine =
+      noun->add_subcommand("quarantine", "List what could not be decoded, and why");
   quarantine->add_option("pool", *of, "Name of the pool")->required();
   quarantine->footer("Example:\n  seer pool quarantine photos");
   quarantine->callback([&session, of] { session.exit_code = Quarantine(session, *of); });

@@ -27,7 +27,10 @@ int List(Session& session) {
   v1::ListWorkersRequest request;
   while (true) {
     v1::ListWorkersResponse response;
-    const absl::Status status = CallWithRetry({}, "the coordinator", [&](grpc::ClientContext& context) { return FromGrpc(stub->ListWorkers(&context, request, &response)); });
+    const absl::Status status =
+        CallWithRetry({}, "the coordinator", [&](grpc::ClientContext& context) {
+          return FromGrpc(stub->ListWorkers(&context, request, &response));
+        });
     if (!status.ok()) return Fail(status);
     workers.insert(workers.end(), response.workers().begin(), response.workers().end());
     if (response.next_page_token().empty()) break;
@@ -35,15 +38,24 @@ int List(Session& session) {
   }
   std::vector<const Message*> items;
   for (const auto& worker : workers) items.push_back(&worker);
-  PrintList(session.form, items,
-            {{"NAME", [](const Message& m) { return std::string(absl::StripPrefix(As(m).name(), "workers/")); }},
-             {"STATE", [](const Message& m) { return EnumName(v1::WorkerState_Name(As(m).state()), "WORKER_STATE_"); }},
-             {"DEVICES", [](const Message& m) { return absl::StrCat(As(m).devices_in_use(), "/", As(m).devices(), " ", As(m).device_kind()); }},
-             {"HEARTBEAT", [](const Message& m) { return FormatAge(As(m).heartbeat_time()); }},
-             {"JOBS", [](const Message& m) { return absl::StrJoin(As(m).jobs(), ","); }},
-             {"HOST", [](const Message& m) { return As(m).hostname(); }, true},
-             {"ADDRESS", [](const Message& m) { return As(m).address(); }, true},
-             {"VERSION", [](const Message& m) { return As(m).version(); }, true}});
+  PrintList(
+      session.form, items,
+      {{"NAME",
+        [](const Message& m) { return std::string(absl::StripPrefix(As(m).name(), "workers/")); }},
+       {"STATE",
+        [](const Message& m) {
+          return EnumName(v1::WorkerState_Name(As(m).state()), "WORKER_STATE_");
+        }},
+       {"DEVICES",
+        [](const Message& m) {
+          return absl::StrCat(As(m).devices_in_use(), "/", As(m).devices(), " ",
+                              As(m).device_kind());
+        }},
+       {"HEARTBEAT", [](const Message& m) { return FormatAge(As(m).heartbeat_time()); }},
+       {"JOBS", [](const Message& m) { return absl::StrJoin(As(m).jobs(), ","); }},
+       {"HOST", [](const Message& m) { return As(m).hostname(); }, true},
+       {"ADDRESS", [](const Message& m) { return As(m).address(); }, true},
+       {"VERSION", [](const Message& m) { return As(m).version(); }, true}});
   return kExitOk;
 }
 

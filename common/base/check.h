@@ -1,5 +1,5 @@
-// SEER_CHECK: a broken invariant of the program itself. Prints the condition, the message and the stack, then aborts.
-// External input never reaches a check; it gets a Status.
+// SEER_CHECK: a broken invariant of the program itself. Prints the condition, the message and the
+// stack, then aborts. External input never reaches a check; it gets a Status.
 #pragma once
 
 #include <sstream>

@@ -10,8 +10,9 @@ namespace seer {
 class Clock {
  public:
   virtual ~Clock() = default;
-  virtual absl::Time Now() = 0;        // wall time, for records; may jump
-  virtual absl::Duration Steady() = 0;  // since an arbitrary start; never goes back: deadlines and durations
+  virtual absl::Time Now() = 0;  // wall time, for records; may jump
+  // Since an arbitrary start; never goes back: for deadlines and durations.
+  virtual absl::Duration Steady() = 0;
 
   static Clock& Real();  // thread-safe
 };
@@ -19,7 +20,8 @@ class Clock {
 // Stands still until told to move. Thread-safe.
 class FakeClock final : public Clock {
  public:
-  explicit FakeClock(absl::Time start = absl::UnixEpoch() + absl::Hours(24 * 365 * 50)) : now_(start), start_(start) {}
+  explicit FakeClock(absl::Time start = absl::UnixEpoch() + absl::Hours(24 * 365 * 50))
+      : now_(start), start_(start) {}
   absl::Time Now() override ABSL_LOCKS_EXCLUDED(mu_);
   absl::Duration Steady() override ABSL_LOCKS_EXCLUDED(mu_);
   void Advance(absl::Duration by) ABSL_LOCKS_EXCLUDED(mu_);

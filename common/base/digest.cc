@@ -13,7 +13,8 @@ struct Sha256Stream::Impl {
 };
 
 Sha256Stream::Sha256Stream() : impl_(std::make_unique<Impl>()) {
-  SEER_CHECK(EVP_DigestInit_ex(impl_->context, EVP_sha256(), nullptr) == 1) << "SHA-256 is not available";
+  SEER_CHECK(EVP_DigestInit_ex(impl_->context, EVP_sha256(), nullptr) == 1)
+      << "SHA-256 is not available";
 }
 
 Sha256Stream::~Sha256Stream() = default;

@@ -8,7 +8,6 @@
 #include <memory>
 #include <string>
 
-
 namespace seer {
 
 using Sha256Digest = std::array<uint8_t, 32>;

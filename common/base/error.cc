@@ -13,12 +13,15 @@ namespace {
 constexpr absl::string_view kPayloadUrl = "seer.dev/error-detail";
 
 // Length-prefixed strings: the payload never leaves the process in this form.
-void Append(std::string& out, absl::string_view text) { absl::StrAppend(&out, text.size(), ":", text); }
+void Append(std::string& out, absl::string_view text) {
+  absl::StrAppend(&out, text.size(), ":", text);
+}
 
 bool Take(absl::string_view& in, std::string& out) {
   const size_t colon = in.find(':');
   size_t size = 0;
-  if (colon == absl::string_view::npos || !absl::SimpleAtoi(in.substr(0, colon), &size)) return false;
+  if (colon == absl::string_view::npos || !absl::SimpleAtoi(in.substr(0, colon), &size))
+    return false;
   in.remove_prefix(colon + 1);
   if (in.size() < size) return false;
   out = std::string(in.substr(0, size));
@@ -72,7 +75,8 @@ std::optional<ErrorDetail> GetErrorDetail(const absl::Status& status) {
   const std::string flat(*payload);
   absl::string_view in = flat;
   ErrorDetail detail;
-  if (!Take(in, detail.reason) || !Take(in, detail.field) || !Take(in, detail.hint)) return std::nullopt;
+  if (!Take(in, detail.reason) || !Take(in, detail.field) || !Take(in, detail.hint))
+    return std::nullopt;
   std::string key, value;
   while (Take(in, key) && Take(in, value)) detail.metadata[key] = value;
   return detail;
@@ -81,7 +85,8 @@ std::optional<ErrorDetail> GetErrorDetail(const absl::Status& status) {
 absl::Status WithContext(const absl::Status& status, absl::string_view context) {
   if (status.ok()) return status;
   absl::Status out(status.code(), absl::StrCat(context, ": ", status.message()));
-  status.ForEachPayload([&](absl::string_view url, const absl::Cord& payload) { out.SetPayload(url, payload); });
+  status.ForEachPayload(
+      [&](absl::string_view url, const absl::Cord& payload) { out.SetPayload(url, payload); });
   return out;
 }
 

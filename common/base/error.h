@@ -1,6 +1,7 @@
-// Errors as the whole system carries them: an absl::Status whose payload names one reason (reasons.h), the field it is
-// about, a hint (what to do next) and each variable of the text as metadata. common/rpc/status_grpc turns it into
-// google.rpc.ErrorInfo and BadRequest and back; the command line prints it.
+// Errors as the whole system carries them: an absl::Status whose payload names one reason
+// (reasons.h), the field it is about, a hint (what to do next) and each variable of the text as
+// metadata. common/rpc/status_grpc turns it into google.rpc.ErrorInfo and BadRequest and back;
+// the command line prints it.
 #pragma once
 
 #include "absl/strings/string_view.h"
@@ -8,7 +9,6 @@
 #include <map>
 #include <optional>
 #include <string>
-
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"

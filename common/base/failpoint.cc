@@ -32,7 +32,8 @@ struct Registry {
     if (text == nullptr) return;
     absl::MutexLock lock(&mu);
     for (const auto entry : absl::StrSplit(text, ',', absl::SkipEmpty())) {
-      const std::pair<std::string, std::string> pair = absl::StrSplit(entry, absl::MaxSplits('=', 1));
+      const std::pair<std::string, std::string> pair =
+          absl::StrSplit(entry, absl::MaxSplits('=', 1));
       const std::vector<std::string> action = absl::StrSplit(pair.second, '@');
       Armed& point = armed[pair.first];
       point.action = action[0];
@@ -54,7 +55,8 @@ absl::Status HitFailpoint(absl::string_view name) {
   const auto it = registry.armed.find(name);
   if (it == registry.armed.end() || ++it->second.visits != it->second.at) return absl::OkStatus();
   if (it->second.action == "kill") kill(getpid(), SIGKILL);
-  return Error(absl::StatusCode::kUnavailable, reason::kStorageFailed, absl::StrCat("failpoint ", name));
+  return Error(absl::StatusCode::kUnavailable, reason::kStorageFailed,
+               absl::StrCat("failpoint ", name));
 }
 
 }  // namespace seer

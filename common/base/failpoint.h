@@ -1,11 +1,10 @@
 // Named places where tests make a process fail: SEER_FAILPOINT("checkpoint.before_commit").
-// Armed by the environment: SEER_FAILPOINTS="name=kill" kills the process with SIGKILL there, "name=error" makes
-// FailpointError return a status, "name=kill@3" the third time. Compiled in only with -DSEER_FAILPOINTS=ON.
+// Armed by the environment: SEER_FAILPOINTS="name=kill" kills the process with SIGKILL there,
+// "name=error" makes FailpointError return a status, "name=kill@3" the third time.
+// Compiled in only with -DSEER_FAILPOINTS=ON.
 #pragma once
 
 #include "absl/strings/string_view.h"
-
-
 
 #include "absl/status/status.h"
 

@@ -18,7 +18,8 @@ struct Logger {
   LogLevel level = LogLevel::kInfo;
   LogFields common;
   std::shared_ptr<spdlog::logger> sink = [] {
-    auto logger = std::make_shared<spdlog::logger>("seer", std::make_shared<spdlog::sinks::stderr_sink_mt>());
+    auto logger =
+        std::make_shared<spdlog::logger>("seer", std::make_shared<spdlog::sinks::stderr_sink_mt>());
     logger->set_pattern("%v");
     logger->set_level(spdlog::level::trace);
     logger->flush_on(spdlog::level::trace);
@@ -38,20 +39,34 @@ std::string JsonString(absl::string_view text) {
   std::string out = "\"";
   for (const unsigned char c : text) {
     switch (c) {
-      case '"': out += "\\\""; break;
-      case '\\': out += "\\\\"; break;
-      case '\n': out += "\\n"; break;
-      case '\t': out += "\\t"; break;
-      case '\r': out += "\\r"; break;
+      case '"':
+        out += "\\\"";
+        break;
+      case '\\':
+        out += "\\\\";
+        break;
+      case '\n':
+        out += "\\n";
+        break;
+      case '\t':
+        out += "\\t";
+        break;
+      case '\r':
+        out += "\\r";
+        break;
       default:
-        if (c < 0x20) absl::StrAppendFormat(&out, "\\u%04x", c);
-        else out += static_cast<char>(c);
+        if (c < 0x20)
+          absl::StrAppendFormat(&out, "\\u%04x", c);
+        else
+          out += static_cast<char>(c);
     }
   }
   return out + "\"";
 }
 
-bool NeedsQuotes(absl::string_view text) { return text.empty() || text.find_first_of(" \"=\n\t") != absl::string_view::npos; }
+bool NeedsQuotes(absl::string_view text) {
+  return text.empty() || text.find_first_of(" \"=\n\t") != absl::string_view::npos;
+}
 
 }  // namespace
 
@@ -65,18 +80,23 @@ void InitLogging(LogFormat format, LogLevel level, LogFields common_fields) {
 void Log(LogLevel level, absl::string_view event, std::initializer_list<LogField> fields) {
   Logger& logger = TheLogger();
   if (level < logger.level) return;
-  const std::string time = absl::FormatTime("%Y-%m-%dT%H:%M:%E3SZ", absl::Now(), absl::UTCTimeZone());
+  const std::string time =
+      absl::FormatTime("%Y-%m-%dT%H:%M:%E3SZ", absl::Now(), absl::UTCTimeZone());
   const absl::string_view level_name = kLevelNames[static_cast<int>(level)];
   std::string line;
   if (logger.format == LogFormat::kJson) {
-    line = absl::StrCat("{\"time\":\"", time, "\",\"level\":\"", level_name, "\",\"event\":", JsonString(event));
-    for (const auto& [key, value] : logger.common) absl::StrAppend(&line, ",", JsonString(key), ":", JsonString(value));
-    for (const LogField& f : fields) absl::StrAppend(&line, ",", JsonString(f.key()), ":", JsonString(f.value()));
+    line = absl::StrCat("{\"time\":\"", time, "\",\"level\":\"", level_name,
+                        "\",\"event\":", JsonString(event));
+    for (const auto& [key, value] : logger.common)
+      absl::StrAppend(&line, ",", JsonString(key), ":", JsonString(value));
+    for (const LogField& f : fields)
+      absl::StrAppend(&line, ",", JsonString(f.key()), ":", JsonString(f.value()));
     line += "}";
   } else {
     line = absl::StrCat(time, " ", level_name, " ", event);
     const auto append = [&line](absl::string_view key, absl::string_view value) {
-      absl::StrAppend(&line, " ", key, "=", NeedsQuotes(value) ? JsonString(value) : std::string(value));
+      absl::StrAppend(&line, " ", key, "=",
+                      NeedsQuotes(value) ? JsonString(value) : std::string(value));
     };
     for (const auto& [key, value] : logger.common) append(key, value);
     for (const LogField& f : fields) append(f.key(), f.value());

@@ -1,5 +1,6 @@
-// Structured logs on stderr: a constant event name plus fields. Text for people, JSON lines for machines (chosen once by
-// InitLogging). info = a state change, warn = handled, error = someone must act. Thread-safe.
+// Structured logs on stderr: a constant event name plus fields. Text for people, JSON lines for
+// machines (chosen once by InitLogging).
+// info = a state change, warn = handled, error = someone must act. Thread-safe.
 //
 //   LogInfo("job_state_changed", {{"job", id}, {"from", "QUEUED"}, {"to", "STARTING"}});
 #pragma once
@@ -27,7 +28,8 @@ void InitLogging(LogFormat format, LogLevel level, LogFields common_fields);
 
 class LogField {
  public:
-  LogField(absl::string_view key, const absl::AlphaNum& value) : key_(key), value_(value.Piece()) {}  // NOLINT
+  LogField(absl::string_view key, const absl::AlphaNum& value)
+      : key_(key), value_(value.Piece()) {}  // NOLINT
   absl::string_view key() const { return key_; }
   const std::string& value() const { return value_; }
 
@@ -37,9 +39,17 @@ class LogField {
 };
 
 void Log(LogLevel level, absl::string_view event, std::initializer_list<LogField> fields);
-inline void LogDebug(absl::string_view event, std::initializer_list<LogField> f = {}) { Log(LogLevel::kDebug, event, f); }
-inline void LogInfo(absl::string_view event, std::initializer_list<LogField> f = {}) { Log(LogLevel::kInfo, event, f); }
-inline void LogWarn(absl::string_view event, std::initializer_list<LogField> f = {}) { Log(LogLevel::kWarn, event, f); }
-inline void LogError(absl::string_view event, std::initializer_list<LogField> f = {}) { Log(LogLevel::kError, event, f); }
+inline void LogDebug(absl::string_view event, std::initializer_list<LogField> f = {}) {
+  Log(LogLevel::kDebug, event, f);
+}
+inline void LogInfo(absl::string_view event, std::initializer_list<LogField> f = {}) {
+  Log(LogLevel::kInfo, event, f);
+}
+inline void LogWarn(absl::string_view event, std::initializer_list<LogField> f = {}) {
+  Log(LogLevel::kWarn, event, f);
+}
+inline void LogError(absl::string_view event, std::initializer_list<LogField> f = {}) {
+  Log(LogLevel::kError, event, f);
+}
 
 }  // namespace seer

@@ -17,7 +17,8 @@ void ThreadLoop::After(absl::Duration delay, Task task) {
   const absl::Duration due = clock_.Steady() + std::max(delay, absl::ZeroDuration());
   absl::MutexLock lock(&mu_);
   if (stopping_) return;
-  // A task without delay keeps its place behind those posted before it: time zero, then the sequence.
+  // A task without delay keeps its place behind those posted before it:
+  // time zero, then the sequence.
   const absl::Duration key = delay <= absl::ZeroDuration() ? absl::ZeroDuration() : due;
   tasks_.emplace(std::make_pair(key, sequence_++), std::move(task));
   wake_.Signal();

@@ -1,5 +1,5 @@
-// One thread that runs tasks in order, now or at a time. What it owns needs no lock: other threads Post to it.
-// Tasks posted by one thread run in that thread's order; a task due earlier runs first.
+// One thread that runs tasks in order, now or at a time. What it owns needs no lock: other threads
+// Post to it. Tasks posted by one thread run in that thread's order; a task due earlier runs first.
 #pragma once
 
 #include <cstdint>
@@ -22,9 +22,9 @@ class Loop {
  public:
   using Task = absl::AnyInvocable<void()>;
   virtual ~Loop() = default;
-  virtual void Post(Task task) = 0;                       // thread-safe
+  virtual void Post(Task task) = 0;                         // thread-safe
   virtual void After(absl::Duration delay, Task task) = 0;  // thread-safe
-  virtual bool IsCurrent() const = 0;                      // called on the loop's thread?
+  virtual bool IsCurrent() const = 0;                       // called on the loop's thread?
 };
 
 // The real one. Stop() runs no further task; the destructor stops and joins.

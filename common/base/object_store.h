@@ -1,5 +1,6 @@
-// Objects by key ("shards/ab12.tar"), as pools and checkpoints are kept. Keys are '/'-separated, without "..", relative
-// to the store's root. Thread-safe. Implementations: common/objectstore (local directory, memory, faulty decorator).
+// Objects by key ("shards/ab12.tar"), as pools and checkpoints are kept. Keys are '/'-separated,
+// without "..", relative to the store's root. Thread-safe. Implementations: common/objectstore
+// (local directory, memory, faulty decorator).
 #pragma once
 
 #include "absl/strings/string_view.h"
@@ -15,8 +16,8 @@
 
 namespace seer {
 
-// An object being written: invisible under its key until Commit, which makes it durable (fsync of file and directory)
-// and visible at once. Destroyed without Commit, nothing is left. Not thread-safe.
+// An object being written: invisible under its key until Commit, which makes it durable
+// (fsync of file and directory) and visible at once. Destroyed without Commit, nothing is left. Not thread-safe.
 class ObjectWriter {
  public:
   virtual ~ObjectWriter() = default;
@@ -37,7 +38,8 @@ class ObjectStore {
   // The whole object. NOT_FOUND with reason OBJECT_NOT_FOUND.
   virtual absl::StatusOr<std::string> Get(absl::string_view key) = 0;
   // `length` bytes from `offset`, fewer only at the object's end.
-  virtual absl::StatusOr<std::string> GetRange(absl::string_view key, int64_t offset, int64_t length) = 0;
+  virtual absl::StatusOr<std::string> GetRange(absl::string_view key, int64_t offset,
+                                               int64_t length) = 0;
   virtual absl::StatusOr<ObjectInfo> Stat(absl::string_view key) = 0;
   // Replaces atomically: a reader sees the old bytes or the new, whole; durable on return.
   virtual absl::Status Put(absl::string_view key, absl::string_view bytes) = 0;

@@ -42,11 +42,13 @@ absl::Status WriteFileAtomically(const std::string& path, const std::string& tex
   const std::string temporary = absl::StrCat(path, ".tmp-", ::getpid());
   const int fd = ::open(temporary.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
   const std::string line = absl::StrCat(text, "\n");
-  const bool written = fd >= 0 && ::write(fd, line.data(), line.size()) == static_cast<ssize_t>(line.size());
+  const bool written =
+      fd >= 0 && ::write(fd, line.data(), line.size()) == static_cast<ssize_t>(line.size());
   const int error = errno;
   if (fd >= 0) ::close(fd);
   if (written && ::rename(temporary.c_str(), path.c_str()) == 0) return absl::OkStatus();
-  return Error(absl::StatusCode::kUnavailable, reason::kStorageFailed, absl::StrCat("cannot write ", path, ": ", std::strerror(written ? errno : error)));
+  return Error(absl::StatusCode::kUnavailable, reason::kStorageFailed,
+               absl::StrCat("cannot write ", path, ": ", std::strerror(written ? errno : error)));
 }
 
 int FailProgram(const absl::Status& status) {

@@ -18,12 +18,14 @@ struct MetricsHttp::Impl {
 MetricsHttp::MetricsHttp() = default;
 MetricsHttp::~MetricsHttp() = default;
 
-absl::StatusOr<std::unique_ptr<MetricsHttp>> MetricsHttp::Start(const std::string& address, MetricsRegistry& registry) {
+absl::StatusOr<std::unique_ptr<MetricsHttp>> MetricsHttp::Start(const std::string& address,
+                                                                MetricsRegistry& registry) {
   std::unique_ptr<MetricsHttp> http(new MetricsHttp());
   try {
     http->impl_ = std::make_unique<Impl>(address);
   } catch (const std::exception& error) {
-    return Error(absl::StatusCode::kAlreadyExists, reason::kPortInUse, absl::StrCat("cannot serve metrics on ", address, ": ", error.what()))
+    return Error(absl::StatusCode::kAlreadyExists, reason::kPortInUse,
+                 absl::StrCat("cannot serve metrics on ", address, ": ", error.what()))
         .Field("metrics")
         .Hint("choose another port with --metrics HOST:PORT, or port 0 for any free one");
   }

@@ -11,8 +11,10 @@ namespace seer {
 
 class MetricsHttp {
  public:
-  // `registry` must outlive it. `address` "host:port", port 0: any. ALREADY_EXISTS with PORT_IN_USE.
-  static absl::StatusOr<std::unique_ptr<MetricsHttp>> Start(const std::string& address, MetricsRegistry& registry);
+  // `registry` must outlive it. `address` "host:port", port 0: any.
+  // ALREADY_EXISTS with PORT_IN_USE.
+  static absl::StatusOr<std::unique_ptr<MetricsHttp>> Start(const std::string& address,
+                                                            MetricsRegistry& registry);
   ~MetricsHttp();
   int port() const;
 

@@ -35,9 +35,12 @@ class PrometheusGauge final : public Gauge {
 
 class PrometheusHistogram final : public Histogram {
  public:
-  PrometheusHistogram(prometheus::Family<prometheus::Histogram>& family, std::vector<double> buckets)
+  PrometheusHistogram(prometheus::Family<prometheus::Histogram>& family,
+                      std::vector<double> buckets)
       : family_(family), buckets_(std::move(buckets)) {}
-  void Observe(double value, const MetricLabels& labels) override { family_.Add(labels, buckets_).Observe(value); }
+  void Observe(double value, const MetricLabels& labels) override {
+    family_.Add(labels, buckets_).Observe(value);
+  }
 
  private:
   prometheus::Family<prometheus::Histogram>& family_;
@@ -52,27 +55,35 @@ MetricsRegistry::~MetricsRegistry() = default;
 Counter& MetricsRegistry::AddCounter(const std::string& name, const std::string& help) {
   absl::MutexLock lock(&impl_->mu);
   auto& slot = impl_->counters[name];
-  if (!slot) slot = std::make_unique<PrometheusCounter>(prometheus::BuildCounter().Name(name).Help(help).Register(*impl_->registry));
+  if (!slot)
+    slot = std::make_unique<PrometheusCounter>(
+        prometheus::BuildCounter().Name(name).Help(help).Register(*impl_->registry));
   return *slot;
 }
 
 Gauge& MetricsRegistry::AddGauge(const std::string& name, const std::string& help) {
   absl::MutexLock lock(&impl_->mu);
   auto& slot = impl_->gauges[name];
-  if (!slot) slot = std::make_unique<PrometheusGauge>(prometheus::BuildGauge().Name(name).Help(help).Register(*impl_->registry));
+  if (!slot)
+    slot = std::make_unique<PrometheusGauge>(
+        prometheus::BuildGauge().Name(name).Help(help).Register(*impl_->registry));
   return *slot;
 }
 
-Histogram& MetricsRegistry::AddHistogram(const std::string& name, const std::string& help, std::vector<double> buckets) {
+Histogram& MetricsRegistry::AddHistogram(const std::string& name, const std::string& help,
+                                         std::vector<double> buckets) {
   absl::MutexLock lock(&impl_->mu);
   auto& slot = impl_->histograms[name];
   if (!slot) {
     slot = std::make_unique<PrometheusHistogram>(
-        prometheus::BuildHistogram().Name(name).Help(help).Register(*impl_->registry), std::move(buckets));
+        prometheus::BuildHistogram().Name(name).Help(help).Register(*impl_->registry),
+        std::move(buckets));
   }
   return *slot;
 }
 
-std::string MetricsRegistry::Render() const { return prometheus::TextSerializer().Serialize(impl_->registry->Collect()); }
+std::string MetricsRegistry::Render() const {
+  return prometheus::TextSerializer().Serialize(impl_->registry->Collect());
+}
 
 }  // namespace seer

@@ -1,5 +1,6 @@
-// Metrics of one process, declared once with name and help, exposed for Prometheus by MetricsHttp. Thread-safe; handles
-// live as long as the registry. A series appears when it is first set: what has no source yet is absent, not zero.
+// Metrics of one process, declared once with name and help, exposed for Prometheus by MetricsHttp.
+// Thread-safe; handles live as long as the registry. A series appears when it is first set: what
+// has no source yet is absent, not zero.
 #pragma once
 
 #include <map>
@@ -35,7 +36,8 @@ class MetricsRegistry {
   // Declaring a name twice gives the same handle. Counters end in "_total".
   Counter& AddCounter(const std::string& name, const std::string& help);
   Gauge& AddGauge(const std::string& name, const std::string& help);
-  Histogram& AddHistogram(const std::string& name, const std::string& help, std::vector<double> buckets);
+  Histogram& AddHistogram(const std::string& name, const std::string& help,
+                          std::vector<double> buckets);
   // The text exposition, as /metrics serves it.
   std::string Render() const;
 

@@ -18,7 +18,8 @@ class FaultyStore final : public ObjectStore {
     SEER_RETURN_IF_ERROR(Check("get", key));
     return Corrupted(key, inner_.Get(key));
   }
-  absl::StatusOr<std::string> GetRange(absl::string_view key, int64_t offset, int64_t length) override {
+  absl::StatusOr<std::string> GetRange(absl::string_view key, int64_t offset,
+                                       int64_t length) override {
     SEER_RETURN_IF_ERROR(Check("get", key));
     return Corrupted(key, inner_.GetRange(key, offset, length));
   }
@@ -39,7 +40,8 @@ class FaultyStore final : public ObjectStore {
   absl::StatusOr<std::unique_ptr<ObjectWriter>> OpenWriter(absl::string_view key) override {
     SEER_RETURN_IF_ERROR(Check("put", key));
     SEER_ASSIGN_OR_RETURN(auto writer, inner_.OpenWriter(key));
-    return std::unique_ptr<ObjectWriter>(std::make_unique<Writer>(*this, std::string(key), std::move(writer)));
+    return std::unique_ptr<ObjectWriter>(
+        std::make_unique<Writer>(*this, std::string(key), std::move(writer)));
   }
   absl::StatusOr<std::vector<ObjectInfo>> List(absl::string_view prefix) override {
     SEER_RETURN_IF_ERROR(Check("list", prefix));
@@ -77,9 +79,11 @@ class FaultyStore final : public ObjectStore {
   absl::Status Take(absl::string_view key, size_t bytes) {
     if (faults_.disk_bytes < 0) return absl::OkStatus();
     if ((used_bytes_ += static_cast<int64_t>(bytes)) <= faults_.disk_bytes) return absl::OkStatus();
-    return Error(absl::StatusCode::kResourceExhausted, reason::kDiskFull, absl::StrCat("cannot write ", key, ": No space left on device"));
+    return Error(absl::StatusCode::kResourceExhausted, reason::kDiskFull,
+                 absl::StrCat("cannot write ", key, ": No space left on device"));
   }
-  absl::StatusOr<std::string> Corrupted(absl::string_view key, absl::StatusOr<std::string> bytes) const {
+  absl::StatusOr<std::string> Corrupted(absl::string_view key,
+                                        absl::StatusOr<std::string> bytes) const {
     if (bytes.ok() && faults_.corrupt) faults_.corrupt(key, *bytes);
     return bytes;
   }

@@ -32,7 +32,8 @@ absl::Status ErrnoStatus(int error, absl::string_view doing, absl::string_view p
   switch (error) {
     case ENOENT:
     case ENOTDIR:
-      return Error(absl::StatusCode::kNotFound, reason::kObjectNotFound, message).With("path", path);
+      return Error(absl::StatusCode::kNotFound, reason::kObjectNotFound, message)
+          .With("path", path);
     case ENOSPC:
     case EDQUOT:
     case EFBIG:
@@ -46,17 +47,20 @@ absl::Status ErrnoStatus(int error, absl::string_view doing, absl::string_view p
           .Hint("check who owns the folder and whether it is mounted read-only")
           .With("path", path);
     default:
-      return Error(absl::StatusCode::kUnavailable, reason::kStorageFailed, message).With("path", path);
+      return Error(absl::StatusCode::kUnavailable, reason::kStorageFailed, message)
+          .With("path", path);
   }
 }
 
 absl::Status CheckKey(absl::string_view key) {
   bool bad = key.empty() || absl::StartsWith(key, "/") || key.find('\0') != absl::string_view::npos;
   for (absl::string_view part : absl::StrSplit(key, '/')) {
-    bad = bad || part.empty() || part == "." || part == ".." || absl::StartsWith(part, kTemporaryPrefix);
+    bad = bad || part.empty() || part == "." || part == ".." ||
+          absl::StartsWith(part, kTemporaryPrefix);
   }
   if (!bad) return absl::OkStatus();
-  return Error(absl::StatusCode::kInvalidArgument, reason::kInvalidArgument, absl::StrCat("object key '", key, "' is not a relative path"));
+  return Error(absl::StatusCode::kInvalidArgument, reason::kInvalidArgument,
+               absl::StrCat("object key '", key, "' is not a relative path"));
 }
 
 class FileDescriptor {
@@ -86,7 +90,8 @@ absl::Status SyncFolder(const fs::path& folder) {
 absl::Status MakeFolders(const fs::path& folder) {
   std::error_code error;
   if (fs::is_directory(folder, error)) return absl::OkStatus();
-  if (folder.has_parent_path() && folder.parent_path() != folder) SEER_RETURN_IF_ERROR(MakeFolders(folder.parent_path()));
+  if (folder.has_parent_path() && folder.parent_path() != folder)
+    SEER_RETURN_IF_ERROR(MakeFolders(folder.parent_path()));
   if (::mkdir(folder.c_str(), 0755) != 0 && errno != EEXIST) {
     return ErrnoStatus(errno, "cannot make the folder", folder.string());
   }
@@ -100,10 +105,13 @@ class LocalWriter final : public ObjectWriter {
   static absl::StatusOr<std::unique_ptr<LocalWriter>> Open(fs::path path, Mode mode) {
     SEER_RETURN_IF_ERROR(MakeFolders(path.parent_path()));
     static std::atomic<uint64_t> counter{0};
-    fs::path temporary = path.parent_path() / absl::StrCat(kTemporaryPrefix, ::getpid(), "-", ++counter, "-", path.filename().string());
+    fs::path temporary =
+        path.parent_path() /
+        absl::StrCat(kTemporaryPrefix, ::getpid(), "-", ++counter, "-", path.filename().string());
     const int fd = ::open(temporary.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
     if (fd < 0) return ErrnoStatus(errno, "cannot write", temporary.string());
-    return std::unique_ptr<LocalWriter>(new LocalWriter(std::move(path), std::move(temporary), fd, mode));
+    return std::unique_ptr<LocalWriter>(
+        new LocalWriter(std::move(path), std::move(temporary), fd, mode));
   }
 
   ~LocalWriter() override { ::unlink(temporary_.c_str()); }  // fails harmlessly after a rename
@@ -125,7 +133,8 @@ class LocalWriter final : public ObjectWriter {
     if (fd_.Close() != 0) return ErrnoStatus(errno, "cannot close", path_.string());
     if (mode_ == Mode::kIfAbsent) {
       if (::link(temporary_.c_str(), path_.c_str()) != 0) {
-        if (errno == EEXIST) return absl::AlreadyExistsError(absl::StrCat(path_.string(), " is there already"));
+        if (errno == EEXIST)
+          return absl::AlreadyExistsError(absl::StrCat(path_.string(), " is there already"));
         return ErrnoStatus(errno, "cannot create", path_.string());
       }
     } else if (::rename(temporary_.c_str(), path_.c_str()) != 0) {
@@ -154,7 +163,8 @@ absl::StatusOr<std::string> ReadRange(const fs::path& path, int64_t offset, int6
   std::string bytes(static_cast<size_t>(std::min(length, available)), '\0');
   size_t done = 0;
   while (done < bytes.size()) {
-    const ssize_t got = ::pread(fd.get(), bytes.data() + done, bytes.size() - done, offset + static_cast<int64_t>(done));
+    const ssize_t got = ::pread(fd.get(), bytes.data() + done, bytes.size() - done,
+                                offset + static_cast<int64_t>(done));
     if (got < 0 && errno == EINTR) continue;
     if (got < 0) return ErrnoStatus(errno, "cannot read", path.string());
     if (got == 0) break;  // truncated meanwhile
@@ -171,14 +181,16 @@ class LocalStore final : public ObjectStore {
   absl::StatusOr<std::string> Get(absl::string_view key) override {
     return GetRange(key, 0, std::numeric_limits<int64_t>::max());
   }
-  absl::StatusOr<std::string> GetRange(absl::string_view key, int64_t offset, int64_t length) override {
+  absl::StatusOr<std::string> GetRange(absl::string_view key, int64_t offset,
+                                       int64_t length) override {
     SEER_RETURN_IF_ERROR(CheckKey(key));
     return ReadRange(PathOf(key), offset, length);
   }
   absl::StatusOr<ObjectInfo> Stat(absl::string_view key) override {
     SEER_RETURN_IF_ERROR(CheckKey(key));
     struct stat info;
-    if (::stat(PathOf(key).c_str(), &info) != 0) return ErrnoStatus(errno, "cannot find", PathOf(key).string());
+    if (::stat(PathOf(key).c_str(), &info) != 0)
+      return ErrnoStatus(errno, "cannot find", PathOf(key).string());
     if (!S_ISREG(info.st_mode)) return ErrnoStatus(ENOENT, "cannot find", PathOf(key).string());
     return ObjectInfo{std::string(key), info.st_size};
   }
@@ -196,28 +208,34 @@ class LocalStore final : public ObjectStore {
   absl::StatusOr<std::vector<ObjectInfo>> List(absl::string_view prefix) override {
     // Walks only the folder that the prefix names, not the whole store.
     const size_t slash = prefix.rfind('/');
-    const fs::path start = slash == absl::string_view::npos ? root_ : PathOf(prefix.substr(0, slash));
+    const fs::path start =
+        slash == absl::string_view::npos ? root_ : PathOf(prefix.substr(0, slash));
     std::vector<ObjectInfo> objects;
     std::error_code error;
     if (!fs::is_directory(start, error)) return objects;
-    for (fs::recursive_directory_iterator it(start, error), end; !error && it != end; it.increment(error)) {
+    for (fs::recursive_directory_iterator it(start, error), end; !error && it != end;
+         it.increment(error)) {
       if (absl::StartsWith(it->path().filename().string(), kTemporaryPrefix)) continue;
       std::error_code gone;  // an entry may vanish while the folder is read
       if (!it->is_regular_file(gone) || gone) continue;
       std::string key = it->path().lexically_relative(root_).string();
       const auto size = it->file_size(gone);
-      if (!gone && absl::StartsWith(key, prefix)) objects.push_back({std::move(key), static_cast<int64_t>(size)});
+      if (!gone && absl::StartsWith(key, prefix))
+        objects.push_back({std::move(key), static_cast<int64_t>(size)});
     }
     if (error) return ErrnoStatus(error.value(), "cannot list", start.string());
-    std::sort(objects.begin(), objects.end(), [](const auto& a, const auto& b) { return a.key < b.key; });
+    std::sort(objects.begin(), objects.end(),
+              [](const auto& a, const auto& b) { return a.key < b.key; });
     return objects;
   }
   absl::Status Delete(absl::string_view key) override {
     SEER_RETURN_IF_ERROR(CheckKey(key));
     const fs::path path = PathOf(key);
-    if (::unlink(path.c_str()) != 0 && errno != ENOENT && errno != ENOTDIR) return ErrnoStatus(errno, "cannot delete", path.string());
+    if (::unlink(path.c_str()) != 0 && errno != ENOENT && errno != ENOTDIR)
+      return ErrnoStatus(errno, "cannot delete", path.string());
     // Folders exist only for what is in them, as in an object store.
-    for (fs::path folder = path.parent_path(); folder != root_ && ::rmdir(folder.c_str()) == 0;) folder = folder.parent_path();
+    for (fs::path folder = path.parent_path(); folder != root_ && ::rmdir(folder.c_str()) == 0;)
+      folder = folder.parent_path();
     return absl::OkStatus();
   }
 
@@ -237,11 +255,14 @@ class LocalStore final : public ObjectStore {
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<ObjectStore>> OpenLocalStore(const std::string& root) {
-  if (root.empty()) return Error(absl::StatusCode::kInvalidArgument, reason::kInvalidArgument, "the storage folder's name is empty");
+  if (root.empty())
+    return Error(absl::StatusCode::kInvalidArgument, reason::kInvalidArgument,
+                 "the storage folder's name is empty");
   const fs::path path = fs::absolute(root).lexically_normal();
   const fs::path folder = path.has_filename() ? path : path.parent_path();
   SEER_RETURN_IF_ERROR(MakeFolders(folder));
-  if (::access(folder.c_str(), R_OK | W_OK | X_OK) != 0) return ErrnoStatus(errno, "cannot use the folder", folder.string());
+  if (::access(folder.c_str(), R_OK | W_OK | X_OK) != 0)
+    return ErrnoStatus(errno, "cannot use the folder", folder.string());
   return std::make_unique<LocalStore>(folder);
 }
 
@@ -249,7 +270,8 @@ absl::StatusOr<std::unique_ptr<ObjectStore>> OpenStore(const std::string& uri) {
   const size_t scheme = uri.find("://");
   if (scheme == std::string::npos) return OpenLocalStore(uri);
   if (absl::StartsWith(uri, "file:///")) return OpenLocalStore(uri.substr(7));
-  return Error(absl::StatusCode::kInvalidArgument, reason::kInvalidArgument, absl::StrCat("storage '", uri, "' has a scheme that is not known"))
+  return Error(absl::StatusCode::kInvalidArgument, reason::kInvalidArgument,
+               absl::StrCat("storage '", uri, "' has a scheme that is not known"))
       .Hint("use file:///absolute/path or a plain path");
 }
 

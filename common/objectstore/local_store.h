@@ -1,4 +1,5 @@
-// Objects as files below a root folder: written beside their place, fsynced, renamed. Thread-safe, also between processes.
+// Objects as files below a root folder: written beside their place, fsynced, renamed.
+// Thread-safe, also between processes.
 #pragma once
 
 #include <memory>
@@ -9,10 +10,12 @@
 
 namespace seer {
 
-// Makes the root if it is not there. UNAVAILABLE or PERMISSION_DENIED: it cannot be made or written.
+// Makes the root if it is not there.
+// UNAVAILABLE or PERMISSION_DENIED: it cannot be made or written.
 absl::StatusOr<std::unique_ptr<ObjectStore>> OpenLocalStore(const std::string& root);
 
-// "file:///path" (or a plain path) -> store. INVALID_ARGUMENT: a scheme that this build does not know.
+// "file:///path" (or a plain path) -> store.
+// INVALID_ARGUMENT: a scheme that this build does not know.
 absl::StatusOr<std::unique_ptr<ObjectStore>> OpenStore(const std::string& uri);
 
 }  // namespace seer

@@ -22,7 +22,8 @@ class MemoryStore final : public ObjectStore {
     if (it == objects_.end()) return NotFound(key);
     return it->second;
   }
-  absl::StatusOr<std::string> GetRange(absl::string_view key, int64_t offset, int64_t length) override {
+  absl::StatusOr<std::string> GetRange(absl::string_view key, int64_t offset,
+                                       int64_t length) override {
     SEER_ASSIGN_OR_RETURN(std::string bytes, Get(key));
     if (offset >= static_cast<int64_t>(bytes.size())) return std::string();
     return bytes.substr(static_cast<size_t>(offset), static_cast<size_t>(length));
@@ -49,7 +50,8 @@ class MemoryStore final : public ObjectStore {
   absl::StatusOr<std::vector<ObjectInfo>> List(absl::string_view prefix) override {
     absl::MutexLock lock(&mu_);
     std::vector<ObjectInfo> found;
-    for (auto it = objects_.lower_bound(std::string(prefix)); it != objects_.end() && absl::StartsWith(it->first, prefix); ++it) {
+    for (auto it = objects_.lower_bound(std::string(prefix));
+         it != objects_.end() && absl::StartsWith(it->first, prefix); ++it) {
       found.push_back({it->first, static_cast<int64_t>(it->second.size())});
     }
     return found;
@@ -77,7 +79,9 @@ class MemoryStore final : public ObjectStore {
   };
 
   static absl::Status NotFound(absl::string_view key) {
-    return Error(absl::StatusCode::kNotFound, reason::kObjectNotFound, absl::StrCat("no object ", key)).With("path", key);
+    return Error(absl::StatusCode::kNotFound, reason::kObjectNotFound,
+                 absl::StrCat("no object ", key))
+        .With("path", key);
   }
 
   absl::Mutex mu_;

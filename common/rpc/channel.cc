@@ -50,9 +50,12 @@ std::shared_ptr<grpc::Channel> MakeChannel(const std::vector<std::string>& addre
   arguments.SetInt(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1);
   arguments.SetInt(GRPC_ARG_HTTP2_MAX_PINGS_WITHOUT_DATA, 0);
   arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, 100);
-  arguments.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, 100);
+  // This is what bounds one attempt to connect, too:
+  // a busy machine may need more than the back-off.
+  arguments.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, 5000);
   arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, 2000);
-  arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);  // one channel's back-off is not another's
+  // One channel's back-off is not another's.
+  arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
   arguments.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY, 0);
   std::string target = addresses.empty() ? "ipv4:0.0.0.0:0" : addresses.front();
   if (addresses.size() > 1) {
@@ -71,17 +74,25 @@ absl::Status CallWithRetry(const RetryOptions& options, const std::string& what,
   absl::Status status;
   for (int attempt = 1;; ++attempt) {
     grpc::ClientContext context;
-    context.set_deadline(std::chrono::system_clock::now() + absl::ToChronoMilliseconds(options.deadline));
+    context.set_deadline(std::chrono::system_clock::now() +
+                         absl::ToChronoMilliseconds(options.deadline));
     status = call(context);
-    if (status.code() != absl::StatusCode::kUnavailable || GetErrorDetail(status) || attempt >= options.attempts) break;
-    std::this_thread::sleep_for(absl::ToChronoMilliseconds(backoff * absl::Uniform(random, 0.0, 1.0)));
+    if (status.code() != absl::StatusCode::kUnavailable || GetErrorDetail(status) ||
+        attempt >= options.attempts)
+      break;
+    std::this_thread::sleep_for(
+        absl::ToChronoMilliseconds(backoff * absl::Uniform(random, 0.0, 1.0)));
     backoff = std::min(backoff * 2, options.max_backoff);
   }
   // A status with a detail was made by the server: it was reached.
-  const bool unreachable = status.code() == absl::StatusCode::kUnavailable || status.code() == absl::StatusCode::kDeadlineExceeded;
+  const bool unreachable = status.code() == absl::StatusCode::kUnavailable ||
+                           status.code() == absl::StatusCode::kDeadlineExceeded;
   if (!unreachable || GetErrorDetail(status)) return status;
-  return Error(status.code(), reason::kServiceUnreachable, absl::StrCat("cannot reach ", what, ": ", status.message()))
-      .Hint("check that it runs and that the address is right; `seer cluster up` starts a local cluster");
+  return Error(status.code(), reason::kServiceUnreachable,
+               absl::StrCat("cannot reach ", what, ": ", status.message()))
+      .Hint(
+          "check that it runs and that the address is right; `seer cluster up` starts a local "
+          "cluster");
 }
 
 }  // namespace seer

@@ -1,4 +1,5 @@
-// Channels to our servers: keep-alive, message limits, fast reconnect, and unary retries with full jitter.
+// Channels to our servers: keep-alive, message limits,
+// fast reconnect, and unary retries with full jitter.
 #pragma once
 
 #include <functional>
@@ -17,18 +18,20 @@ class ClientContext;
 
 namespace seer {
 
-// One address "host:port", or several (round robin over those that answer). Does not wait for the connection.
+// One address "host:port", or several (round robin over those that answer).
+// Does not wait for the connection.
 std::shared_ptr<grpc::Channel> MakeChannel(const std::vector<std::string>& addresses);
 
 struct RetryOptions {
   int attempts = 5;
-  absl::Duration first_backoff = absl::Milliseconds(100);  // doubles each time; the wait is uniform in [0, backoff)
+  // Doubles each time; the wait is uniform in [0, backoff).
+  absl::Duration first_backoff = absl::Milliseconds(100);
   absl::Duration max_backoff = absl::Seconds(5);
-  absl::Duration deadline = absl::Seconds(10);             // of one attempt
+  absl::Duration deadline = absl::Seconds(10);  // of one attempt
 };
 
-// Runs an idempotent unary call, again after UNAVAILABLE. `call` makes the call with the context it is given.
-// The status of a server that could not be reached carries SERVICE_UNREACHABLE.
+// Runs an idempotent unary call, again after UNAVAILABLE. `call` makes the call with the context it
+// is given. The status of a server that could not be reached carries SERVICE_UNREACHABLE.
 absl::Status CallWithRetry(const RetryOptions& options, const std::string& what,
                            const std::function<absl::Status(grpc::ClientContext&)>& call);
 

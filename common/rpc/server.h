@@ -1,5 +1,5 @@
-// A gRPC server as each of our processes runs it: health v1, reflection, RPC metrics, drain on stop.
-// Start binds and serves; the destructor drains for `drain` and then cancels. Thread-safe.
+// A gRPC server as each of our processes runs it: health v1, reflection, RPC metrics, drain on
+// stop. Start binds and serves; the destructor drains for `drain` and then cancels. Thread-safe.
 #pragma once
 
 #include <memory>
@@ -25,14 +25,16 @@ struct RpcServerOptions {
 
 class RpcServer {
  public:
-  // The services must outlive the server. ALREADY_EXISTS with PORT_IN_USE: names the port and how to choose another.
-  static absl::StatusOr<std::unique_ptr<RpcServer>> Start(const RpcServerOptions& options,
-                                                          const std::vector<grpc::Service*>& services,
-                                                          MetricsRegistry& metrics);
+  // The services must outlive the server.
+  // ALREADY_EXISTS with PORT_IN_USE: names the port and how to choose another.
+  static absl::StatusOr<std::unique_ptr<RpcServer>> Start(
+      const RpcServerOptions& options, const std::vector<grpc::Service*>& services,
+      MetricsRegistry& metrics);
   virtual ~RpcServer() = default;
   virtual int port() const = 0;
   virtual std::string address() const = 0;  // host:port with the real port
-  // Health NOT_SERVING, no new calls; waits for those in flight up to the drain time, then cancels them.
+  // Health NOT_SERVING, no new calls;
+  // waits for those in flight up to the drain time, then cancels them.
   virtual void Stop() = 0;
 };
 

@@ -44,7 +44,8 @@ absl::Status FromGrpc(const grpc::Status& status) {
   if (status.ok()) return absl::OkStatus();
   absl::Status result(static_cast<absl::StatusCode>(status.error_code()), status.error_message());
   google::rpc::Status rich;
-  if (status.error_details().empty() || !rich.ParseFromString(status.error_details())) return result;
+  if (status.error_details().empty() || !rich.ParseFromString(status.error_details()))
+    return result;
   ErrorDetail detail;
   for (const auto& any : rich.details()) {
     google::rpc::ErrorInfo info;
@@ -58,7 +59,8 @@ absl::Status FromGrpc(const grpc::Status& status) {
           detail.metadata[key] = value;
         }
       }
-    } else if (any.Is<google::rpc::BadRequest>() && any.UnpackTo(&bad) && bad.field_violations_size() > 0) {
+    } else if (any.Is<google::rpc::BadRequest>() && any.UnpackTo(&bad) &&
+               bad.field_violations_size() > 0) {
       detail.field = bad.field_violations(0).field();
     }
   }

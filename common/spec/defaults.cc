@@ -9,11 +9,11 @@ namespace {
 constexpr float kImageNetMean[] = {0.485f, 0.456f, 0.406f};
 constexpr float kImageNetStd[] = {0.229f, 0.224f, 0.225f};
 
-
 // SwAV's 2 x 224 + 6 x 96 (arXiv:2006.09882, as the SEER runs used it).
 void FillCrops(v1::AugmentSpec& augment) {
   if (augment.crops_size() == 0) {
-    for (const auto& [views, size, min_scale, max_scale] : {std::tuple(2, 224, 0.14, 1.0), std::tuple(6, 96, 0.05, 0.14)}) {
+    for (const auto& [views, size, min_scale, max_scale] :
+         {std::tuple(2, 224, 0.14, 1.0), std::tuple(6, 96, 0.05, 0.14)}) {
       v1::CropSpec& crop = *augment.add_crops();
       crop.set_views(views);
       crop.set_size(size);
@@ -37,8 +37,10 @@ void FillAugment(v1::AugmentSpec& augment) {
   if (!photometry.has_grey_probability()) photometry.set_grey_probability(0.2);
   if (!photometry.has_blur_probability()) photometry.set_blur_probability(0.5);
   if (!photometry.has_solarize_probability()) photometry.set_solarize_probability(0.0);
-  if (photometry.mean_size() == 0) photometry.mutable_mean()->Add(std::begin(kImageNetMean), std::end(kImageNetMean));
-  if (photometry.std_size() == 0) photometry.mutable_std()->Add(std::begin(kImageNetStd), std::end(kImageNetStd));
+  if (photometry.mean_size() == 0)
+    photometry.mutable_mean()->Add(std::begin(kImageNetMean), std::end(kImageNetMean));
+  if (photometry.std_size() == 0)
+    photometry.mutable_std()->Add(std::begin(kImageNetStd), std::end(kImageNetStd));
 }
 
 void FillModel(v1::ModelSpec& model) {
@@ -93,19 +95,23 @@ void FillDefaults(v1::JobSpec& spec) {
   if (data.prefetch_steps() == 0) data.set_prefetch_steps(4);
   if (!data.has_max_bad_ratio()) data.set_max_bad_ratio(0.01);
   FillOptim(*spec.mutable_optim(), data.global_batch());
-  if (spec.precision().mode() == v1::PRECISION_MODE_UNSPECIFIED) spec.mutable_precision()->set_mode(v1::PRECISION_MODE_FP32);
-  if (spec.memory().recompute() == v1::RECOMPUTE_MODE_UNSPECIFIED) spec.mutable_memory()->set_recompute(v1::RECOMPUTE_MODE_NONE);
+  if (spec.precision().mode() == v1::PRECISION_MODE_UNSPECIFIED)
+    spec.mutable_precision()->set_mode(v1::PRECISION_MODE_FP32);
+  if (spec.memory().recompute() == v1::RECOMPUTE_MODE_UNSPECIFIED)
+    spec.mutable_memory()->set_recompute(v1::RECOMPUTE_MODE_NONE);
   v1::DistributedSpec& distributed = *spec.mutable_distributed();
   if (distributed.ranks() == 0) distributed.set_ranks(1);
   if (distributed.bucket_bytes() == 0) distributed.set_bucket_bytes(25 << 20);
-  if (!distributed.has_collective_timeout()) distributed.mutable_collective_timeout()->set_seconds(300);
+  if (!distributed.has_collective_timeout())
+    distributed.mutable_collective_timeout()->set_seconds(300);
   v1::CheckpointSpec& checkpoint = *spec.mutable_checkpoint();
   if (checkpoint.every_steps() == 0) checkpoint.set_every_steps(1000);
   if (checkpoint.keep_last() == 0) checkpoint.set_keep_last(3);
   v1::FailureSpec& failure = *spec.mutable_failure();
   if (!failure.has_max_restarts()) failure.set_max_restarts(10);
   if (!failure.has_no_progress_timeout()) failure.mutable_no_progress_timeout()->set_seconds(600);
-  if (spec.kind() == v1::JOB_KIND_EVAL_KNN) FillEval(*spec.mutable_eval(), spec.augment().crops(0).size());
+  if (spec.kind() == v1::JOB_KIND_EVAL_KNN)
+    FillEval(*spec.mutable_eval(), spec.augment().crops(0).size());
 }
 
 }  // namespace seer

@@ -1,6 +1,5 @@
 #include "common/spec/validate.h"
 
-
 #include <cmath>
 #include <string>
 
@@ -14,13 +13,21 @@
 namespace seer {
 namespace {
 
-absl::Status Broken(absl::string_view field, const std::string& value, const std::string& allowed, absl::string_view hint = "") {
-  return Error(absl::StatusCode::kInvalidArgument, reason::kOutOfRange, absl::StrCat(field, " is ", value, ", must be ", allowed))
-      .Field(field).Hint(hint.empty() ? absl::StrCat("set ", field, " to ", allowed) : std::string(hint)).With("value", value).With("allowed", allowed);
+absl::Status Broken(absl::string_view field, const std::string& value, const std::string& allowed,
+                    absl::string_view hint = "") {
+  return Error(absl::StatusCode::kInvalidArgument, reason::kOutOfRange,
+               absl::StrCat(field, " is ", value, ", must be ", allowed))
+      .Field(field)
+      .Hint(hint.empty() ? absl::StrCat("set ", field, " to ", allowed) : std::string(hint))
+      .With("value", value)
+      .With("allowed", allowed);
 }
 
 absl::Status Missing(absl::string_view field, absl::string_view hint) {
-  return Error(absl::StatusCode::kInvalidArgument, reason::kMissingField, absl::StrCat(field, " is not set")).Field(field).Hint(hint);
+  return Error(absl::StatusCode::kInvalidArgument, reason::kMissingField,
+               absl::StrCat(field, " is not set"))
+      .Field(field)
+      .Hint(hint);
 }
 
 template <typename Number>
@@ -30,29 +37,36 @@ absl::Status InRange(absl::string_view field, Number value, Number low, Number h
 }
 
 absl::Status AtLeast(absl::string_view field, int64_t value, int64_t low) {
-  return value >= low ? absl::OkStatus() : Broken(field, absl::StrCat(value), absl::StrCat("at least ", low));
+  return value >= low ? absl::OkStatus()
+                      : Broken(field, absl::StrCat(value), absl::StrCat("at least ", low));
 }
 
 absl::Status Positive(absl::string_view field, double value) {
-  return value > 0 && std::isfinite(value) ? absl::OkStatus() : Broken(field, absl::StrCat(value), "above 0");
+  return value > 0 && std::isfinite(value) ? absl::OkStatus()
+                                           : Broken(field, absl::StrCat(value), "above 0");
 }
 
 absl::Status NotNegative(absl::string_view field, double value) {
-  return value >= 0 && std::isfinite(value) ? absl::OkStatus() : Broken(field, absl::StrCat(value), "at least 0");
+  return value >= 0 && std::isfinite(value) ? absl::OkStatus()
+                                            : Broken(field, absl::StrCat(value), "at least 0");
 }
 
 absl::Status CheckName(absl::string_view field, const std::string& name) {
   bool good = !name.empty() && name.size() <= 63 && name.front() != '-' && name.back() != '-';
-  for (char c : name) good = good && (absl::ascii_islower(static_cast<unsigned char>(c)) || absl::ascii_isdigit(static_cast<unsigned char>(c)) || c == '-');
+  for (char c : name)
+    good = good && (absl::ascii_islower(static_cast<unsigned char>(c)) ||
+                    absl::ascii_isdigit(static_cast<unsigned char>(c)) || c == '-');
   if (good) return absl::OkStatus();
-  return Broken(field, absl::StrCat("'", name, "'"), "1 to 63 of a-z, 0-9 and '-', not at the ends");
+  return Broken(field, absl::StrCat("'", name, "'"),
+                "1 to 63 of a-z, 0-9 and '-', not at the ends");
 }
 
 absl::Status CheckMetadata(const v1::Metadata& metadata) {
   if (!metadata.name().empty()) SEER_RETURN_IF_ERROR(CheckName("metadata.name", metadata.name()));
   for (const auto& [key, value] : metadata.labels()) {
     if (key.empty() || key.size() > 63 || value.size() > 63) {
-      return Broken(absl::StrCat("metadata.labels.", key), absl::StrCat("'", value, "'"), "a key and value of at most 63 characters");
+      return Broken(absl::StrCat("metadata.labels.", key), absl::StrCat("'", value, "'"),
+                    "a key and value of at most 63 characters");
     }
   }
   return absl::OkStatus();
@@ -60,19 +74,28 @@ absl::Status CheckMetadata(const v1::Metadata& metadata) {
 
 absl::Status CheckModel(const v1::ModelSpec& model) {
   const v1::TrunkSpec& trunk = model.trunk();
-  if (trunk.stem_stride() != 1 && trunk.stem_stride() != 2) return Broken("model.trunk.stemStride", absl::StrCat(trunk.stem_stride()), "1 or 2");
+  if (trunk.stem_stride() != 1 && trunk.stem_stride() != 2)
+    return Broken("model.trunk.stemStride", absl::StrCat(trunk.stem_stride()), "1 or 2");
   engine::RegnetParams params;
   if (!trunk.preset().empty()) {
     const auto preset = engine::RegnetPreset(trunk.preset());
-    if (!preset.ok()) return Error(absl::StatusCode::kInvalidArgument, reason::kOutOfRange, absl::StrCat("model.trunk.preset: ", preset.status().message())).Field("model.trunk.preset");
+    if (!preset.ok())
+      return Error(absl::StatusCode::kInvalidArgument, reason::kOutOfRange,
+                   absl::StrCat("model.trunk.preset: ", preset.status().message()))
+          .Field("model.trunk.preset");
     params = *preset;
   } else {
     const v1::RegnetSpec& regnet = trunk.regnet();
-    params = {regnet.depth(), regnet.w_0(), regnet.w_a(), regnet.w_m(), regnet.group_width(), regnet.se_ratio()};
+    params = {regnet.depth(), regnet.w_0(),         regnet.w_a(),
+              regnet.w_m(),   regnet.group_width(), regnet.se_ratio()};
   }
   const auto stages = engine::RegnetStages(params);
-  if (!stages.ok()) return Error(absl::StatusCode::kInvalidArgument, reason::kOutOfRange, absl::StrCat("model.trunk.regnet: ", stages.status().message())).Field("model.trunk.regnet");
-  for (int64_t width : model.head().hidden()) SEER_RETURN_IF_ERROR(InRange<int64_t>("model.head.hidden", width, 1, 65536));
+  if (!stages.ok())
+    return Error(absl::StatusCode::kInvalidArgument, reason::kOutOfRange,
+                 absl::StrCat("model.trunk.regnet: ", stages.status().message()))
+        .Field("model.trunk.regnet");
+  for (int64_t width : model.head().hidden())
+    SEER_RETURN_IF_ERROR(InRange<int64_t>("model.head.hidden", width, 1, 65536));
   return InRange<int64_t>("model.head.outputDim", model.head().output_dim(), 1, 65536);
 }
 
@@ -83,12 +106,16 @@ absl::Status CheckSwav(const v1::SwavSpec& swav, const v1::AugmentSpec& augment)
   SEER_RETURN_IF_ERROR(InRange("loss.swav.sinkhornIterations", swav.sinkhorn_iterations(), 1, 100));
   SEER_RETURN_IF_ERROR(AtLeast("loss.swav.queueLength", swav.queue_length(), 0));
   SEER_RETURN_IF_ERROR(AtLeast("loss.swav.queueStartStep", swav.queue_start_step(), 0));
-  SEER_RETURN_IF_ERROR(AtLeast("loss.swav.freezePrototypesSteps", swav.freeze_prototypes_steps(), 0));
+  SEER_RETURN_IF_ERROR(
+      AtLeast("loss.swav.freezePrototypesSteps", swav.freeze_prototypes_steps(), 0));
   int views = 0;
   for (const v1::CropSpec& crop : augment.crops()) views += crop.views();
-  if (views < 2) return Broken("augment.crops", absl::StrCat(views, " views in all"), "at least 2 views: SwAV predicts one view's code from another");
+  if (views < 2)
+    return Broken("augment.crops", absl::StrCat(views, " views in all"),
+                  "at least 2 views: SwAV predicts one view's code from another");
   if (swav.assign_views() < 1 || swav.assign_views() > augment.crops(0).views()) {
-    return Broken("loss.swav.assignViews", absl::StrCat(swav.assign_views()), absl::StrCat("from 1 to the first crop's views, ", augment.crops(0).views()));
+    return Broken("loss.swav.assignViews", absl::StrCat(swav.assign_views()),
+                  absl::StrCat("from 1 to the first crop's views, ", augment.crops(0).views()));
   }
   return absl::OkStatus();
 }
@@ -100,57 +127,77 @@ absl::Status CheckAugment(const v1::AugmentSpec& augment) {
     SEER_RETURN_IF_ERROR(InRange(field + "views", crop.views(), 1, 64));
     SEER_RETURN_IF_ERROR(InRange(field + "size", crop.size(), 8, 1024));
     if (!(crop.min_scale() > 0 && crop.min_scale() <= crop.max_scale() && crop.max_scale() <= 1)) {
-      return Broken(field + "minScale", absl::StrCat(crop.min_scale(), " to maxScale ", crop.max_scale()), "0 < minScale <= maxScale <= 1");
+      return Broken(field + "minScale",
+                    absl::StrCat(crop.min_scale(), " to maxScale ", crop.max_scale()),
+                    "0 < minScale <= maxScale <= 1");
     }
   }
   SEER_RETURN_IF_ERROR(InRange("augment.flipProbability", augment.flip_probability(), 0.0, 1.0));
   const v1::PhotometrySpec& p = augment.photometry();
-  SEER_RETURN_IF_ERROR(InRange("augment.photometry.jitterStrength", p.jitter_strength(), 0.0, 1.25));
-  SEER_RETURN_IF_ERROR(InRange("augment.photometry.jitterProbability", p.jitter_probability(), 0.0, 1.0));
-  SEER_RETURN_IF_ERROR(InRange("augment.photometry.greyProbability", p.grey_probability(), 0.0, 1.0));
-  SEER_RETURN_IF_ERROR(InRange("augment.photometry.blurProbability", p.blur_probability(), 0.0, 1.0));
-  SEER_RETURN_IF_ERROR(InRange("augment.photometry.solarizeProbability", p.solarize_probability(), 0.0, 1.0));
-  if (p.mean_size() != 3) return Broken("augment.photometry.mean", absl::StrCat(p.mean_size(), " numbers"), "3 numbers (red, green, blue)");
-  if (p.std_size() != 3) return Broken("augment.photometry.std", absl::StrCat(p.std_size(), " numbers"), "3 numbers (red, green, blue)");
+  SEER_RETURN_IF_ERROR(
+      InRange("augment.photometry.jitterStrength", p.jitter_strength(), 0.0, 1.25));
+  SEER_RETURN_IF_ERROR(
+      InRange("augment.photometry.jitterProbability", p.jitter_probability(), 0.0, 1.0));
+  SEER_RETURN_IF_ERROR(
+      InRange("augment.photometry.greyProbability", p.grey_probability(), 0.0, 1.0));
+  SEER_RETURN_IF_ERROR(
+      InRange("augment.photometry.blurProbability", p.blur_probability(), 0.0, 1.0));
+  SEER_RETURN_IF_ERROR(
+      InRange("augment.photometry.solarizeProbability", p.solarize_probability(), 0.0, 1.0));
+  if (p.mean_size() != 3)
+    return Broken("augment.photometry.mean", absl::StrCat(p.mean_size(), " numbers"),
+                  "3 numbers (red, green, blue)");
+  if (p.std_size() != 3)
+    return Broken("augment.photometry.std", absl::StrCat(p.std_size(), " numbers"),
+                  "3 numbers (red, green, blue)");
   for (float value : p.std()) SEER_RETURN_IF_ERROR(Positive("augment.photometry.std", value));
   return absl::OkStatus();
 }
 
 absl::Status CheckData(const v1::DataSpec& data, int ranks) {
-  if (data.pool().empty()) return Missing("data.pool", "name the pool to train on; `seer pool list` shows them");
+  if (data.pool().empty())
+    return Missing("data.pool", "name the pool to train on; `seer pool list` shows them");
   SEER_RETURN_IF_ERROR(CheckName("data.pool", data.pool()));
   if (data.has_generation()) SEER_RETURN_IF_ERROR(AtLeast("data.generation", data.generation(), 1));
   SEER_RETURN_IF_ERROR(AtLeast("data.globalBatch", data.global_batch(), 1));
   if (data.global_batch() % ranks != 0) {
-    return Broken("data.globalBatch", absl::StrCat(data.global_batch()), absl::StrCat("a multiple of distributed.ranks, ", ranks));
+    return Broken("data.globalBatch", absl::StrCat(data.global_batch()),
+                  absl::StrCat("a multiple of distributed.ranks, ", ranks));
   }
   SEER_RETURN_IF_ERROR(InRange("data.prefetchSteps", data.prefetch_steps(), 1, 64));
   return InRange("data.maxBadRatio", data.max_bad_ratio(), 0.0, 1.0);
 }
 
 absl::Status CheckOptim(const v1::OptimSpec& optim) {
-  if (optim.steps() == 0) return Missing("optim.steps", "say how many steps to train: optim.steps, at least 1");
+  if (optim.steps() == 0)
+    return Missing("optim.steps", "say how many steps to train: optim.steps, at least 1");
   SEER_RETURN_IF_ERROR(AtLeast("optim.steps", optim.steps(), 1));
   SEER_RETURN_IF_ERROR(Positive("optim.lr", optim.lr()));
   SEER_RETURN_IF_ERROR(NotNegative("optim.startLr", optim.start_lr()));
   SEER_RETURN_IF_ERROR(NotNegative("optim.finalLr", optim.final_lr()));
-  SEER_RETURN_IF_ERROR(InRange<int64_t>("optim.warmupSteps", optim.warmup_steps(), 0, optim.steps()));
-  if (!(optim.momentum() >= 0 && optim.momentum() < 1)) return Broken("optim.momentum", absl::StrCat(optim.momentum()), "from 0 to below 1");
+  SEER_RETURN_IF_ERROR(
+      InRange<int64_t>("optim.warmupSteps", optim.warmup_steps(), 0, optim.steps()));
+  if (!(optim.momentum() >= 0 && optim.momentum() < 1))
+    return Broken("optim.momentum", absl::StrCat(optim.momentum()), "from 0 to below 1");
   SEER_RETURN_IF_ERROR(NotNegative("optim.weightDecay", optim.weight_decay()));
   return Positive("optim.larc.trust", optim.larc().trust());
 }
 
 absl::Status CheckEval(const v1::JobSpec& spec) {
   const v1::EvalSpec& eval = spec.eval();
-  if (eval.train_pool().empty()) return Missing("eval.trainPool", "name the labelled pool whose images vote");
-  if (eval.test_pool().empty()) return Missing("eval.testPool", "name the labelled pool of held-out images");
+  if (eval.train_pool().empty())
+    return Missing("eval.trainPool", "name the labelled pool whose images vote");
+  if (eval.test_pool().empty())
+    return Missing("eval.testPool", "name the labelled pool of held-out images");
   SEER_RETURN_IF_ERROR(CheckName("eval.trainPool", eval.train_pool()));
   SEER_RETURN_IF_ERROR(CheckName("eval.testPool", eval.test_pool()));
   for (int32_t k : eval.k()) SEER_RETURN_IF_ERROR(InRange("eval.k", k, 1, 1000));
   SEER_RETURN_IF_ERROR(Positive("eval.temperature", eval.temperature()));
   SEER_RETURN_IF_ERROR(InRange("eval.imageSize", eval.image_size(), 8, 1024));
   SEER_RETURN_IF_ERROR(InRange("eval.batch", eval.batch(), 1, 4096));
-  if (spec.distributed().ranks() != 1) return Broken("distributed.ranks", absl::StrCat(spec.distributed().ranks()), "1 for an evaluation");
+  if (spec.distributed().ranks() != 1)
+    return Broken("distributed.ranks", absl::StrCat(spec.distributed().ranks()),
+                  "1 for an evaluation");
   return absl::OkStatus();
 }
 
@@ -169,15 +216,23 @@ absl::Status ValidateJobSpec(const v1::JobSpec& spec) {
     SEER_RETURN_IF_ERROR(CheckData(spec.data(), distributed.ranks()));
     SEER_RETURN_IF_ERROR(CheckOptim(spec.optim()));
   }
-  SEER_RETURN_IF_ERROR(InRange("distributed.syncBnGroupSize", distributed.sync_bn_group_size(), 0, distributed.ranks()));
-  if (distributed.sync_bn_group_size() > 0 && distributed.ranks() % distributed.sync_bn_group_size() != 0) {
-    return Broken("distributed.syncBnGroupSize", absl::StrCat(distributed.sync_bn_group_size()), absl::StrCat("a divisor of distributed.ranks, ", distributed.ranks()));
+  SEER_RETURN_IF_ERROR(InRange("distributed.syncBnGroupSize", distributed.sync_bn_group_size(), 0,
+                               distributed.ranks()));
+  if (distributed.sync_bn_group_size() > 0 &&
+      distributed.ranks() % distributed.sync_bn_group_size() != 0) {
+    return Broken("distributed.syncBnGroupSize", absl::StrCat(distributed.sync_bn_group_size()),
+                  absl::StrCat("a divisor of distributed.ranks, ", distributed.ranks()));
   }
-  SEER_RETURN_IF_ERROR(InRange("distributed.threadsPerRank", distributed.threads_per_rank(), 0, 1024));
+  SEER_RETURN_IF_ERROR(
+      InRange("distributed.threadsPerRank", distributed.threads_per_rank(), 0, 1024));
   SEER_RETURN_IF_ERROR(AtLeast("distributed.bucketBytes", distributed.bucket_bytes(), 1));
-  const auto seconds = [](const auto& duration) { return static_cast<double>(duration.seconds()) + duration.nanos() * 1e-9; };
-  SEER_RETURN_IF_ERROR(Positive("distributed.collectiveTimeout", seconds(distributed.collective_timeout())));
-  SEER_RETURN_IF_ERROR(Positive("failure.noProgressTimeout", seconds(spec.failure().no_progress_timeout())));
+  const auto seconds = [](const auto& duration) {
+    return static_cast<double>(duration.seconds()) + duration.nanos() * 1e-9;
+  };
+  SEER_RETURN_IF_ERROR(
+      Positive("distributed.collectiveTimeout", seconds(distributed.collective_timeout())));
+  SEER_RETURN_IF_ERROR(
+      Positive("failure.noProgressTimeout", seconds(spec.failure().no_progress_timeout())));
   SEER_RETURN_IF_ERROR(AtLeast("failure.maxRestarts", spec.failure().max_restarts(), 0));
   SEER_RETURN_IF_ERROR(AtLeast("checkpoint.everySteps", spec.checkpoint().every_steps(), 1));
   return AtLeast("checkpoint.keepLast", spec.checkpoint().keep_last(), 1);

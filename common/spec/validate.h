@@ -1,4 +1,5 @@
-// Every rule of a JobSpec that can be checked without a cluster, once. Runs on a spec with its defaults filled in.
+// Every rule of a JobSpec that can be checked without a cluster, once.
+// Runs on a spec with its defaults filled in.
 #pragma once
 
 #include "absl/status/status.h"

@@ -46,14 +46,18 @@ std::string Described(const YAML::Node& node) {
   return absl::StrCat("'", node.Scalar(), "'");
 }
 
-Error WrongType(const Place& place, const YAML::Node& node, const std::string& path, absl::string_view expected) {
+Error WrongType(const Place& place, const YAML::Node& node, const std::string& path,
+                absl::string_view expected) {
   return Error(absl::StatusCode::kInvalidArgument, reason::kWrongType,
-               absl::StrCat(place.At(node), ": ", path, " is ", Described(node), ", expected ", expected))
-      .Field(path).With("expected", expected);
+               absl::StrCat(place.At(node), ": ", path, " is ", Described(node), ", expected ",
+                            expected))
+      .Field(path)
+      .With("expected", expected);
 }
 
-absl::Status UnknownKey(const Place& place, const YAML::Node& node, const std::string& path, const std::string& key,
-                        const Descriptor& type, std::vector<std::string> candidates) {
+absl::Status UnknownKey(const Place& place, const YAML::Node& node, const std::string& path,
+                        const std::string& key, const Descriptor& type,
+                        std::vector<std::string> candidates) {
   for (int i = 0; i < type.field_count(); ++i) candidates.push_back(type.field(i)->json_name());
   const std::string nearest = NearestKey(key, candidates);
   const std::string full = path.empty() ? key : absl::StrCat(path, ".", key);
@@ -63,7 +67,8 @@ absl::Status UnknownKey(const Place& place, const YAML::Node& node, const std::s
                             nearest.empty() ? "" : absl::StrCat("; did you mean '", nearest, "'?")))
       .Field(full)
       .Hint(absl::StrCat("keys here: ", absl::StrJoin(candidates, ", ")))
-      .With("key", full).With("nearest", nearest);
+      .With("key", full)
+      .With("nearest", nearest);
 }
 
 const FieldDescriptor* FindField(const Descriptor& type, const std::string& key) {
@@ -77,24 +82,27 @@ absl::StatusOr<absl::Duration> ReadDuration(const std::string& text) {
   std::string hours = text;
   if (absl::EndsWith(text, "d")) {
     int64_t days;
-    if (absl::SimpleAtoi(text.substr(0, text.size() - 1), &days)) hours = absl::StrCat(days * 24, "h");
+    if (absl::SimpleAtoi(text.substr(0, text.size() - 1), &days))
+      hours = absl::StrCat(days * 24, "h");
   }
   absl::Duration duration;
   if (!absl::ParseDuration(hours, &duration)) return absl::InvalidArgumentError("not a duration");
   return duration;
 }
 
-absl::Status OverlayMessage(const YAML::Node& node, const Place& place, const std::string& path, Message& message,
-                            const std::vector<std::string>& more_keys = {});
+absl::Status OverlayMessage(const YAML::Node& node, const Place& place, const std::string& path,
+                            Message& message, const std::vector<std::string>& more_keys = {});
 
 // One value: set (repeated = false) or appended.
-absl::Status SetValue(const YAML::Node& node, const Place& place, const std::string& path, const FieldDescriptor& field,
-                      Message& message, bool append) {
+absl::Status SetValue(const YAML::Node& node, const Place& place, const std::string& path,
+                      const FieldDescriptor& field, Message& message, bool append) {
   const auto& reflection = *message.GetReflection();
   if (field.cpp_type() == FieldDescriptor::CPPTYPE_MESSAGE) {
-    Message& child = append ? *reflection.AddMessage(&message, &field) : *reflection.MutableMessage(&message, &field);
+    Message& child = append ? *reflection.AddMessage(&message, &field)
+                            : *reflection.MutableMessage(&message, &field);
     if (field.message_type()->full_name() == "google.protobuf.Duration") {
-      const auto duration = node.IsScalar() ? ReadDuration(node.Scalar()) : absl::InvalidArgumentError("");
+      const auto duration =
+          node.IsScalar() ? ReadDuration(node.Scalar()) : absl::InvalidArgumentError("");
       if (!duration.ok()) return WrongType(place, node, path, "a duration such as 90s, 5m or 36h");
       auto& proto = static_cast<google::protobuf::Duration&>(child);
       absl::Duration rest;
@@ -106,7 +114,9 @@ absl::Status SetValue(const YAML::Node& node, const Place& place, const std::str
   }
   if (!node.IsScalar()) return WrongType(place, node, path, TypeName(field));
   const std::string& text = node.Scalar();
-#define SEER_SET(kind, value) (append ? reflection.Add##kind(&message, &field, value) : reflection.Set##kind(&message, &field, value))
+#define SEER_SET(kind, value)                             \
+  (append ? reflection.Add##kind(&message, &field, value) \
+          : reflection.Set##kind(&message, &field, value))
   switch (field.cpp_type()) {
     case FieldDescriptor::CPPTYPE_INT32: {
       int32_t value;
@@ -141,7 +151,8 @@ absl::Status SetValue(const YAML::Node& node, const Place& place, const std::str
     case FieldDescriptor::CPPTYPE_BOOL: {
       const std::string lower = absl::AsciiStrToLower(text);
       const bool yes = lower == "true" || lower == "yes" || lower == "on";
-      if (!yes && lower != "false" && lower != "no" && lower != "off") return WrongType(place, node, path, TypeName(field));
+      if (!yes && lower != "false" && lower != "no" && lower != "off")
+        return WrongType(place, node, path, TypeName(field));
       SEER_SET(Bool, yes);
       return absl::OkStatus();
     }
@@ -158,18 +169,20 @@ absl::Status SetValue(const YAML::Node& node, const Place& place, const std::str
 #undef SEER_SET
 }
 
-absl::Status OverlayMap(const YAML::Node& node, const Place& place, const std::string& path, const FieldDescriptor& field,
-                        Message& message) {
+absl::Status OverlayMap(const YAML::Node& node, const Place& place, const std::string& path,
+                        const FieldDescriptor& field, Message& message) {
   if (!node.IsMap()) return WrongType(place, node, path, "a mapping of text to text");
   const auto& reflection = *message.GetReflection();
   for (const auto& item : node) {
-    if (!item.first.IsScalar() || !item.second.IsScalar()) return WrongType(place, item.second, path, "a mapping of text to text");
+    if (!item.first.IsScalar() || !item.second.IsScalar())
+      return WrongType(place, item.second, path, "a mapping of text to text");
     const FieldDescriptor* key = field.message_type()->map_key();
     const FieldDescriptor* value = field.message_type()->map_value();
     Message* entry = nullptr;
     for (int i = 0; i < reflection.FieldSize(message, &field) && entry == nullptr; ++i) {
       Message* present = reflection.MutableRepeatedMessage(&message, &field, i);
-      if (present->GetReflection()->GetString(*present, key) == item.first.Scalar()) entry = present;
+      if (present->GetReflection()->GetString(*present, key) == item.first.Scalar())
+        entry = present;
     }
     if (entry == nullptr) entry = reflection.AddMessage(&message, &field);
     entry->GetReflection()->SetString(entry, key, item.first.Scalar());
@@ -179,23 +192,26 @@ absl::Status OverlayMap(const YAML::Node& node, const Place& place, const std::s
 }
 
 // A value over what stands there: lists are replaced, messages and maps are merged.
-absl::Status OverlayField(const YAML::Node& node, const Place& place, const std::string& path, const FieldDescriptor& field,
-                          Message& message) {
+absl::Status OverlayField(const YAML::Node& node, const Place& place, const std::string& path,
+                          const FieldDescriptor& field, Message& message) {
   if (node.IsNull()) return absl::OkStatus();  // "key:" with nothing behind it: left to its default
   if (field.is_map()) return OverlayMap(node, place, path, field, message);
   if (!field.is_repeated()) return SetValue(node, place, path, field, message, /*append=*/false);
-  if (!node.IsSequence()) return WrongType(place, node, path, absl::StrCat("a list of ", TypeName(field)));
+  if (!node.IsSequence())
+    return WrongType(place, node, path, absl::StrCat("a list of ", TypeName(field)));
   message.GetReflection()->ClearField(&message, &field);
   int index = 0;
   for (const auto& item : node) {
-    SEER_RETURN_IF_ERROR(SetValue(item, place, absl::StrCat(path, "[", index++, "]"), field, message, /*append=*/true));
+    SEER_RETURN_IF_ERROR(SetValue(item, place, absl::StrCat(path, "[", index++, "]"), field,
+                                  message, /*append=*/true));
   }
   return absl::OkStatus();
 }
 
-absl::Status OverlayMessage(const YAML::Node& node, const Place& place, const std::string& path, Message& message,
-                            const std::vector<std::string>& more_keys) {
-  if (!node.IsMap()) return WrongType(place, node, path.empty() ? "the job" : path, "a mapping of keys");
+absl::Status OverlayMessage(const YAML::Node& node, const Place& place, const std::string& path,
+                            Message& message, const std::vector<std::string>& more_keys) {
+  if (!node.IsMap())
+    return WrongType(place, node, path.empty() ? "the job" : path, "a mapping of keys");
   const Descriptor& type = *message.GetDescriptor();
   for (const auto& item : node) {
     if (!item.first.IsScalar()) return WrongType(place, item.first, path, "a key");
@@ -203,7 +219,8 @@ absl::Status OverlayMessage(const YAML::Node& node, const Place& place, const st
     if (std::find(more_keys.begin(), more_keys.end(), key) != more_keys.end()) continue;
     const FieldDescriptor* field = FindField(type, key);
     if (field == nullptr) return UnknownKey(place, item.first, path, key, type, more_keys);
-    const std::string child = path.empty() ? field->json_name() : absl::StrCat(path, ".", field->json_name());
+    const std::string child =
+        path.empty() ? field->json_name() : absl::StrCat(path, ".", field->json_name());
     SEER_RETURN_IF_ERROR(OverlayField(item.second, place, child, *field, message));
   }
   return absl::OkStatus();
@@ -213,12 +230,16 @@ absl::StatusOr<YAML::Node> Load(const std::string& text, const std::string& sour
   try {
     return YAML::Load(text);
   } catch (const YAML::Exception& error) {
-    return Error(absl::StatusCode::kInvalidArgument, reason::kYamlSyntax, absl::StrCat(source, ":", error.mark.line + 1, ": ", error.msg))
-        .Hint("the file is not YAML: look at the indentation and the colons of that line and the one before it");
+    return Error(absl::StatusCode::kInvalidArgument, reason::kYamlSyntax,
+                 absl::StrCat(source, ":", error.mark.line + 1, ": ", error.msg))
+        .Hint(
+            "the file is not YAML: look at the indentation and the colons of that line and the one "
+            "before it");
   }
 }
 
-absl::StatusOr<std::string> FindRecipe(const std::string& wanted, const Place& place, const YAML::Node& node,
+absl::StatusOr<std::string> FindRecipe(const std::string& wanted, const Place& place,
+                                       const YAML::Node& node,
                                        const std::vector<std::string>& recipe_dirs) {
   std::string name = wanted;
   if (absl::StartsWith(name, "recipes/")) name = name.substr(8);
@@ -233,13 +254,16 @@ absl::StatusOr<std::string> FindRecipe(const std::string& wanted, const Place& p
     }
   }
   std::sort(known.begin(), known.end());
-  return Error(absl::StatusCode::kInvalidArgument, reason::kUnknownRecipe, absl::StrCat(place.At(node), ": no recipe '", wanted, "'"))
+  return Error(absl::StatusCode::kInvalidArgument, reason::kUnknownRecipe,
+               absl::StrCat(place.At(node), ": no recipe '", wanted, "'"))
       .Field("extends")
-      .Hint(known.empty() ? "no recipes were found" : absl::StrCat("recipes: ", absl::StrJoin(known, ", ")));
+      .Hint(known.empty() ? "no recipes were found"
+                          : absl::StrCat("recipes: ", absl::StrJoin(known, ", ")));
 }
 
-absl::Status OverlaySpec(const std::string& text, const std::string& source, const std::vector<std::string>& recipe_dirs,
-                         int depth, v1::JobSpec& spec) {
+absl::Status OverlaySpec(const std::string& text, const std::string& source,
+                         const std::vector<std::string>& recipe_dirs, int depth,
+                         v1::JobSpec& spec) {
   const Place place{source};
   SEER_ASSIGN_OR_RETURN(const YAML::Node node, Load(text, source));
   if (node.IsNull()) return absl::OkStatus();
@@ -247,10 +271,12 @@ absl::Status OverlaySpec(const std::string& text, const std::string& source, con
     const YAML::Node extends = node["extends"];
     if (!extends.IsScalar()) return WrongType(place, extends, "extends", "a recipe's name");
     if (depth >= kMaxExtends) {
-      return Error(absl::StatusCode::kInvalidArgument, reason::kUnknownRecipe, absl::StrCat(place.At(extends), ": recipes extend each other in a circle"))
+      return Error(absl::StatusCode::kInvalidArgument, reason::kUnknownRecipe,
+                   absl::StrCat(place.At(extends), ": recipes extend each other in a circle"))
           .Field("extends");
     }
-    SEER_ASSIGN_OR_RETURN(const std::string path, FindRecipe(extends.Scalar(), place, extends, recipe_dirs));
+    SEER_ASSIGN_OR_RETURN(const std::string path,
+                          FindRecipe(extends.Scalar(), place, extends, recipe_dirs));
     std::ifstream file(path);
     std::stringstream base;
     base << file.rdbuf();
@@ -271,11 +297,13 @@ absl::StatusOr<v1::JobSpec> ParseJobSpec(const std::string& text, const std::str
 absl::Status ApplySet(v1::JobSpec& spec, const std::string& assignment) {
   const size_t equals = assignment.find('=');
   if (equals == std::string::npos || equals == 0) {
-    return Error(absl::StatusCode::kInvalidArgument, reason::kInvalidArgument, absl::StrCat("--set ", assignment, " has no '='"))
+    return Error(absl::StatusCode::kInvalidArgument, reason::kInvalidArgument,
+                 absl::StrCat("--set ", assignment, " has no '='"))
         .Hint("write --set key.path=value, for example --set optim.lr=0.3");
   }
   const std::string path = assignment.substr(0, equals);
-  SEER_ASSIGN_OR_RETURN(YAML::Node node, Load(assignment.substr(equals + 1), absl::StrCat("--set ", path)));
+  SEER_ASSIGN_OR_RETURN(YAML::Node node,
+                        Load(assignment.substr(equals + 1), absl::StrCat("--set ", path)));
   // Wraps the value into the mappings that the path names, from the inside out.
   std::vector<std::string> parts = absl::StrSplit(path, '.');
   for (auto part = parts.rbegin(); part != parts.rend(); ++part) {
@@ -289,7 +317,8 @@ absl::Status ApplySet(v1::JobSpec& spec, const std::string& assignment) {
 std::string NearestKey(const std::string& key, const std::vector<std::string>& candidates) {
   const auto plain = [](const std::string& text) {
     std::string out;
-    for (char c : text) if (c != '_' && c != '-') out.push_back(absl::ascii_tolower(static_cast<unsigned char>(c)));
+    for (char c : text)
+      if (c != '_' && c != '-') out.push_back(absl::ascii_tolower(static_cast<unsigned char>(c)));
     return out;
   };
   const std::string a = plain(key);

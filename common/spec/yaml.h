@@ -1,5 +1,5 @@
-// YAML <-> JobSpec by protobuf reflection: keys are field names in lowerCamelCase or snake_case, enums their value without
-// the prefix ("bf16", "pretrain"), durations "90s", "5m", "36h".
+// YAML <-> JobSpec by protobuf reflection: keys are field names in lowerCamelCase or snake_case,
+// enums their value without the prefix ("bf16", "pretrain"), durations "90s", "5m", "36h".
 #pragma once
 
 #include <string>
@@ -10,14 +10,19 @@
 
 namespace seer {
 
-// Reads what stands in `text`; unset stays unset (defaults come later). Handles `extends: recipes/<name>` through
-// `recipe_dirs`. `source` names the file in messages.
-// INVALID_ARGUMENT: YAML_SYNTAX; UNKNOWN_KEY names line, path and nearest key; WRONG_TYPE names line, path, what stood
-// there and what was expected; UNKNOWN_RECIPE lists those there are.
+// Reads what stands in `text`; unset stays unset (defaults come later). Handles
+// `extends: recipes/<name>` through `recipe_dirs`. `source` names the file in messages.
+// INVALID_ARGUMENT with one of
+//
+// - YAML_SYNTAX: names the line;
+// - UNKNOWN_KEY: names line, path and nearest key;
+// - WRONG_TYPE: names line, path, what stood there and what was expected;
+// - UNKNOWN_RECIPE: lists those there are.
 absl::StatusOr<v1::JobSpec> ParseJobSpec(const std::string& text, const std::string& source,
                                          const std::vector<std::string>& recipe_dirs);
 
-// Applies "optim.lr=0.3" (the value is YAML) over a spec. Same errors, with "--set optim.lr" instead of a line.
+// Applies "optim.lr=0.3" (the value is YAML) over a spec.
+// Same errors, with "--set optim.lr" instead of a line.
 absl::Status ApplySet(v1::JobSpec& spec, const std::string& assignment);
 
 // The spec as YAML in lowerCamelCase, in field order, without unset fields.

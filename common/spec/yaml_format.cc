@@ -22,7 +22,8 @@ using google::protobuf::Message;
 std::string EnumPrefix(const EnumDescriptor& type) {
   std::string prefix;
   for (char c : type.name()) {
-    if (absl::ascii_isupper(static_cast<unsigned char>(c)) && !prefix.empty()) prefix.push_back('_');
+    if (absl::ascii_isupper(static_cast<unsigned char>(c)) && !prefix.empty())
+      prefix.push_back('_');
     prefix.push_back(absl::ascii_toupper(static_cast<unsigned char>(c)));
   }
   return prefix + "_";
@@ -30,26 +31,47 @@ std::string EnumPrefix(const EnumDescriptor& type) {
 
 void Emit(YAML::Emitter& out, const Message& message);
 
-void EmitValue(YAML::Emitter& out, const Message& message, const FieldDescriptor& field, int index) {
+void EmitValue(YAML::Emitter& out, const Message& message, const FieldDescriptor& field,
+               int index) {
   const auto& reflection = *message.GetReflection();
   const bool repeated = field.is_repeated();
-#define SEER_GET(kind) (repeated ? reflection.GetRepeated##kind(message, &field, index) : reflection.Get##kind(message, &field))
+#define SEER_GET(kind)                                             \
+  (repeated ? reflection.GetRepeated##kind(message, &field, index) \
+            : reflection.Get##kind(message, &field))
   switch (field.cpp_type()) {
-    case FieldDescriptor::CPPTYPE_INT32: out << SEER_GET(Int32); return;
-    case FieldDescriptor::CPPTYPE_INT64: out << SEER_GET(Int64); return;
-    case FieldDescriptor::CPPTYPE_UINT64: out << SEER_GET(UInt64); return;
-    case FieldDescriptor::CPPTYPE_DOUBLE: out << absl::StrCat(SEER_GET(Double)); return;
-    case FieldDescriptor::CPPTYPE_FLOAT: out << absl::StrCat(SEER_GET(Float)); return;
-    case FieldDescriptor::CPPTYPE_BOOL: out << SEER_GET(Bool); return;
-    case FieldDescriptor::CPPTYPE_ENUM: out << EnumYamlName(*SEER_GET(Enum)); return;
-    case FieldDescriptor::CPPTYPE_STRING: out << SEER_GET(String); return;
-    default: break;
+    case FieldDescriptor::CPPTYPE_INT32:
+      out << SEER_GET(Int32);
+      return;
+    case FieldDescriptor::CPPTYPE_INT64:
+      out << SEER_GET(Int64);
+      return;
+    case FieldDescriptor::CPPTYPE_UINT64:
+      out << SEER_GET(UInt64);
+      return;
+    case FieldDescriptor::CPPTYPE_DOUBLE:
+      out << absl::StrCat(SEER_GET(Double));
+      return;
+    case FieldDescriptor::CPPTYPE_FLOAT:
+      out << absl::StrCat(SEER_GET(Float));
+      return;
+    case FieldDescriptor::CPPTYPE_BOOL:
+      out << SEER_GET(Bool);
+      return;
+    case FieldDescriptor::CPPTYPE_ENUM:
+      out << EnumYamlName(*SEER_GET(Enum));
+      return;
+    case FieldDescriptor::CPPTYPE_STRING:
+      out << SEER_GET(String);
+      return;
+    default:
+      break;
   }
   const Message& child = SEER_GET(Message);
 #undef SEER_GET
   if (field.message_type()->full_name() == "google.protobuf.Duration") {
     const auto& duration = static_cast<const google::protobuf::Duration&>(child);
-    out << absl::FormatDuration(absl::Seconds(duration.seconds()) + absl::Nanoseconds(duration.nanos()));
+    out << absl::FormatDuration(absl::Seconds(duration.seconds()) +
+                                absl::Nanoseconds(duration.nanos()));
     return;
   }
   Emit(out, child);
@@ -72,7 +94,8 @@ void Emit(YAML::Emitter& out, const Message& message) {
   const auto& reflection = *message.GetReflection();
   for (int i = 0; i < type.field_count(); ++i) {
     const FieldDescriptor& field = *type.field(i);
-    const int size = field.is_repeated() ? reflection.FieldSize(message, &field) : reflection.HasField(message, &field);
+    const int size = field.is_repeated() ? reflection.FieldSize(message, &field)
+                                         : reflection.HasField(message, &field);
     if (size == 0) continue;
     out << YAML::Key << field.json_name() << YAML::Value;
     if (field.is_map()) {
@@ -101,7 +124,9 @@ const EnumValueDescriptor* FindEnumValue(const EnumDescriptor& type, const std::
   for (int i = 0; i < type.value_count(); ++i) {
     const EnumValueDescriptor& value = *type.value(i);
     if (value.number() == 0) continue;
-    if (absl::EqualsIgnoreCase(text, EnumYamlName(value)) || absl::EqualsIgnoreCase(text, value.name())) return &value;
+    if (absl::EqualsIgnoreCase(text, EnumYamlName(value)) ||
+        absl::EqualsIgnoreCase(text, value.name()))
+      return &value;
   }
   return nullptr;
 }
@@ -109,18 +134,26 @@ const EnumValueDescriptor* FindEnumValue(const EnumDescriptor& type, const std::
 std::string TypeName(const FieldDescriptor& field) {
   switch (field.cpp_type()) {
     case FieldDescriptor::CPPTYPE_INT32:
-    case FieldDescriptor::CPPTYPE_INT64: return "a whole number";
-    case FieldDescriptor::CPPTYPE_UINT64: return "a whole number, at least 0";
+    case FieldDescriptor::CPPTYPE_INT64:
+      return "a whole number";
+    case FieldDescriptor::CPPTYPE_UINT64:
+      return "a whole number, at least 0";
     case FieldDescriptor::CPPTYPE_DOUBLE:
-    case FieldDescriptor::CPPTYPE_FLOAT: return "a number";
-    case FieldDescriptor::CPPTYPE_BOOL: return "true or false";
-    case FieldDescriptor::CPPTYPE_STRING: return "text";
-    case FieldDescriptor::CPPTYPE_MESSAGE: return "mappings of keys";
-    default: break;
+    case FieldDescriptor::CPPTYPE_FLOAT:
+      return "a number";
+    case FieldDescriptor::CPPTYPE_BOOL:
+      return "true or false";
+    case FieldDescriptor::CPPTYPE_STRING:
+      return "text";
+    case FieldDescriptor::CPPTYPE_MESSAGE:
+      return "mappings of keys";
+    default:
+      break;
   }
   std::vector<std::string> names;
   for (int i = 0; i < field.enum_type()->value_count(); ++i) {
-    if (field.enum_type()->value(i)->number() != 0) names.push_back(EnumYamlName(*field.enum_type()->value(i)));
+    if (field.enum_type()->value(i)->number() != 0)
+      names.push_back(EnumYamlName(*field.enum_type()->value(i)));
   }
   return absl::StrCat("one of ", absl::StrJoin(names, ", "));
 }

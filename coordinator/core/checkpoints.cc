@@ -20,16 +20,19 @@ absl::Status CheckReport(const command::ReportCheckpoint& c, const Job& job) {
         .Field(field);
   };
   if (c.world_size != job.numbers.ranks) {
-    return refused(absl::StrCat("world size ", c.world_size, ", the job has ", job.numbers.ranks), "world_size");
+    return refused(absl::StrCat("world size ", c.world_size, ", the job has ", job.numbers.ranks),
+                   "world_size");
   }
   if (c.rank < 0 || c.rank >= job.numbers.ranks) return refused("no such rank", "rank");
   if (c.step < 1) return refused(absl::StrCat("no step ", c.step), "step");
   const std::string& name = c.file.name;
-  if (name.empty() || name.size() > 255 || name.front() == '.' || name.find('/') != std::string::npos || name.find('\0') != std::string::npos) {
+  if (name.empty() || name.size() > 255 || name.front() == '.' ||
+      name.find('/') != std::string::npos || name.find('\0') != std::string::npos) {
     return refused(absl::StrCat("'", name, "' is not a file's name"), "file_name");
   }
   if (c.file.size_bytes < 0) return refused("negative size", "size_bytes");
-  if (c.file.sha256.size() != 64 || c.file.sha256.find_first_not_of("0123456789abcdef") != std::string::npos) {
+  if (c.file.sha256.size() != 64 ||
+      c.file.sha256.find_first_not_of("0123456789abcdef") != std::string::npos) {
     return refused("the digest is not 64 hex digits", "sha256");
   }
   return absl::OkStatus();
@@ -60,20 +63,23 @@ void Core::On(const command::ReportCheckpoint& c, Moment now, Decision& out) {
   for (const auto& [rank, file] : files) checkpoint.files.push_back(file);
   checkpoints_[key] = std::move(checkpoint);
   // A rank has one checkpoint in flight: reports of earlier steps are of no use any more.
-  reports_.erase(reports_.lower_bound({c.attempt_id, 0}), reports_.lower_bound({c.attempt_id, c.step + 1}));
+  reports_.erase(reports_.lower_bound({c.attempt_id, 0}),
+                 reports_.lower_bound({c.attempt_id, c.step + 1}));
   job.attempt->progressed_at = now.steady;
   job.fruitless = 0;
   out.reply.yes = true;
   out.changes.checkpoints.insert(key);
   out.effects.mark_committed.push_back(key);
   Changed(job, out);
-  AddEvent(job, job.attempt->number, "checkpoint_committed", "", absl::StrCat("step ", c.step), now, out);
+  AddEvent(job, job.attempt->number, "checkpoint_committed", "", absl::StrCat("step ", c.step), now,
+           out);
   Retain(job.id, now, out);
 }
 
 int64_t Core::NewestCheckpoint(const std::string& job) const {
   int64_t newest = 0;
-  for (auto it = checkpoints_.lower_bound({job, 0}); it != checkpoints_.end() && it->first.first == job; ++it) {
+  for (auto it = checkpoints_.lower_bound({job, 0});
+       it != checkpoints_.end() && it->first.first == job; ++it) {
     if (!it->second.deleting) newest = it->first.second;
   }
   return newest;
@@ -82,13 +88,15 @@ int64_t Core::NewestCheckpoint(const std::string& job) const {
 absl::StatusOr<const Checkpoint*> Core::FindCheckpoint(const std::string& name) const {
   const std::vector<std::string> parts = absl::StrSplit(name, '/');
   int64_t step = 0;
-  if (parts.size() == 4 && parts[0] == "jobs" && parts[2] == "checkpoints" && absl::SimpleAtoi(parts[3], &step)) {
+  if (parts.size() == 4 && parts[0] == "jobs" && parts[2] == "checkpoints" &&
+      absl::SimpleAtoi(parts[3], &step)) {
     if (const auto job = Find(parts[1]); job.ok()) {
       const auto it = checkpoints_.find({(*job)->id, step});
       if (it != checkpoints_.end() && !it->second.deleting) return &it->second;
     }
   }
-  return Error(absl::StatusCode::kNotFound, reason::kCheckpointNotFound, absl::StrCat("no checkpoint '", name, "'"))
+  return Error(absl::StatusCode::kNotFound, reason::kCheckpointNotFound,
+               absl::StrCat("no checkpoint '", name, "'"))
       .Field("name")
       .Hint("write jobs/JOB/checkpoints/STEP; `seer checkpoint list` shows those that are kept")
       .With("checkpoint", name);
@@ -101,12 +109,14 @@ bool Core::NeededByEvaluation(const std::string& job, int64_t step) const {
   });
 }
 
-// In two phases: the record is marked and committed, and so invisible; then the files go, then the record.
+// In two phases: the record is marked and committed, and so invisible;
+// then the files go, then the record.
 void Core::Retain(const std::string& id, Moment now, Decision& out) {
   const auto job = jobs_.find(id);
   if (job == jobs_.end()) return;
   std::vector<int64_t> steps;
-  for (auto it = checkpoints_.lower_bound({id, 0}); it != checkpoints_.end() && it->first.first == id; ++it) {
+  for (auto it = checkpoints_.lower_bound({id, 0});
+       it != checkpoints_.end() && it->first.first == id; ++it) {
     if (!it->second.deleting) steps.push_back(it->first.second);
   }
   const auto pinned = [&](int64_t step) { return NeededByEvaluation(id, step); };

@@ -1,4 +1,5 @@
-// All that can happen to the coordinator: what clients, agents and trainers ask for, what time and finished effects bring.
+// All that can happen to the coordinator:
+// what clients, agents and trainers ask for, what time and finished effects bring.
 #pragma once
 
 #include <cstdint>
@@ -11,10 +12,12 @@
 namespace seer::coordinator {
 namespace command {
 
-// --- clients. Repeated with the same request id (if it is not empty) they change nothing and give the same job.
+// --- clients. Repeated with the same request id (if it is not empty) they change nothing
+// and give the same job.
 
 // `job` comes with name, spec, numbers and plan; an empty name is replaced by one made of the id.
-// ALREADY_EXISTS: JOB_NAME_TAKEN. FAILED_PRECONDITION: NOT_ENOUGH_DEVICES. NOT_FOUND: an evaluation's checkpoint.
+// ALREADY_EXISTS: JOB_NAME_TAKEN. FAILED_PRECONDITION: NOT_ENOUGH_DEVICES.
+// NOT_FOUND: an evaluation's checkpoint.
 struct CreateJob {
   Job job;
   std::string request_id;
@@ -91,9 +94,11 @@ struct FilesDeleted {
 
 }  // namespace command
 
-using Command = std::variant<command::CreateJob, command::PauseJob, command::ResumeJob, command::CancelJob,
-                             command::WorkerHello, command::WorkerHeartbeat, command::WorkerGone, command::RankStarted,
-                             command::RankExited, command::ReportProgress, command::ReportCheckpoint,
-                             command::ReportEval, command::Tick, command::CommittedMarked, command::FilesDeleted>;
+using Command =
+    std::variant<command::CreateJob, command::PauseJob, command::ResumeJob, command::CancelJob,
+                 command::WorkerHello, command::WorkerHeartbeat, command::WorkerGone,
+                 command::RankStarted, command::RankExited, command::ReportProgress,
+                 command::ReportCheckpoint, command::ReportEval, command::Tick,
+                 command::CommittedMarked, command::FilesDeleted>;
 
 }  // namespace seer::coordinator

@@ -1,4 +1,5 @@
-// Core: the way in, and what clients ask for. gangs.cc has agents and attempts, checkpoints.cc the checkpoints.
+// Core: the way in, and what clients ask for.
+// gangs.cc has agents and attempts, checkpoints.cc the checkpoints.
 #include "coordinator/core/core.h"
 
 #include <algorithm>
@@ -17,7 +18,8 @@ namespace {
 
 absl::Status WrongState(const Job& job, const char* verb) {
   return Error(absl::StatusCode::kFailedPrecondition, reason::kWrongJobState,
-               absl::StrCat("job ", job.id, " is ", job.cancelling ? "being cancelled" : StateName(job.state),
+               absl::StrCat("job ", job.id, " is ",
+                            job.cancelling ? "being cancelled" : StateName(job.state),
                             " and cannot be ", verb))
       .Hint(absl::StrCat("`seer job describe ", job.id, "` shows its state"))
       .With("job", job.id)
@@ -32,7 +34,7 @@ Decision Core::Load(StoredState state, Moment now) {
     last_queue_number_ = std::max(last_queue_number_, job.queue_number);
     if (job.attempt) {
       job.attempt->progressed_at = now.steady;
-      live_[job.attempt->id] = job.id;
+      AddLive(job);
       recovering_ = true;
     }
     const std::string id = job.id;
@@ -62,6 +64,10 @@ Decision Core::Load(StoredState state, Moment now) {
 Decision Core::Step(const Command& command, Moment now) {
   Decision out;
   std::visit([&](const auto& c) { On(c, now, out); }, command);
+  if (!out.reply.status.ok()) {  // what was refused may be asked again with the same id
+    for (const auto& [id, job] : out.changes.requests) requests_.erase(id);
+    out.changes.requests.clear();
+  }
   if (schedule_) {
     schedule_ = false;
     Schedule(now, out);
@@ -78,7 +84,8 @@ absl::StatusOr<const Job*> Core::Find(const std::string& name) const {
     if (job.name == key && (newest == nullptr || job.number > newest->number)) newest = &job;
   }
   if (newest != nullptr) return newest;
-  return Error(absl::StatusCode::kNotFound, reason::kJobNotFound, absl::StrCat("no job '", key, "'"))
+  return Error(absl::StatusCode::kNotFound, reason::kJobNotFound,
+               absl::StrCat("no job '", key, "'"))
       .Field("name")
       .Hint("`seer job list` shows the jobs")
       .With("job", key);
@@ -100,15 +107,18 @@ absl::Status Core::CheckCreate(const Job& job) const {
         .With("job", id);
   }
   if (!job.numbers.eval_job.empty()) {
-    SEER_RETURN_IF_ERROR(
-        FindCheckpoint(absl::StrCat("jobs/", job.numbers.eval_job, "/checkpoints/", job.numbers.eval_step)).status());
+    SEER_RETURN_IF_ERROR(FindCheckpoint(absl::StrCat("jobs/", job.numbers.eval_job, "/checkpoints/",
+                                                     job.numbers.eval_step))
+                             .status());
   }
   int devices = 0;
   for (const auto& [name, worker] : workers_) devices += worker.devices;
   if (workers_.empty() || job.numbers.ranks <= devices) return absl::OkStatus();
   return Error(absl::StatusCode::kFailedPrecondition, reason::kNotEnoughDevices,
-               absl::StrCat("the job wants ", job.numbers.ranks, job.numbers.ranks == 1 ? " rank" : " ranks",
-                            ", but all workers together have ", devices, devices == 1 ? " device" : " devices"))
+               absl::StrCat("the job wants ", job.numbers.ranks,
+                            job.numbers.ranks == 1 ? " rank" : " ranks",
+                            ", but all workers together have ", devices,
+                            devices == 1 ? " device" : " devices"))
       .Field("distributed.ranks")
       .Hint("lower distributed.ranks, or add workers; `seer worker list` shows them")
       .With("ranks", absl::StrCat(job.numbers.ranks))
@@ -120,7 +130,8 @@ void Core::On(const command::CreateJob& c, Moment now, Decision& out) {
   if (out.reply.status = CheckCreate(c.job); !out.reply.status.ok()) return;
   Job job = c.job;
   for (uint64_t salt = 0;; ++salt) {  // 32 bits are short to type; a taken one is passed over
-    job.id = absl::StrFormat("job_%08x", static_cast<uint32_t>(StableHash(absl::StrCat(c.id_seed, "/", salt))));
+    job.id = absl::StrFormat("job_%08x",
+                             static_cast<uint32_t>(StableHash(absl::StrCat(c.id_seed, "/", salt))));
     if (!jobs_.contains(job.id)) break;
   }
   if (job.name.empty()) job.name = absl::StrCat("job-", job.id.substr(4));
@@ -135,12 +146,15 @@ void Core::On(const command::CreateJob& c, Moment now, Decision& out) {
     out.changes.requests.emplace_back("create/" + c.request_id, id);
   }
   Changed(stored, out);
-  AddEvent(stored, 0, "job_created", "",
-           absl::StrCat("wants ", stored.numbers.ranks, stored.numbers.ranks == 1 ? " rank" : " ranks"), now, out);
+  AddEvent(
+      stored, 0, "job_created", "",
+      absl::StrCat("wants ", stored.numbers.ranks, stored.numbers.ranks == 1 ? " rank" : " ranks"),
+      now, out);
   schedule_ = true;
 }
 
-Job* Core::Addressed(const std::string& name, const std::string& verb, const std::string& request_id, Decision& out) {
+Job* Core::Addressed(const std::string& name, const std::string& verb,
+                     const std::string& request_id, Decision& out) {
   const auto found = Find(name);
   if (!found.ok()) {
     out.reply.status = found.status();
@@ -157,9 +171,11 @@ Job* Core::Addressed(const std::string& name, const std::string& verb, const std
 
 void Core::On(const command::PauseJob& c, Moment now, Decision& out) {
   Job* const job = Addressed(c.name, "pause", c.request_id, out);
-  if (job == nullptr || job->state == JobState::kPausing || job->state == JobState::kPaused) return;
+  if (job == nullptr) return;
   if (Ended(job->state) || job->cancelling) {
     out.reply.status = WrongState(*job, "paused");
+  } else if (job->state == JobState::kPausing || job->state == JobState::kPaused) {
+    return;
   } else if (Waiting(job->state)) {
     ChangeState(*job, JobState::kPaused, "", "paused by request", now, out);
     schedule_ = true;
@@ -217,10 +233,12 @@ void Core::AddEvent(const Job& job, int attempt, const std::string& type, const 
   out.changes.events.push_back(std::move(event));
 }
 
-void Core::ChangeState(Job& job, JobState to, const std::string& reason, const std::string& message, Moment now,
-                       Decision& out) {
-  SEER_CHECK(CanChange(job.state, to)) << job.id << ": " << StateName(job.state) << " -> " << StateName(to);
-  AddEvent(job, job.attempt ? job.attempt->number : 0, "job_state_changed", reason, message, now, out);
+void Core::ChangeState(Job& job, JobState to, const std::string& reason, const std::string& message,
+                       Moment now, Decision& out) {
+  SEER_CHECK(CanChange(job.state, to))
+      << job.id << ": " << StateName(job.state) << " -> " << StateName(to);
+  AddEvent(job, job.attempt ? job.attempt->number : 0, "job_state_changed", reason, message, now,
+           out);
   out.changes.events.back().from = StateName(job.state);
   out.changes.events.back().to = StateName(to);
   job.state = to;
@@ -230,7 +248,8 @@ void Core::ChangeState(Job& job, JobState to, const std::string& reason, const s
   if (!Ended(to)) return;
   job.ended = now.wall;
   job.cancelling = false;
-  if (!job.numbers.eval_job.empty()) Retain(job.numbers.eval_job, now, out);  // it no longer needs its checkpoint
+  if (!job.numbers.eval_job.empty())
+    Retain(job.numbers.eval_job, now, out);  // it no longer needs its checkpoint
 }
 
 }  // namespace seer::coordinator

@@ -1,9 +1,11 @@
-// Every decision of the coordinator, and the state that it rests on. Pure: commands and time come in, changes and effects
-// go out; the same calls give the same answers. Not thread-safe: one loop owns it.
+// Every decision of the coordinator, and the state that it rests on. Pure: commands and time come
+// in, changes and effects go out; the same calls give the same answers.
+// Not thread-safe: one loop owns it.
 #pragma once
 
 #include <cstdint>
 #include <map>
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -41,8 +43,8 @@ class Core {
  public:
   explicit Core(CoreOptions options) : options_(options), leases_(options.lease) {}
 
-  // First call. Gangs that ran are waited for during one lease, until their agents have said hello again; nothing is
-  // placed meanwhile.
+  // First call. Gangs that ran are waited for during one lease, until their agents have said hello
+  // again; nothing is placed meanwhile.
   Decision Load(StoredState state, Moment now);
   Decision Step(const Command& command, Moment now);
 
@@ -51,11 +53,12 @@ class Core {
   const std::map<CheckpointKey, Checkpoint>& checkpoints() const { return checkpoints_; }
   // By id, "jobs/<id>", or name (the newest job of that name). NOT_FOUND with JOB_NOT_FOUND.
   absl::StatusOr<const Job*> Find(const std::string& name) const;
-  // "jobs/<job>/checkpoints/<step>", committed and not on its way out. NOT_FOUND with CHECKPOINT_NOT_FOUND.
+  // "jobs/<job>/checkpoints/<step>", committed and not on its way out.
+  // NOT_FOUND with CHECKPOINT_NOT_FOUND.
   absl::StatusOr<const Checkpoint*> FindCheckpoint(const std::string& name) const;
   // The job that an earlier CreateJob with this request id made; empty: none.
   std::string CreatedBy(const std::string& request_id) const;
-  std::map<std::string, int> DevicesInUse() const;  // by worker
+  std::map<std::string, int> DevicesInUse() const;         // by worker
   int64_t NewestCheckpoint(const std::string& job) const;  // 0: none
   int64_t last_attempt() const { return last_attempt_; }
 
@@ -76,24 +79,28 @@ class Core {
   void On(const command::CommittedMarked& c, Moment now, Decision& out);
   void On(const command::FilesDeleted& c, Moment now, Decision& out);
 
-  // The job of a verb, unless the request was carried out before (then nullptr; the reply is filled in).
-  Job* Addressed(const std::string& name, const std::string& verb, const std::string& request_id, Decision& out);
+  // The job of a verb, unless the request was carried out before:
+  // then nullptr, and the reply is filled in.
+  Job* Addressed(const std::string& name, const std::string& verb, const std::string& request_id,
+                 Decision& out);
   absl::Status CheckCreate(const Job& job) const;
   absl::StatusOr<Job*> CheckLive(int64_t attempt_id, const std::string& job);
   Job* Live(int64_t attempt_id);
   Rank* LiveRank(const RunningRank& rank, const std::string& worker);
   std::vector<Job*> LiveJobs();
+  std::vector<Job*> LiveJobsOn(const std::string& worker);
+  void AddLive(const Job& job);
 
   void Changed(Job& job, Decision& out);
-  void ChangeState(Job& job, JobState to, const std::string& reason, const std::string& message, Moment now,
-                   Decision& out);
+  void ChangeState(Job& job, JobState to, const std::string& reason, const std::string& message,
+                   Moment now, Decision& out);
   void AddEvent(const Job& job, int attempt, const std::string& type, const std::string& reason,
                 const std::string& message, Moment now, Decision& out);
 
-  void GreetRanks(Job& job, const std::string& worker, bool same_agent, const std::vector<RunningRank>& running,
-                  Moment now, Decision& out);
-  void ExitRank(Job& job, size_t number, int exit_code, const std::string& reason, const std::string& message,
-                Moment now, Decision& out);
+  void GreetRanks(Job& job, const std::string& worker, bool same_agent,
+                  const std::vector<RunningRank>& running, Moment now, Decision& out);
+  void ExitRank(Job& job, size_t number, int exit_code, const std::string& reason,
+                const std::string& message, Moment now, Decision& out);
   void LoseRanksOf(const std::string& worker, const std::string& why, Moment now, Decision& out);
   void TellRanks(Job& job, bool kill, Decision& out);    // to pause or to end
   void Settle(Job& job, Moment now, Decision& out);      // after a rank ended
@@ -110,11 +117,14 @@ class Core {
   const CoreOptions options_;
   LeaseTable leases_;
   std::map<std::string, Job> jobs_;
-  std::map<int64_t, std::string> live_;  // attempt id -> job id
+  std::map<int64_t, std::string> live_;                   // attempt id -> job id
+  std::map<std::string, std::set<int64_t>> attempts_on_;  // worker -> live attempts
   std::map<std::string, Worker> workers_;
   std::map<CheckpointKey, Checkpoint> checkpoints_;
-  std::map<std::string, std::string> requests_;  // "create/<request id>" -> job id; as long as jobs are kept
-  // Files that ranks of live attempts reported: (attempt, step) -> rank -> file. Not stored: ranks report until committed.
+  // "create/<request id>" -> job id; as long as jobs are kept.
+  std::map<std::string, std::string> requests_;
+  // Files that ranks of live attempts reported: (attempt, step) -> rank -> file.
+  // Not stored: ranks report until committed.
   std::map<std::pair<int64_t, int64_t>, std::map<int, CheckpointFile>> reports_;
   int64_t last_event_ = 0;
   int64_t last_attempt_ = 0;

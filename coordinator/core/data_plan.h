@@ -1,4 +1,5 @@
-// Which generation of the pool a job's steps read. Recorded with the job, so that it can be replayed. Pure.
+// Which generation of the pool a job's steps read.
+// Recorded with the job, so that it can be replayed. Pure.
 #pragma once
 
 #include <cstdint>

@@ -1,5 +1,5 @@
-// What a decision leaves behind: changes, which the store commits together, and a reply and effects, which leave after
-// the commit.
+// What a decision leaves behind: changes, which the store commits together, and a reply and
+// effects, which leave after the commit.
 #pragma once
 
 #include <cstdint>

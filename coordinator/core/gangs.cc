@@ -15,8 +15,13 @@
 namespace seer::coordinator {
 namespace {
 
-// An agent says hello, then what ended meanwhile, then heartbeats: a rank that is in none of these so often is gone.
+// An agent's heartbeat names all its ranks, also those whose end it has not yet reported, and after
+// a hello it reports what ended meanwhile before its next heartbeat:
+// a rank that is missing so often is gone.
 constexpr int kMissedHeartbeats = 2;
+// An agent that is shut down reports its ranks' end a moment before it hangs up:
+// it must not get the next attempt.
+constexpr absl::Duration kAgentLeaves = absl::Seconds(3);
 
 bool Contains(const std::vector<RunningRank>& running, int64_t attempt_id, size_t rank) {
   return std::any_of(running.begin(), running.end(), [&](const RunningRank& r) {
@@ -37,9 +42,24 @@ std::vector<Job*> Core::LiveJobs() {
   return jobs;
 }
 
+std::vector<Job*> Core::LiveJobsOn(const std::string& worker) {
+  std::vector<Job*> jobs;
+  if (const auto it = attempts_on_.find(worker); it != attempts_on_.end()) {
+    for (int64_t attempt : it->second) jobs.push_back(Live(attempt));
+  }
+  return jobs;
+}
+
+void Core::AddLive(const Job& job) {
+  live_[job.attempt->id] = job.id;
+  for (const Rank& rank : job.attempt->ranks) attempts_on_[rank.worker].insert(job.attempt->id);
+}
+
 Rank* Core::LiveRank(const RunningRank& rank, const std::string& worker) {
   Job* const job = Live(rank.attempt_id);
-  if (job == nullptr || rank.rank < 0 || static_cast<size_t>(rank.rank) >= job->attempt->ranks.size()) return nullptr;
+  if (job == nullptr || rank.rank < 0 ||
+      static_cast<size_t>(rank.rank) >= job->attempt->ranks.size())
+    return nullptr;
   Rank& found = job->attempt->ranks[static_cast<size_t>(rank.rank)];
   return found.worker == worker && found.state != RankState::kExited ? &found : nullptr;
 }
@@ -63,32 +83,32 @@ void Core::On(const command::WorkerHello& c, Moment now, Decision& out) {
   worker.heard_time = now.wall;
   leases_.Renew(name, now.steady);
   out.changes.workers.insert(name);
-  for (Job* job : LiveJobs()) GreetRanks(*job, name, same_agent, c.running, now, out);
+  for (Job* job : LiveJobsOn(name)) GreetRanks(*job, name, same_agent, c.running, now, out);
   for (const RunningRank& rank : c.running) {
-    if (LiveRank(rank, name) == nullptr) out.effects.stop.push_back({name, rank.attempt_id, /*kill=*/true});
+    if (LiveRank(rank, name) == nullptr)
+      out.effects.stop.push_back({name, rank.attempt_id, /*kill=*/true});
   }
   if (recovering_ && AllAgentsBack()) EndRecovery(now, out);
   schedule_ = true;
 }
 
-void Core::GreetRanks(Job& job, const std::string& worker, bool same_agent, const std::vector<RunningRank>& running,
-                      Moment now, Decision& out) {
+void Core::GreetRanks(Job& job, const std::string& worker, bool same_agent,
+                      const std::vector<RunningRank>& running, Moment now, Decision& out) {
   bool here = false, lost = false;
   for (size_t i = 0; i < job.attempt->ranks.size(); ++i) {
     Rank& rank = job.attempt->ranks[i];
     if (rank.worker != worker || rank.state == RankState::kExited) continue;
     here = true;
-    if (Contains(running, job.attempt->id, i)) {
-      rank.missed = Rank::kPresent;
-    } else if (same_agent) {
-      rank.missed = 0;  // its exit may be reported next
-    } else {
-      ExitRank(job, i, kLost, std::string(reason::kLeaseLost), "its agent was started again", now, out);
+    rank.missed = 0;  // its end may be reported next
+    if (!Contains(running, job.attempt->id, i) && !same_agent) {
+      ExitRank(job, i, kLost, std::string(reason::kLeaseLost), "its agent was started again", now,
+               out);
       lost = true;
     }
   }
   // What it was told while its stream was broken, once more.
-  if (here && job.attempt->stopping) out.effects.stop.push_back({worker, job.attempt->id, /*kill=*/true});
+  if (here && job.attempt->stopping)
+    out.effects.stop.push_back({worker, job.attempt->id, /*kill=*/true});
   if (here && job.state == JobState::kPausing && !job.attempt->stopping) {
     out.effects.stop.push_back({worker, job.attempt->id, /*kill=*/false});
   }
@@ -107,19 +127,21 @@ void Core::On(const command::WorkerHeartbeat& c, Moment now, Decision& out) {
   std::set<int64_t> stopped;
   for (const RunningRank& rank : c.running) {
     if (Rank* const found = LiveRank(rank, c.worker)) {
-      found->missed = Rank::kPresent;
+      found->missed = -1;  // counted up below
       if (!Live(rank.attempt_id)->attempt->stopping) continue;
     }
     // Of a gang that was given up, or that has not ended though it was told to.
-    if (stopped.insert(rank.attempt_id).second) out.effects.stop.push_back({c.worker, rank.attempt_id, /*kill=*/true});
+    if (stopped.insert(rank.attempt_id).second)
+      out.effects.stop.push_back({c.worker, rank.attempt_id, /*kill=*/true});
   }
-  for (Job* job : LiveJobs()) {
+  for (Job* job : LiveJobsOn(c.worker)) {
     bool lost = false;
     for (size_t i = 0; i < job->attempt->ranks.size(); ++i) {
       Rank& rank = job->attempt->ranks[i];
-      if (rank.worker != c.worker || rank.state == RankState::kExited || rank.missed == Rank::kPresent) continue;
+      if (rank.worker != c.worker || rank.state == RankState::kExited) continue;
       if (++rank.missed < kMissedHeartbeats) continue;
-      ExitRank(*job, i, kLost, std::string(reason::kLeaseLost), "its agent no longer has it", now, out);
+      ExitRank(*job, i, kLost, std::string(reason::kLeaseLost), "its agent no longer has it", now,
+               out);
       lost = true;
     }
     if (lost) Settle(*job, now, out);
@@ -138,7 +160,8 @@ void Core::On(const command::RankStarted& c, Moment now, Decision& out) {
   Changed(job, out);
   const bool all = std::all_of(job.attempt->ranks.begin(), job.attempt->ranks.end(),
                                [](const Rank& r) { return r.state == RankState::kRunning; });
-  if (all && job.state == JobState::kStarting) ChangeState(job, JobState::kRunning, "", "", now, out);
+  if (all && job.state == JobState::kStarting)
+    ChangeState(job, JobState::kRunning, "", "", now, out);
 }
 
 void Core::On(const command::RankExited& c, Moment now, Decision& out) {
@@ -203,7 +226,8 @@ bool Core::AllAgentsBack() const {
   for (const auto& [attempt, id] : live_) {
     for (const Rank& rank : jobs_.at(id).attempt->ranks) {
       const auto it = workers_.find(rank.worker);
-      if (rank.state != RankState::kExited && (it == workers_.end() || !it->second.up)) return false;
+      if (rank.state != RankState::kExited && (it == workers_.end() || !it->second.up))
+        return false;
     }
   }
   return true;
@@ -229,30 +253,33 @@ void Core::KillStalled(Moment now, Decision& out) {
     if (attempt.stopping || job->numbers.evaluation) continue;
     if (now.steady - attempt.progressed_at <= job->numbers.no_progress_timeout) continue;
     attempt.stop_reason = std::string(reason::kNoProgress);
-    attempt.stop_message = absl::StrCat("no step for ", absl::FormatDuration(job->numbers.no_progress_timeout));
-    AddEvent(*job, attempt.number, "no_progress", attempt.stop_reason, attempt.stop_message, now, out);
+    attempt.stop_message =
+        absl::StrCat("no step for ", absl::FormatDuration(job->numbers.no_progress_timeout));
+    AddEvent(*job, attempt.number, "no_progress", attempt.stop_reason, attempt.stop_message, now,
+             out);
     TellRanks(*job, /*kill=*/true, out);
   }
 }
 
-void Core::ExitRank(Job& job, size_t number, int exit_code, const std::string& reason, const std::string& message,
-                    Moment now, Decision& out) {
+void Core::ExitRank(Job& job, size_t number, int exit_code, const std::string& reason,
+                    const std::string& message, Moment now, Decision& out) {
   Rank& rank = job.attempt->ranks[number];
   rank.state = RankState::kExited;
   rank.exit_code = exit_code;
   rank.reason = reason;
   rank.message = message;
-  rank.missed = Rank::kPresent;
   Changed(job, out);
   AddEvent(job, job.attempt->number, "rank_exited", reason,
-           absl::StrCat("rank ", number, " on ", rank.worker,
-                        exit_code == kLost ? std::string(" lost") : absl::StrCat(" exited with ", exit_code),
-                        message.empty() ? "" : ": ", message),
+           absl::StrCat(
+               "rank ", number, " on ", rank.worker,
+               exit_code == kLost ? std::string(" lost") : absl::StrCat(" exited with ", exit_code),
+               message.empty() ? "" : ": ", message),
            now, out);
 }
 
-void Core::LoseRanksOf(const std::string& worker, const std::string& why, Moment now, Decision& out) {
-  for (Job* job : LiveJobs()) {
+void Core::LoseRanksOf(const std::string& worker, const std::string& why, Moment now,
+                       Decision& out) {
+  for (Job* job : LiveJobsOn(worker)) {
     bool lost = false;
     for (size_t i = 0; i < job->attempt->ranks.size(); ++i) {
       const Rank& rank = job->attempt->ranks[i];
@@ -270,7 +297,8 @@ void Core::TellRanks(Job& job, bool kill, Decision& out) {
   for (Rank& rank : job.attempt->ranks) {
     if (rank.state == RankState::kExited) continue;
     rank.killed = rank.killed || kill;
-    if (told.insert(rank.worker).second) out.effects.stop.push_back({rank.worker, job.attempt->id, kill});
+    if (told.insert(rank.worker).second)
+      out.effects.stop.push_back({rank.worker, job.attempt->id, kill});
   }
   Changed(job, out);
 }
@@ -300,40 +328,52 @@ void Core::EndAttempt(Job& job, Moment now, Decision& out) {
   job.progress.data_wait_seconds = job.progress.train_seconds = 0;
   ForgetReports(attempt.id);
   live_.erase(attempt.id);
+  for (const Rank& rank : attempt.ranks) {
+    const auto it = attempts_on_.find(rank.worker);
+    if (it != attempts_on_.end() && it->second.erase(attempt.id) > 0 && it->second.empty())
+      attempts_on_.erase(it);
+  }
   job.attempt.reset();
   schedule_ = true;
 
   if (outcome.verdict == Verdict::kSucceeded) return ChangeState(job, kSucceeded, "", "", now, out);
   if (job.cancelling) return ChangeState(job, kCancelled, "", "cancelled by request", now, out);
-  if (outcome.verdict == Verdict::kFail) return ChangeState(job, kFailed, outcome.reason, outcome.message, now, out);
-  const std::string from =
-      step > 0 ? absl::StrCat("from the checkpoint at step ", step) : std::string("from the beginning");
+  if (outcome.verdict == Verdict::kFail)
+    return ChangeState(job, kFailed, outcome.reason, outcome.message, now, out);
+  const std::string from = step > 0 ? absl::StrCat("from the checkpoint at step ", step)
+                                    : std::string("from the beginning");
   if (job.state == kPausing) {
-    const std::string why = outcome.message.empty() ? "" : absl::StrCat("; while pausing: ", outcome.message);
+    const std::string why =
+        outcome.message.empty() ? "" : absl::StrCat("; while pausing: ", outcome.message);
     return ChangeState(job, kPaused, outcome.reason, absl::StrCat("resumes ", from, why), now, out);
   }
-  if (outcome.verdict == Verdict::kPaused) {  // the agents were shut down: nobody's fault
+  if (outcome.verdict == Verdict::kPaused) {  // an agent was shut down: nobody's fault
+    job.not_before = now.steady + kAgentLeaves;
     return ChangeState(job, kRestarting, std::string(reason::kShuttingDown),
                        absl::StrCat("its workers shut down; starts again ", from), now, out);
   }
   if (job.restarts >= job.numbers.max_restarts) {
-    if (job.numbers.max_restarts == 0) return ChangeState(job, kFailed, outcome.reason, outcome.message, now, out);
+    if (job.numbers.max_restarts == 0)
+      return ChangeState(job, kFailed, outcome.reason, outcome.message, now, out);
     return ChangeState(job, kFailed, std::string(reason::kRetriesExhausted),
                        absl::StrCat(outcome.message, "; after ", job.restarts,
                                     " restarts, the most that failure.maxRestarts allows"),
                        now, out);
   }
   ++job.restarts;
-  job.restart_class = !attempt.stop_reason.empty() ? "hang" : ErrorClass(attempt.ranks[static_cast<size_t>(outcome.rank)].exit_code);
+  const Rank& culprit = attempt.ranks[static_cast<size_t>(outcome.rank)];
+  job.restart_class = attempt.stop_reason.empty() ? ErrorClass(culprit.exit_code) : "hang";
   job.fruitless = step > attempt.restore_step ? 1 : job.fruitless + 1;
   job.not_before = now.steady + Backoff(job.fruitless);
-  ChangeState(job, kRestarting, outcome.reason, absl::StrCat(outcome.message, "; starts again ", from), now, out);
+  ChangeState(job, kRestarting, outcome.reason,
+              absl::StrCat(outcome.message, "; starts again ", from), now, out);
 }
 
 std::map<std::string, int> Core::DevicesInUse() const {
   std::map<std::string, int> used;
   for (const auto& [attempt, id] : live_) {
-    for (const Rank& rank : jobs_.at(id).attempt->ranks) used[rank.worker] += rank.state != RankState::kExited;
+    for (const Rank& rank : jobs_.at(id).attempt->ranks)
+      used[rank.worker] += rank.state != RankState::kExited;
   }
   return used;
 }
@@ -346,7 +386,8 @@ void Core::Schedule(Moment now, Decision& out) {
   }
   if (queue.empty()) return;
   out.scheduled = true;
-  std::sort(queue.begin(), queue.end(), [](const Job* a, const Job* b) { return a->queue_number < b->queue_number; });
+  std::sort(queue.begin(), queue.end(),
+            [](const Job* a, const Job* b) { return a->queue_number < b->queue_number; });
   std::map<std::string, int> used = DevicesInUse(), free;
   int devices = 0;
   for (const auto& [name, worker] : workers_) {
@@ -363,8 +404,10 @@ void Core::Schedule(Moment now, Decision& out) {
     }
     std::string why = "waiting for workers: none has registered yet";
     if (!workers_.empty()) {
-      why = absl::StrCat("waiting for ", job->numbers.ranks, job->numbers.ranks == 1 ? " free device" : " free devices");
-      if (job->numbers.ranks > devices) absl::StrAppend(&why, "; all workers together have ", devices);
+      why = absl::StrCat("waiting for ", job->numbers.ranks,
+                         job->numbers.ranks == 1 ? " free device" : " free devices");
+      if (job->numbers.ranks > devices)
+        absl::StrAppend(&why, "; all workers together have ", devices);
     }
     if (job->state == JobState::kQueued && job->message != why) {
       job->message = why;
@@ -374,7 +417,8 @@ void Core::Schedule(Moment now, Decision& out) {
   }
 }
 
-void Core::StartAttempt(Job& job, const std::vector<std::string>& placement, Moment now, Decision& out) {
+void Core::StartAttempt(Job& job, const std::vector<std::string>& placement, Moment now,
+                        Decision& out) {
   Attempt attempt;
   attempt.id = ++last_attempt_;
   attempt.number = ++job.attempts;
@@ -387,15 +431,16 @@ void Core::StartAttempt(Job& job, const std::vector<std::string>& placement, Mom
     out.effects.assign.push_back({placement[i], job.id, attempt.id, static_cast<int>(i)});
   }
   if (job.started == absl::InfinitePast()) job.started = now.wall;
-  live_[attempt.id] = job.id;
   job.attempt = std::move(attempt);
+  AddLive(job);
   ChangeState(job, JobState::kStarting, "", "", now, out);
-  AddEvent(job, job.attempt->number, "attempt_started", "",
-           absl::StrCat(placement.size(), placement.size() == 1 ? " rank on " : " ranks on ",
-                        absl::StrJoin(std::set<std::string>(placement.begin(), placement.end()), ", "), " from step ",
-                        job.attempt->restore_step, ", generation ",
-                        GenerationAt(job.plan, job.attempt->restore_step)),
-           now, out);
+  AddEvent(
+      job, job.attempt->number, "attempt_started", "",
+      absl::StrCat(placement.size(), placement.size() == 1 ? " rank on " : " ranks on ",
+                   absl::StrJoin(std::set<std::string>(placement.begin(), placement.end()), ", "),
+                   " from step ", job.attempt->restore_step, ", generation ",
+                   GenerationAt(job.plan, job.attempt->restore_step)),
+      now, out);
 }
 
 }  // namespace seer::coordinator

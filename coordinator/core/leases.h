@@ -1,4 +1,5 @@
-// Who was heard of when: a worker that is silent for the lease is given up, and its ranks with it. Not thread-safe.
+// Who was heard of when: a worker that is silent for the lease is given up, and its ranks with it.
+// Not thread-safe.
 #pragma once
 
 #include <map>

@@ -1,4 +1,5 @@
-// What the coordinator knows: jobs, attempts, ranks, checkpoints, workers. Values without behaviour.
+// What the coordinator knows: jobs, attempts, ranks, checkpoints, workers.
+// Values without behaviour.
 #pragma once
 
 #include <cstdint>
@@ -12,19 +13,30 @@
 namespace seer::coordinator {
 
 // Same names and numbers as seer.v1.JobState; a test compares the two.
-enum class JobState { kQueued = 1, kStarting, kRunning, kPausing, kPaused, kRestarting, kSucceeded, kFailed, kCancelled };
+enum class JobState {
+  kQueued = 1,
+  kStarting,
+  kRunning,
+  kPausing,
+  kPaused,
+  kRestarting,
+  kSucceeded,
+  kFailed,
+  kCancelled
+};
 enum class RankState { kStarting, kRunning, kExited };
 
 struct Rank {
   std::string worker;
   RankState state = RankState::kStarting;
-  int exit_code = 0;    // of an exited one; kLost: nobody saw it end
+  int exit_code = 0;  // of an exited one; kLost: nobody saw it end
   std::string reason;
   std::string message;
-  bool killed = false;  // told to end at once: its exit is not the cause of anything
-  int missed = kPresent;  // heartbeats since its agent said hello without it; not stored
+  bool killed = false;         // told to end at once: its exit is not the cause of anything
+  int missed = -kAssignGrace;  // heartbeats of its agent without it; not stored
 
-  static constexpr int kPresent = -1;
+  // The assignment may still be on its way for so many heartbeats.
+  static constexpr int kAssignGrace = 10;
 };
 
 // The agent went away with the rank, or restarted without it.
@@ -33,10 +45,10 @@ inline constexpr int kLost = -1;
 // One gang. Its id is the fencing token: global, growing, never used again.
 struct Attempt {
   int64_t id = 0;
-  int number = 0;                // within the job, from 1
-  std::vector<Rank> ranks;       // by rank
-  bool stopping = false;         // the ranks were told to end at once
-  std::string stop_reason;       // why, if it was not because a rank had failed
+  int number = 0;           // within the job, from 1
+  std::vector<Rank> ranks;  // by rank
+  bool stopping = false;    // the ranks were told to end at once
+  std::string stop_reason;  // why, if it was not because a rank had failed
   std::string stop_message;
   int64_t restore_step = 0;      // 0: from scratch
   int64_t newest_step = 0;       // that this attempt reported; not stored
@@ -76,7 +88,7 @@ struct JobNumbers {
   int keep_last = 1;
   bool evaluation = false;
   absl::Duration no_progress_timeout = absl::Minutes(10);
-  std::string eval_job;              // an evaluation's checkpoint: job and step; empty: none
+  std::string eval_job;  // an evaluation's checkpoint: job and step; empty: none
   int64_t eval_step = 0;
 };
 
@@ -92,16 +104,16 @@ struct Job {
   int64_t number = 0;        // grows with each job made
   int64_t queue_number = 0;  // place in the queue: smaller goes first
   std::vector<PlanEntry> plan;
-  int attempts = 0;          // made so far
-  int restarts = 0;          // of those, after a failure
+  int attempts = 0;           // made so far
+  int restarts = 0;           // of those, after a failure
   std::string restart_class;  // of the newest failure: ErrorClass, or "hang"
-  int fruitless = 0;         // failures in a row without a new checkpoint: for the back-off
+  int fruitless = 0;          // failures in a row without a new checkpoint: for the back-off
   bool cancelling = false;
   std::optional<Attempt> attempt;  // the live one
   std::optional<EvalResult> eval;
   double first_loss = 0;
   double data_wait_seconds = 0, train_seconds = 0;  // of attempts that ended
-  int64_t changes = 0;       // counts changes: the etag
+  int64_t changes = 0;                              // counts changes: the etag
   Progress progress;
   int64_t highest_step = 0;  // ever reported: steps up to it are done again after a restart
   absl::Duration not_before = -absl::InfiniteDuration();  // back-off, steady time; not stored

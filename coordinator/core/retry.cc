@@ -13,7 +13,8 @@ namespace {
 
 enum Suspicion { kNone, kVictimOfUs, kVictimOfPeers, kOwnFault, kHopeless };
 
-// A rank that ends because another one did says so with kExitCollective, or was killed by us: look for the others first.
+// A rank that ends because another one did says so with kExitCollective,
+// or was killed by us: look for the others first.
 Suspicion Suspect(const Rank& rank) {
   switch (rank.exit_code) {
     case worker::kExitDone:
@@ -77,23 +78,31 @@ Outcome Judge(const Attempt& attempt) {
   outcome.message = Describe(number, culprit);
   outcome.reason = culprit.reason;
   if (outcome.reason.empty()) {
-    outcome.reason = std::string(culprit.exit_code == kLost ? reason::kLeaseLost : reason::kTrainerExited);
+    outcome.reason =
+        std::string(culprit.exit_code == kLost ? reason::kLeaseLost : reason::kTrainerExited);
   }
   return outcome;
 }
 
 absl::Duration Backoff(int fruitless) {
-  return std::min(absl::Seconds(30), absl::Milliseconds(500) * std::pow(2.0, std::clamp(fruitless - 1, 0, 10)));
+  return std::min(absl::Seconds(30),
+                  absl::Milliseconds(500) * std::pow(2.0, std::clamp(fruitless - 1, 0, 10)));
 }
 
 const char* ErrorClass(int exit_code) {
   switch (exit_code) {
-    case kLost: return "lost";
-    case worker::kExitOutOfMemory: return "out_of_memory";
-    case worker::kExitCollective: return "collective";
-    case worker::kExitStorage: return "storage";
-    case worker::kExitPaused: return "shutdown";
-    default: return exit_code > 128 ? "signal" : "internal";
+    case kLost:
+      return "lost";
+    case worker::kExitOutOfMemory:
+      return "out_of_memory";
+    case worker::kExitCollective:
+      return "collective";
+    case worker::kExitStorage:
+      return "storage";
+    case worker::kExitPaused:
+      return "shutdown";
+    default:
+      return exit_code > 128 ? "signal" : "internal";
   }
 }
 

@@ -26,7 +26,8 @@ bool Failed(const Rank& rank);
 // "lost", "signal", "out_of_memory" ...: the class that restarts are counted by.
 const char* ErrorClass(int exit_code);
 
-// How long a job waits before its next attempt after `fruitless` failures in a row: 0.5 s doubling to 30 s.
+// How long a job waits before its next attempt after `fruitless` failures in a row:
+// 0.5 s doubling to 30 s.
 absl::Duration Backoff(int fruitless);
 
 }  // namespace seer::coordinator

@@ -9,7 +9,8 @@ std::vector<std::string> PlaceGang(int ranks, const std::map<std::string, int>& 
   }
   std::vector<std::string> placement;
   for (const auto& [worker, devices] : free_devices) {
-    for (int i = 0; i < devices && static_cast<int>(placement.size()) < ranks; ++i) placement.push_back(worker);
+    for (int i = 0; i < devices && static_cast<int>(placement.size()) < ranks; ++i)
+      placement.push_back(worker);
   }
   if (static_cast<int>(placement.size()) < ranks) placement.clear();
   return placement;

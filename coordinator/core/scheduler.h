@@ -1,4 +1,5 @@
-// Gang placement, first in first out: all ranks of a job or none, and no job overtakes the head of the queue. Pure.
+// Gang placement, first in first out:
+// all ranks of a job or none, and no job overtakes the head of the queue. Pure.
 #pragma once
 
 #include <cstdint>
@@ -8,12 +9,12 @@
 
 namespace seer::coordinator {
 
-// A worker name for each rank, or empty: they do not fit now. Workers are taken in the order of their names and filled
-// one before the next, so that few machines share a gang.
+// A worker name for each rank, or empty: they do not fit now. Workers are taken in the order of
+// their names and filled one before the next, so that few machines share a gang.
 std::vector<std::string> PlaceGang(int ranks, const std::map<std::string, int>& free_devices);
 
-// Where rank 0 of the attempt serves the gang's store: 20000 to 29999 in turn, so that a port that is taken, or still held
-// by a gang that is dying, is not tried again.
+// Where rank 0 of the attempt serves the gang's store: 20000 to 29999 in turn, so that a port that
+// is taken, or still held by a gang that is dying, is not tried again.
 int StorePort(int64_t attempt_id);
 
 }  // namespace seer::coordinator

@@ -27,19 +27,23 @@ void SetDuration(absl::Duration duration, google::protobuf::Duration* out) {
 }
 
 absl::Status Refused(const std::string& what, absl::string_view field, absl::string_view hint) {
-  return Error(absl::StatusCode::kInvalidArgument, reason::kInvalidArgument, what).Field(field).Hint(hint);
+  return Error(absl::StatusCode::kInvalidArgument, reason::kInvalidArgument, what)
+      .Field(field)
+      .Hint(hint);
 }
 
 absl::Status CheckHello(const internal::v1::Hello& hello) {
   bool good = !hello.worker().empty() && hello.worker().size() <= 63;
-  for (char c : hello.worker()) good = good && (absl::ascii_isalnum(static_cast<unsigned char>(c)) || c == '-' || c == '_' || c == '.');
+  for (char c : hello.worker())
+    good = good &&
+           (absl::ascii_isalnum(static_cast<unsigned char>(c)) || c == '-' || c == '_' || c == '.');
   if (!good) {
     return Refused(absl::StrCat("'", hello.worker(), "' cannot be a worker's name"), "worker",
                    "1 to 63 letters, digits, '-', '_' and '.'");
   }
   if (hello.devices() < 0 || hello.devices() > kMaxDevices) {
-    return Refused(absl::StrCat("worker ", hello.worker(), " offers ", hello.devices(), " devices"), "devices",
-                   absl::StrCat("from 0 to ", kMaxDevices));
+    return Refused(absl::StrCat("worker ", hello.worker(), " offers ", hello.devices(), " devices"),
+                   "devices", absl::StrCat("from 0 to ", kMaxDevices));
   }
   if (hello.address().empty()) {
     return Refused(absl::StrCat("worker ", hello.worker(), " has no address"), "address",
@@ -48,7 +52,8 @@ absl::Status CheckHello(const internal::v1::Hello& hello) {
   return absl::OkStatus();
 }
 
-std::vector<RunningRank> FromProto(const google::protobuf::RepeatedPtrField<internal::v1::RunningRank>& ranks) {
+std::vector<RunningRank> FromProto(
+    const google::protobuf::RepeatedPtrField<internal::v1::RunningRank>& ranks) {
   std::vector<RunningRank> running;
   for (const auto& rank : ranks) running.push_back(coordinator::FromProto(rank));
   return running;
@@ -56,8 +61,10 @@ std::vector<RunningRank> FromProto(const google::protobuf::RepeatedPtrField<inte
 
 }  // namespace
 
-// One call. gRPC holds it until OnDone; whoever else has it may still Send and Close, which then do nothing.
-class AgentStreams::Stream final : public grpc::ServerBidiReactor<AgentMessage, CoordinatorMessage> {
+// One call. gRPC holds it until OnDone;
+// whoever else has it may still Send and Close, which then do nothing.
+class AgentStreams::Stream final
+    : public grpc::ServerBidiReactor<AgentMessage, CoordinatorMessage> {
  public:
   Stream(AgentStreams& owner, uint64_t number) : owner_(owner), number_(number) {}
 
@@ -82,7 +89,8 @@ class AgentStreams::Stream final : public grpc::ServerBidiReactor<AgentMessage, 
         return;
       }
     }
-    Close(Error(absl::StatusCode::kResourceExhausted, reason::kInternal, "the agent does not read what it is sent"));
+    Close(Error(absl::StatusCode::kResourceExhausted, reason::kInternal,
+                "the agent does not read what it is sent"));
   }
   void Close(const absl::Status& status) ABSL_LOCKS_EXCLUDED(mu_) {
     absl::MutexLock lock(&mu_);
@@ -129,12 +137,13 @@ class AgentStreams::Stream final : public grpc::ServerBidiReactor<AgentMessage, 
   const uint64_t number_;
   AgentMessage incoming_;  // between OnReadDone and the next Read: the loop's
   absl::Mutex mu_;
-  std::shared_ptr<Stream> self_ ABSL_GUARDED_BY(mu_);  // until OnDone
+  std::shared_ptr<Stream> self_ ABSL_GUARDED_BY(mu_);           // until OnDone
   std::deque<CoordinatorMessage> unsent_ ABSL_GUARDED_BY(mu_);  // the first one is being written
   bool finished_ ABSL_GUARDED_BY(mu_) = false;
 };
 
-grpc::ServerBidiReactor<AgentMessage, CoordinatorMessage>* AgentStreams::Connect(grpc::CallbackServerContext*) {
+grpc::ServerBidiReactor<AgentMessage, CoordinatorMessage>* AgentStreams::Connect(
+    grpc::CallbackServerContext*) {
   std::shared_ptr<Stream> stream;
   bool closed;
   {
@@ -146,13 +155,15 @@ grpc::ServerBidiReactor<AgentMessage, CoordinatorMessage>* AgentStreams::Connect
   Stream* const reactor = stream.get();
   reactor->Begin(stream);
   if (closed) {
-    reactor->Close(Error(absl::StatusCode::kUnavailable, reason::kShuttingDown, "the coordinator is shutting down"));
+    reactor->Close(Error(absl::StatusCode::kUnavailable, reason::kShuttingDown,
+                         "the coordinator is shutting down"));
   }
   return reactor;
 }
 
 void AgentStreams::Send(const std::string& worker, CoordinatorMessage message) {
-  if (const auto it = workers_.find(worker); it != workers_.end()) it->second->Send(std::move(message));
+  if (const auto it = workers_.find(worker); it != workers_.end())
+    it->second->Send(std::move(message));
 }
 
 void AgentStreams::Close() {
@@ -165,7 +176,8 @@ void AgentStreams::Close() {
     }
   }
   for (const auto& stream : streams) {
-    stream->Close(Error(absl::StatusCode::kUnavailable, reason::kShuttingDown, "the coordinator is shutting down"));
+    stream->Close(Error(absl::StatusCode::kUnavailable, reason::kShuttingDown,
+                        "the coordinator is shutting down"));
   }
 }
 
@@ -174,7 +186,8 @@ void AgentStreams::Handle(const std::shared_ptr<Stream>& stream, const AgentMess
     Hello(stream, message.hello());
     return stream->Read();
   }
-  if (stream->worker.empty()) return stream->Close(Refused("the first message must be hello", "hello", "dial again"));
+  if (stream->worker.empty())
+    return stream->Close(Refused("the first message must be hello", "hello", "dial again"));
   const auto it = workers_.find(stream->worker);
   if (it == workers_.end() || it->second != stream) return;  // a newer stream took over
   if (message.has_heartbeat()) {
@@ -195,7 +208,8 @@ void AgentStreams::Handle(const std::shared_ptr<Stream>& stream, const AgentMess
 
 void AgentStreams::Hello(const std::shared_ptr<Stream>& stream, const internal::v1::Hello& hello) {
   if (const absl::Status status = CheckHello(hello); !status.ok()) return stream->Close(status);
-  if (!stream->worker.empty()) return stream->Close(Refused("hello comes once", "hello", "dial again"));
+  if (!stream->worker.empty())
+    return stream->Close(Refused("hello comes once", "hello", "dial again"));
   stream->worker = hello.worker();
   std::shared_ptr<Stream>& current = workers_[hello.worker()];
   if (current) {
@@ -204,7 +218,10 @@ void AgentStreams::Hello(const std::shared_ptr<Stream>& stream, const internal::
                        .Hint("give each machine a --name of its own"));
   }
   current = stream;
-  LogInfo("worker_connected", {{"worker", hello.worker()}, {"address", hello.address()}, {"devices", hello.devices()}, {"running", hello.running_size()}});
+  LogInfo("worker_connected", {{"worker", hello.worker()},
+                               {"address", hello.address()},
+                               {"devices", hello.devices()},
+                               {"running", hello.running_size()}});
   CoordinatorMessage welcome;
   SetDuration(options_.heartbeat, welcome.mutable_welcome()->mutable_heartbeat_period());
   SetDuration(options_.lease, welcome.mutable_welcome()->mutable_lease());
@@ -225,22 +242,27 @@ void AgentStreams::Rank(const std::string& worker, const internal::v1::RankRepor
   if (report.state() == internal::v1::RankReport::STATE_STARTED) {
     runner_.Post(command::RankStarted{worker, rank});
   } else if (report.state() == internal::v1::RankReport::STATE_EXITED) {
-    runner_.Post(command::RankExited{worker, rank, report.exit_code(), report.reason(), report.message()});
+    runner_.Post(
+        command::RankExited{worker, rank, report.exit_code(), report.reason(), report.message()});
   }
 }
 
-void AgentStreams::Logs(const std::shared_ptr<Stream>& stream, const internal::v1::LogLines& lines) {
+void AgentStreams::Logs(const std::shared_ptr<Stream>& stream,
+                        const internal::v1::LogLines& lines) {
   std::map<std::string, std::vector<LogRecord>> by_job;
   for (const auto& line : lines.lines()) {
     absl::string_view job = line.job();
     absl::ConsumePrefix(&job, "jobs/");
-    by_job[std::string(job)].push_back({coordinator::FromProto(line.time()), line.attempt(), line.rank(), line.text()});
+    by_job[std::string(job)].push_back(
+        {coordinator::FromProto(line.time()), line.attempt(), line.rank(), line.text()});
   }
-  std::erase_if(by_job, [&](const auto& item) { return !runner_.core().jobs().contains(item.first); });
+  std::erase_if(by_job,
+                [&](const auto& item) { return !runner_.core().jobs().contains(item.first); });
   storage_.Post([this, stream, by_job = std::move(by_job)] {
     for (const auto& [job, records] : by_job) {
       if (const absl::Status status = logs_.Append(job, records); !status.ok()) {
-        LogWarn("log_lines_dropped", {{"job", job}, {"lines", records.size()}, {"error", status.ToString()}});
+        LogWarn("log_lines_dropped",
+                {{"job", job}, {"lines", records.size()}, {"error", status.ToString()}});
       }
       feed_.Notify(job);
     }

@@ -1,7 +1,7 @@
-// seer.internal.v1.Agents: one stream a machine, without a thread of its own, so that 10,000 fit. Thread-safe.
-// The newest stream of a worker is the worker; an older one is closed. A stream is read one message at a time: the next
-// one only when the loop has dealt with it. What cannot be sent waits, up to kMaxUnsent messages; then the stream is closed
-// and the agent dials again.
+// seer.internal.v1.Agents: one stream a machine, without a thread of its own, so that 10,000 fit.
+// Thread-safe. The newest stream of a worker is the worker; an older one is closed.
+// A stream is read one message at a time: the next one only when the loop has dealt with it. What
+// cannot be sent waits, up to kMaxUnsent messages; then it is closed and the agent dials again.
 #pragma once
 
 #include <cstdint>
@@ -29,15 +29,17 @@ class AgentStreams final : public internal::v1::Agents::CallbackService {
  public:
   static constexpr size_t kMaxUnsent = 4096;
 
-  // All must outlive it, and the loops must run until Close() and the server's stop are through. Log lines are written on
-  // `storage`.
-  AgentStreams(CoreRunner& runner, Loop& storage, LogStore& logs, ChangeFeed& feed, AgentStreamsOptions options)
+  // All must outlive it, and the loops must run until Close() and the server's stop are through.
+  // Log lines are written on `storage`.
+  AgentStreams(CoreRunner& runner, Loop& storage, LogStore& logs, ChangeFeed& feed,
+               AgentStreamsOptions options)
       : runner_(runner), storage_(storage), logs_(logs), feed_(feed), options_(options) {}
 
   grpc::ServerBidiReactor<internal::v1::AgentMessage, internal::v1::CoordinatorMessage>* Connect(
       grpc::CallbackServerContext* context) override;
 
-  // To the worker's stream; dropped if there is none: its next hello tells what it lacks. On the runner's loop.
+  // To the worker's stream; dropped if there is none:
+  // its next hello tells what it lacks. On the runner's loop.
   void Send(const std::string& worker, internal::v1::CoordinatorMessage message);
   // Ends all streams, and refuses new ones.
   void Close() ABSL_LOCKS_EXCLUDED(mu_);

@@ -1,4 +1,5 @@
-// Wakes those who wait for something to change: one version number a key ("job_ab12cd34"). Thread-safe.
+// Wakes those who wait for something to change: one version number a key ("job_ab12cd34").
+// Thread-safe.
 #pragma once
 
 #include <cstdint>

@@ -23,27 +23,37 @@ constexpr char kCommitted[] = "/COMMITTED";
 std::string CommittedJson(const Checkpoint& checkpoint) {
   nlohmann::json files = nlohmann::json::array();
   for (const CheckpointFile& file : checkpoint.files) {
-    files.push_back({{"name", file.name}, {"size_bytes", file.size_bytes}, {"sha256", file.sha256}});
+    files.push_back(
+        {{"name", file.name}, {"size_bytes", file.size_bytes}, {"sha256", file.sha256}});
   }
-  const nlohmann::json out = {{"job", checkpoint.job}, {"step", checkpoint.step}, {"attempt", checkpoint.attempt}, {"files", files}};
+  const nlohmann::json out = {{"job", checkpoint.job},
+                              {"step", checkpoint.step},
+                              {"attempt", checkpoint.attempt},
+                              {"files", files}};
   return out.dump(1) + "\n";
 }
 
-absl::Status Corrupt(const Checkpoint& checkpoint, const CheckpointFile& file, const std::string& what) {
+absl::Status Corrupt(const Checkpoint& checkpoint, const CheckpointFile& file,
+                     const std::string& what) {
   return Error(absl::StatusCode::kDataLoss, reason::kCheckpointCorrupt,
-               absl::StrCat("checkpoint ", checkpoint.step, " of ", checkpoint.job, ": ", file.name, " ", what))
-      .Hint("restore the file from a copy, or start from an older checkpoint; `seer checkpoint list` shows them")
+               absl::StrCat("checkpoint ", checkpoint.step, " of ", checkpoint.job, ": ", file.name,
+                            " ", what))
+      .Hint(
+          "restore the file from a copy, or start from an older checkpoint; `seer checkpoint list` "
+          "shows them")
       .With("file", file.name);
 }
 
 }  // namespace
 
-void CheckpointFiles::Try(const std::string& what, std::function<absl::Status()> action, std::function<void()> done,
-                          absl::Duration backoff) {
+void CheckpointFiles::Try(const std::string& what, std::function<absl::Status()> action,
+                          std::function<void()> done, absl::Duration backoff) {
   const absl::Status status = action();
   if (status.ok()) return done();
   metrics_.checkpoint_failures.Add(1, {{"reason", what}});
-  LogWarn("checkpoint_files_failed", {{"what", what}, {"error", status.ToString()}, {"again_in", absl::FormatDuration(backoff)}});
+  LogWarn(
+      "checkpoint_files_failed",
+      {{"what", what}, {"error", status.ToString()}, {"again_in", absl::FormatDuration(backoff)}});
   loop_.After(backoff, [=, this] { Try(what, action, done, std::min(backoff * 2, kMaxBackoff)); });
 }
 
@@ -52,10 +62,12 @@ void CheckpointFiles::MarkCommitted(const Checkpoint& checkpoint, std::function<
     const absl::Duration start = clock_.Steady();
     const auto write = [this, checkpoint] {
       SEER_FAILPOINT("coordinator.before_committed_file");
-      return objects_.Put(CheckpointKeyPrefix(checkpoint.job, checkpoint.step) + kCommitted, CommittedJson(checkpoint));
+      return objects_.Put(CheckpointKeyPrefix(checkpoint.job, checkpoint.step) + kCommitted,
+                          CommittedJson(checkpoint));
     };
     const auto finish = [this, start, done] {
-      metrics_.checkpoint_seconds.Observe(absl::ToDoubleSeconds(clock_.Steady() - start), {{"stage", "commit"}});
+      metrics_.checkpoint_seconds.Observe(absl::ToDoubleSeconds(clock_.Steady() - start),
+                                          {{"stage", "commit"}});
       done();
     };
     Try("commit", write, finish, kFirstBackoff);
@@ -64,7 +76,8 @@ void CheckpointFiles::MarkCommitted(const Checkpoint& checkpoint, std::function<
 
 void CheckpointFiles::Delete(const CheckpointKey& key, std::function<void()> done) {
   loop_.Post([this, key, done = std::move(done)] {
-    Try("delete", [this, key] { return DeleteNow(key); }, done, kFirstBackoff);
+    Try(
+        "delete", [this, key] { return DeleteNow(key); }, done, kFirstBackoff);
   });
 }
 
@@ -84,17 +97,20 @@ absl::Status CheckpointFiles::Verify(const Checkpoint& checkpoint) {
     metrics_.checkpoint_failures.Add(1, {{"reason", "verify"}});
     return status;
   }
-  metrics_.checkpoint_seconds.Observe(absl::ToDoubleSeconds(clock_.Steady() - start), {{"stage", "verify"}});
+  metrics_.checkpoint_seconds.Observe(absl::ToDoubleSeconds(clock_.Steady() - start),
+                                      {{"stage", "verify"}});
   return absl::OkStatus();
 }
 
 absl::Status CheckpointFiles::VerifyFile(const Checkpoint& checkpoint, const CheckpointFile& file) {
-  const std::string key = absl::StrCat(CheckpointKeyPrefix(checkpoint.job, checkpoint.step), "/", file.name);
+  const std::string key =
+      absl::StrCat(CheckpointKeyPrefix(checkpoint.job, checkpoint.step), "/", file.name);
   const auto found = objects_.Stat(key);
   if (absl::IsNotFound(found.status())) return Corrupt(checkpoint, file, "is missing");
   SEER_RETURN_IF_ERROR(found.status());
   if (found->size_bytes != file.size_bytes) {
-    return Corrupt(checkpoint, file, absl::StrCat("has ", found->size_bytes, " bytes, not ", file.size_bytes));
+    return Corrupt(checkpoint, file,
+                   absl::StrCat("has ", found->size_bytes, " bytes, not ", file.size_bytes));
   }
   Sha256Stream hash;
   for (int64_t offset = 0; offset < file.size_bytes; offset += kReadBytes) {
@@ -102,8 +118,11 @@ absl::Status CheckpointFiles::VerifyFile(const Checkpoint& checkpoint, const Che
     hash.Update(bytes);
   }
   const Sha256Digest digest = hash.Finish();
-  const std::string hex = ToHex(absl::string_view(reinterpret_cast<const char*>(digest.data()), digest.size()));
-  return hex == file.sha256 ? absl::OkStatus() : Corrupt(checkpoint, file, "has another digest than when it was written");
+  const std::string hex =
+      ToHex(absl::string_view(reinterpret_cast<const char*>(digest.data()), digest.size()));
+  return hex == file.sha256
+             ? absl::OkStatus()
+             : Corrupt(checkpoint, file, "has another digest than when it was written");
 }
 
 }  // namespace seer::coordinator

@@ -1,5 +1,6 @@
-// What happens to checkpoints in object storage: the file COMMITTED, deletion, verification. Thread-safe. Writes and
-// deletions run on the storage loop, one after the other, and are tried again until they work: after 1 s, then up to 30 s.
+// What happens to checkpoints in object storage: the file COMMITTED, deletion, verification.
+// Thread-safe. Writes and deletions run on the storage loop, one after the other, and are tried
+// again until they work: after 1 s, then up to 30 s.
 #pragma once
 
 #include <functional>
@@ -24,11 +25,13 @@ class CheckpointFiles {
   void MarkCommitted(const Checkpoint& checkpoint, std::function<void()> done);
   // COMMITTED first, so that a half-deleted checkpoint is never taken for a whole one.
   void Delete(const CheckpointKey& key, std::function<void()> done);
-  // Reads all files on the caller's thread. DATA_LOSS with CHECKPOINT_CORRUPT names the first bad one.
+  // Reads all files on the caller's thread.
+  // DATA_LOSS with CHECKPOINT_CORRUPT names the first bad one.
   absl::Status Verify(const Checkpoint& checkpoint);
 
  private:
-  void Try(const std::string& what, std::function<absl::Status()> action, std::function<void()> done, absl::Duration backoff);
+  void Try(const std::string& what, std::function<absl::Status()> action,
+           std::function<void()> done, absl::Duration backoff);
   absl::Status DeleteNow(const CheckpointKey& key);
   absl::Status VerifyFile(const Checkpoint& checkpoint, const CheckpointFile& file);
 

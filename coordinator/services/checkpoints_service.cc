@@ -15,7 +15,8 @@
 namespace seer::coordinator {
 namespace {
 
-using Order = std::tuple<int64_t, std::string, int64_t>;  // microseconds, job, step: newest first is this, descending
+// Microseconds, job, step: newest first is this, descending.
+using Order = std::tuple<int64_t, std::string, int64_t>;
 
 Order OrderOf(const Checkpoint& c) { return {absl::ToUnixMicros(c.created), c.job, c.step}; }
 
@@ -31,13 +32,15 @@ absl::StatusOr<Checkpoint> CheckpointsService::Find(const std::string& name) {
   return found;
 }
 
-absl::Status CheckpointsService::List(const v1::ListCheckpointsRequest& request, v1::ListCheckpointsResponse& out) {
+absl::Status CheckpointsService::List(const v1::ListCheckpointsRequest& request,
+                                      v1::ListCheckpointsResponse& out) {
   SEER_ASSIGN_OR_RETURN(const int size, PageSize(request.page_size(), 100, 1000));
   SEER_ASSIGN_OR_RETURN(const auto token, ReadPageToken("checkpoints", 3, request.page_token()));
   Order below(std::numeric_limits<int64_t>::max(), "", 0);
   if (!token.empty()) {
     std::get<1>(below) = token[1];
-    if (!absl::SimpleAtoi(token[0], &std::get<0>(below)) || !absl::SimpleAtoi(token[2], &std::get<2>(below))) {
+    if (!absl::SimpleAtoi(token[0], &std::get<0>(below)) ||
+        !absl::SimpleAtoi(token[2], &std::get<2>(below))) {
       return ReadPageToken("checkpoints", 3, "!").status();
     }
   }
@@ -49,7 +52,8 @@ absl::Status CheckpointsService::List(const v1::ListCheckpointsRequest& request,
     }
     std::vector<const Checkpoint*> checkpoints;
     for (const auto& [key, checkpoint] : core.checkpoints()) {
-      if (checkpoint.deleting || (!job.empty() && key.first != job) || OrderOf(checkpoint) >= below) continue;
+      if (checkpoint.deleting || (!job.empty() && key.first != job) || OrderOf(checkpoint) >= below)
+        continue;
       checkpoints.push_back(&checkpoint);
     }
     std::sort(checkpoints.begin(), checkpoints.end(),
@@ -59,7 +63,8 @@ absl::Status CheckpointsService::List(const v1::ListCheckpointsRequest& request,
     }
     if (checkpoints.size() > static_cast<size_t>(size)) {
       const auto [micros, id, step] = OrderOf(*checkpoints[static_cast<size_t>(size) - 1]);
-      out.set_next_page_token(MakePageToken("checkpoints", {absl::StrCat(micros), id, absl::StrCat(step)}));
+      out.set_next_page_token(
+          MakePageToken("checkpoints", {absl::StrCat(micros), id, absl::StrCat(step)}));
     }
     return absl::OkStatus();
   });
@@ -76,16 +81,22 @@ absl::Status CheckpointsService::Verify(const std::string& name, v1::Checkpoint&
   return absl::OkStatus();
 }
 
-grpc::Status CheckpointsService::GetCheckpoint(grpc::ServerContext*, const v1::GetCheckpointRequest* request, v1::Checkpoint* out) {
+grpc::Status CheckpointsService::GetCheckpoint(grpc::ServerContext*,
+                                               const v1::GetCheckpointRequest* request,
+                                               v1::Checkpoint* out) {
   const auto checkpoint = Find(request->name());
   if (!checkpoint.ok()) return ToGrpc(checkpoint.status());
   *out = ToProto(*checkpoint, storage_uri_);
   return grpc::Status::OK;
 }
-grpc::Status CheckpointsService::ListCheckpoints(grpc::ServerContext*, const v1::ListCheckpointsRequest* request, v1::ListCheckpointsResponse* out) {
+grpc::Status CheckpointsService::ListCheckpoints(grpc::ServerContext*,
+                                                 const v1::ListCheckpointsRequest* request,
+                                                 v1::ListCheckpointsResponse* out) {
   return ToGrpc(List(*request, *out));
 }
-grpc::Status CheckpointsService::VerifyCheckpoint(grpc::ServerContext*, const v1::VerifyCheckpointRequest* request, v1::Checkpoint* out) {
+grpc::Status CheckpointsService::VerifyCheckpoint(grpc::ServerContext*,
+                                                  const v1::VerifyCheckpointRequest* request,
+                                                  v1::Checkpoint* out) {
   return ToGrpc(Verify(request->name(), *out));
 }
 

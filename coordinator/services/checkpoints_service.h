@@ -15,9 +15,12 @@ class CheckpointsService final : public v1::Checkpoints::Service {
   CheckpointsService(CoreRunner& runner, CheckpointFiles& files, std::string storage_uri)
       : runner_(runner), files_(files), storage_uri_(std::move(storage_uri)) {}
 
-  grpc::Status GetCheckpoint(grpc::ServerContext*, const v1::GetCheckpointRequest*, v1::Checkpoint*) override;
-  grpc::Status ListCheckpoints(grpc::ServerContext*, const v1::ListCheckpointsRequest*, v1::ListCheckpointsResponse*) override;
-  grpc::Status VerifyCheckpoint(grpc::ServerContext*, const v1::VerifyCheckpointRequest*, v1::Checkpoint*) override;
+  grpc::Status GetCheckpoint(grpc::ServerContext*, const v1::GetCheckpointRequest*,
+                             v1::Checkpoint*) override;
+  grpc::Status ListCheckpoints(grpc::ServerContext*, const v1::ListCheckpointsRequest*,
+                               v1::ListCheckpointsResponse*) override;
+  grpc::Status VerifyCheckpoint(grpc::ServerContext*, const v1::VerifyCheckpointRequest*,
+                                v1::Checkpoint*) override;
 
  private:
   absl::StatusOr<Checkpoint> Find(const std::string& name);

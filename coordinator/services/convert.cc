@@ -13,9 +13,12 @@ namespace {
 
 const char* RankStateName(RankState state) {
   switch (state) {
-    case RankState::kStarting: return "starting";
-    case RankState::kRunning: return "running";
-    case RankState::kExited: return "exited";
+    case RankState::kStarting:
+      return "starting";
+    case RankState::kRunning:
+      return "running";
+    case RankState::kExited:
+      return "exited";
   }
   return "";
 }
@@ -90,7 +93,9 @@ v1::Job ToProto(const Job& job, const Core& core) {
   }
   if (job.eval) SetEval(*job.eval, out.mutable_eval_result());
   const double train_seconds = job.train_seconds + job.progress.train_seconds;
-  if (train_seconds > 0) out.set_data_stall_ratio((job.data_wait_seconds + job.progress.data_wait_seconds) / train_seconds);
+  if (train_seconds > 0)
+    out.set_data_stall_ratio((job.data_wait_seconds + job.progress.data_wait_seconds) /
+                             train_seconds);
   out.set_first_loss(job.first_loss);
   return out;
 }
@@ -122,14 +127,16 @@ v1::Worker ToProto(const Worker& worker, const Core& core) {
   out.set_address(worker.address);
   out.set_devices(worker.devices);
   out.set_device_kind(worker.device_kind);
-  if (worker.heard_time != absl::InfinitePast()) SetTime(worker.heard_time, out.mutable_heartbeat_time());
+  if (worker.heard_time != absl::InfinitePast())
+    SetTime(worker.heard_time, out.mutable_heartbeat_time());
   out.set_version(worker.version);
   int used = 0;
   for (const auto& [id, job] : core.jobs()) {
     if (!job.attempt) continue;
-    const auto here = std::count_if(job.attempt->ranks.begin(), job.attempt->ranks.end(), [&](const Rank& rank) {
-      return rank.worker == worker.name && rank.state != RankState::kExited;
-    });
+    const auto here =
+        std::count_if(job.attempt->ranks.begin(), job.attempt->ranks.end(), [&](const Rank& rank) {
+          return rank.worker == worker.name && rank.state != RankState::kExited;
+        });
     if (here > 0) out.add_jobs(absl::StrCat("jobs/", id));
     used += static_cast<int>(here);
   }
@@ -165,14 +172,16 @@ JobNumbers NumbersOf(const v1::JobSpec& spec) {
   numbers.max_restarts = spec.failure().max_restarts();
   numbers.keep_last = spec.checkpoint().keep_last();
   const auto& timeout = spec.failure().no_progress_timeout();
-  numbers.no_progress_timeout = absl::Seconds(timeout.seconds()) + absl::Nanoseconds(timeout.nanos());
+  numbers.no_progress_timeout =
+      absl::Seconds(timeout.seconds()) + absl::Nanoseconds(timeout.nanos());
   numbers.evaluation = spec.kind() == v1::JOB_KIND_EVAL_KNN;
   if (!numbers.evaluation) {
     numbers.steps = spec.optim().steps();
     return numbers;
   }
   const std::vector<std::string> parts = absl::StrSplit(spec.eval().checkpoint(), '/');
-  if (parts.size() == 4 && absl::SimpleAtoi(parts[3], &numbers.eval_step)) numbers.eval_job = parts[1];
+  if (parts.size() == 4 && absl::SimpleAtoi(parts[3], &numbers.eval_step))
+    numbers.eval_job = parts[1];
   return numbers;
 }
 
@@ -195,9 +204,12 @@ Progress FromProto(const internal::v1::ReportProgressRequest& request) {
   return p;
 }
 
-RunningRank FromProto(const internal::v1::RunningRank& rank) { return {rank.attempt_id(), rank.job(), rank.rank()}; }
+RunningRank FromProto(const internal::v1::RunningRank& rank) {
+  return {rank.attempt_id(), rank.job(), rank.rank()};
+}
 
-internal::v1::CoordinatorMessage MakeAssign(const Job& job, int rank, const Core& core, const AssignContext& context) {
+internal::v1::CoordinatorMessage MakeAssign(const Job& job, int rank, const Core& core,
+                                            const AssignContext& context) {
   internal::v1::CoordinatorMessage message;
   internal::v1::Assign& out = *message.mutable_assign();
   const Attempt& attempt = *job.attempt;
@@ -216,14 +228,23 @@ internal::v1::CoordinatorMessage MakeAssign(const Job& job, int rank, const Core
     to->set_first_step(entry.first_step);
     to->set_generation(entry.generation);
   }
-  if (attempt.restore_step > 0) out.set_restore_uri(CheckpointUri(context.storage_uri, job.id, attempt.restore_step));
+  if (attempt.restore_step > 0)
+    out.set_restore_uri(CheckpointUri(context.storage_uri, job.id, attempt.restore_step));
   out.set_restore_step(attempt.restore_step);
   out.set_storage_uri(context.storage_uri);
-  for (const std::string& address : context.dataservice_addresses) out.add_dataservice_addresses(address);
-  out.set_ranks_on_machine(static_cast<int32_t>(std::count_if(
-      attempt.ranks.begin(), attempt.ranks.end(), [&](const Rank& other) { return other.worker == worker; })));
+  for (const std::string& address : context.dataservice_addresses)
+    out.add_dataservice_addresses(address);
+  // Several agents may share a machine: what counts for the cores is the host.
+  const auto host = [&](const std::string& name) {
+    const auto it = core.workers().find(name);
+    return it == core.workers().end() ? name : it->second.hostname;
+  };
+  out.set_ranks_on_machine(static_cast<int32_t>(
+      std::count_if(attempt.ranks.begin(), attempt.ranks.end(),
+                    [&](const Rank& other) { return host(other.worker) == host(worker); })));
   if (!job.numbers.eval_job.empty()) {
-    out.set_eval_checkpoint_uri(CheckpointUri(context.storage_uri, job.numbers.eval_job, job.numbers.eval_step));
+    out.set_eval_checkpoint_uri(
+        CheckpointUri(context.storage_uri, job.numbers.eval_job, job.numbers.eval_step));
   }
   return message;
 }

@@ -27,8 +27,8 @@ v1::Event ToProto(const Event& event);
 std::string CheckpointKeyPrefix(const std::string& job, int64_t step);
 std::string CheckpointUri(const std::string& storage_uri, const std::string& job, int64_t step);
 
-// The numbers of a spec (defaults filled in) that the core decides by. An evaluation's checkpoint is
-// "jobs/<id>/checkpoints/<step>" or empty.
+// The numbers of a spec (defaults filled in) that the core decides by. An evaluation's checkpoint
+// is "jobs/<id>/checkpoints/<step>" or empty.
 JobNumbers NumbersOf(const v1::JobSpec& spec);
 
 Progress FromProto(const internal::v1::ReportProgressRequest& request);
@@ -39,6 +39,7 @@ struct AssignContext {
   std::vector<std::string> dataservice_addresses;
 };
 // Everything that a rank of the job's live attempt needs to know.
-internal::v1::CoordinatorMessage MakeAssign(const Job& job, int rank, const Core& core, const AssignContext& context);
+internal::v1::CoordinatorMessage MakeAssign(const Job& job, int rank, const Core& core,
+                                            const AssignContext& context);
 
 }  // namespace seer::coordinator

@@ -25,15 +25,22 @@ void Append(Effects& to, Effects&& from) {
   Append(to.delete_files, std::move(from.delete_files));
 }
 
-// The class that a second of this job's time belongs to; RUNNING is shared between "data" and what it returns.
+// The class that a second of this job's time belongs to;
+// RUNNING is shared between "data" and what it returns.
 const char* TimeClass(const Job& job) {
   switch (job.state) {
-    case JobState::kQueued: return "queue";
-    case JobState::kStarting: return "start";
-    case JobState::kRunning: return job.progress.step < job.highest_step ? "redo" : "productive";
-    case JobState::kPausing: return "checkpoint";
-    case JobState::kRestarting: return job.restart_class == "hang" ? "hang" : "start";
-    default: return "idle";
+    case JobState::kQueued:
+      return "queue";
+    case JobState::kStarting:
+      return "start";
+    case JobState::kRunning:
+      return job.progress.step < job.highest_step ? "redo" : "productive";
+    case JobState::kPausing:
+      return "checkpoint";
+    case JobState::kRestarting:
+      return job.restart_class == "hang" ? "hang" : "start";
+    default:
+      return "idle";
   }
 }
 
@@ -44,7 +51,9 @@ absl::Status CoreRunner::Start(EffectSink& sink, absl::Duration tick) {
   tick_ = tick;
   last_tick_ = clock_.Steady();
   SEER_ASSIGN_OR_RETURN(StoredState state, store_.Load());
-  LogInfo("database_loaded", {{"jobs", state.jobs.size()}, {"checkpoints", state.checkpoints.size()}, {"workers", state.workers.size()}});
+  LogInfo("database_loaded", {{"jobs", state.jobs.size()},
+                              {"checkpoints", state.checkpoints.size()},
+                              {"workers", state.workers.size()}});
   Decision decision = core_.Load(std::move(state), Now());
   CarryOut(std::move(decision.effects), decision.changes);
   loop_.After(tick_, [this] { Tick(); });
@@ -69,7 +78,8 @@ Reply CoreRunner::Execute(Command command) {
   return reply;
 }
 
-absl::Status CoreRunner::Read(const std::function<absl::Status(const Core& core, Store& store)>& read) {
+absl::Status CoreRunner::Read(
+    const std::function<absl::Status(const Core& core, Store& store)>& read) {
   absl::Notification ready;
   absl::Status status;
   loop_.Post([&] {
@@ -84,12 +94,14 @@ absl::Status CoreRunner::Read(const std::function<absl::Status(const Core& core,
 Reply CoreRunner::Run(const Command& command) {
   const absl::Duration start = clock_.Steady();
   Decision decision = core_.Step(command, Now());
-  if (decision.scheduled) metrics_.scheduler_cycle.Observe(absl::ToDoubleSeconds(clock_.Steady() - start));
+  if (decision.scheduled)
+    metrics_.scheduler_cycle.Observe(absl::ToDoubleSeconds(clock_.Steady() - start));
   unsaved_.Merge(std::move(decision.changes));
   Append(waiting_, std::move(decision.effects));
   const absl::Status saved = Flush();
   if (!saved.ok()) decision.reply.status = saved;
-  if (saved.ok() && std::holds_alternative<command::ReportProgress>(command) && !decision.reply.job.empty()) {
+  if (saved.ok() && std::holds_alternative<command::ReportProgress>(command) &&
+      !decision.reply.job.empty()) {
     sink_->JobChanged(decision.reply.job);
   }
   return std::move(decision.reply);
@@ -126,15 +138,27 @@ void CoreRunner::CarryOut(Effects effects, const Changes& changes) {
 void CoreRunner::Count(const Changes& changes) {
   for (const Event& event : changes.events) {
     if (event.type == "job_state_changed") {
-      metrics_.transitions.Add(1, {{"from", event.from}, {"to", event.to}, {"reason", event.reason}});
+      metrics_.transitions.Add(1,
+                               {{"from", event.from}, {"to", event.to}, {"reason", event.reason}});
       const Job& job = core_.jobs().at(event.job);
-      if (event.to == StateName(JobState::kRestarting)) metrics_.restarts.Add(1, {{"class", event.reason == "SHUTTING_DOWN" ? "shutdown" : job.restart_class}});
-      if (event.to == StateName(JobState::kStarting) && event.attempt == 1) metrics_.queue_wait.Observe(absl::ToDoubleSeconds(event.created - job.created));
-      LogInfo("job_state_changed", {{"job", event.job}, {"attempt", event.attempt}, {"from", event.from}, {"to", event.to}, {"reason", event.reason}, {"message", event.message}});
+      if (event.to == StateName(JobState::kRestarting))
+        metrics_.restarts.Add(
+            1, {{"class", event.reason == "SHUTTING_DOWN" ? "shutdown" : job.restart_class}});
+      if (event.to == StateName(JobState::kStarting) && event.attempt == 1)
+        metrics_.queue_wait.Observe(absl::ToDoubleSeconds(event.created - job.created));
+      LogInfo("job_state_changed", {{"job", event.job},
+                                    {"attempt", event.attempt},
+                                    {"from", event.from},
+                                    {"to", event.to},
+                                    {"reason", event.reason},
+                                    {"message", event.message}});
     } else {
       if (event.type == "checkpoint_committed") metrics_.checkpoint_commits.Add();
       if (event.type == "checkpoint_deleted") metrics_.checkpoint_deleted.Add();
-      LogInfo(event.type, {{"job", event.job}, {"attempt", event.attempt}, {"reason", event.reason}, {"message", event.message}});
+      LogInfo(event.type, {{"job", event.job},
+                           {"attempt", event.attempt},
+                           {"reason", event.reason},
+                           {"message", event.message}});
     }
   }
 }
@@ -156,14 +180,17 @@ void CoreRunner::Measure(absl::Duration since_last) {
     queued += Waiting(job.state);
     if (Ended(job.state)) continue;
     const std::string kind = TimeClass(job);
-    const double stalled = kind == "productive" ? std::clamp(job.progress.data_stall_ratio, 0.0, 1.0) : 0.0;
+    const double stalled =
+        kind == "productive" ? std::clamp(job.progress.data_stall_ratio, 0.0, 1.0) : 0.0;
     metrics_.job_time.Add(seconds * (1 - stalled), {{"class", kind}});
     if (stalled > 0) metrics_.job_time.Add(seconds * stalled, {{"class", "data"}});
     if (job.state != JobState::kRunning || job.numbers.evaluation) continue;
     running.insert(id);
     const auto newest = core_.checkpoints().find({id, core_.NewestCheckpoint(id)});
     const bool any = newest != core_.checkpoints().end();
-    metrics_.checkpoint_age.Set(absl::ToDoubleSeconds(clock_.Now() - (any ? newest->second.created : job.started)), {{"job", id}});
+    metrics_.checkpoint_age.Set(
+        absl::ToDoubleSeconds(clock_.Now() - (any ? newest->second.created : job.started)),
+        {{"job", id}});
     if (!any) continue;
     int64_t bytes = 0;
     for (const CheckpointFile& file : newest->second.files) bytes += file.size_bytes;
@@ -175,7 +202,8 @@ void CoreRunner::Measure(absl::Duration since_last) {
     metrics_.checkpoint_bytes.Remove({{"job", id}});
   }
   known_running_ = std::move(running);
-  for (int i = static_cast<int>(JobState::kQueued); i <= static_cast<int>(JobState::kCancelled); ++i) {
+  for (int i = static_cast<int>(JobState::kQueued); i <= static_cast<int>(JobState::kCancelled);
+       ++i) {
     const auto state = static_cast<JobState>(i);
     metrics_.jobs.Set(states[state], {{"state", StateName(state)}});
   }
@@ -185,7 +213,8 @@ void CoreRunner::Measure(absl::Duration since_last) {
   for (const auto& [name, worker] : core_.workers()) {
     workers.insert(name);
     metrics_.worker_up.Set(worker.up, {{"worker", name}});
-    metrics_.heartbeat_age.Set(absl::ToDoubleSeconds(clock_.Now() - worker.heard_time), {{"worker", name}});
+    metrics_.heartbeat_age.Set(absl::ToDoubleSeconds(clock_.Now() - worker.heard_time),
+                               {{"worker", name}});
   }
   for (const std::string& name : known_workers_) {
     if (workers.contains(name)) continue;

@@ -1,6 +1,7 @@
-// Runs the core on its loop: takes commands from any thread, commits what they change, and only then lets replies and
-// effects out. Commits happen on the loop's thread. If one fails, its sender is told, replies and effects wait, and the
-// same changes go with the next commit: the core is never behind its own answers.
+// Runs the core on its loop: takes commands from any thread, commits what they change, and only
+// then lets replies and effects out. Commits happen on the loop's thread. If one fails, its sender
+// is told, replies and effects wait, and the same changes go with the next commit: the core is
+// never behind its own answers.
 #pragma once
 
 #include <functional>
@@ -35,16 +36,19 @@ class CoreRunner {
   using Done = std::function<void(const Reply& reply, const Core& core)>;  // on the loop's thread
 
   // All must outlive the runner; the loop must have stopped when it is destroyed.
-  CoreRunner(CoreOptions options, Store& store, Clock& clock, Loop& loop, CoordinatorMetrics& metrics)
+  CoreRunner(CoreOptions options, Store& store, Clock& clock, Loop& loop,
+             CoordinatorMetrics& metrics)
       : core_(options), store_(store), clock_(clock), loop_(loop), metrics_(metrics) {}
 
-  // Once, before anything else: reads the store and starts to tick once a `tick`. Errors as Store::Load.
+  // Once, before anything else: reads the store and starts to tick once a `tick`.
+  // Errors as Store::Load.
   absl::Status Start(EffectSink& sink, absl::Duration tick);
 
   void Post(Command command, Done done = nullptr);
   // Not from the loop's thread, and not once the loop was stopped.
   Reply Execute(Command command);
-  // Runs `read` on the loop's thread and waits. Sees only what is committed: fails while a commit does.
+  // Runs `read` on the loop's thread and waits.
+  // Sees only what is committed: fails while a commit does.
   absl::Status Read(const std::function<absl::Status(const Core& core, Store& store)>& read);
   Loop& loop() { return loop_; }
   const Core& core() const { return core_; }  // on the loop's thread
@@ -67,8 +71,8 @@ class CoreRunner {
   absl::Duration tick_;
   absl::Duration last_tick_;
   Changes unsaved_;
-  Effects waiting_;  // for the commit of unsaved_
-  std::set<std::string> known_workers_;     // with a series
+  Effects waiting_;                      // for the commit of unsaved_
+  std::set<std::string> known_workers_;  // with a series
   std::set<std::string> known_running_;
 };
 

@@ -21,7 +21,8 @@
 namespace seer::coordinator {
 namespace {
 
-constexpr absl::Duration kCancelPoll = absl::Seconds(1);  // how soon a watcher that hung up is noticed
+// How soon a watcher that hung up is noticed.
+constexpr absl::Duration kCancelPoll = absl::Seconds(1);
 
 uint64_t IdSeed(const std::string& request_id) {
   if (!request_id.empty()) return StableHash(request_id);
@@ -30,7 +31,8 @@ uint64_t IdSeed(const std::string& request_id) {
 }
 
 absl::Status ShuttingDown() {
-  return Error(absl::StatusCode::kUnavailable, reason::kShuttingDown, "the coordinator is shutting down")
+  return Error(absl::StatusCode::kUnavailable, reason::kShuttingDown,
+               "the coordinator is shutting down")
       .Hint("the job goes on; ask again in a moment");
 }
 
@@ -47,8 +49,10 @@ absl::Status JobsService::Get(const std::string& name, v1::Job& out) {
 // An evaluation is of the checkpoint's own network, unless its spec says otherwise.
 absl::Status JobsService::TakeModelOfCheckpoint(v1::JobSpec& spec) {
   return runner_.Read([&](const Core& core, Store&) -> absl::Status {
-    SEER_ASSIGN_OR_RETURN(const Checkpoint* checkpoint, core.FindCheckpoint(spec.eval().checkpoint()));
-    spec.mutable_eval()->set_checkpoint(absl::StrCat("jobs/", checkpoint->job, "/checkpoints/", checkpoint->step));
+    SEER_ASSIGN_OR_RETURN(const Checkpoint* checkpoint,
+                          core.FindCheckpoint(spec.eval().checkpoint()));
+    spec.mutable_eval()->set_checkpoint(
+        absl::StrCat("jobs/", checkpoint->job, "/checkpoints/", checkpoint->step));
     v1::JobSpec trained;
     trained.ParseFromString(core.jobs().at(checkpoint->job).spec);
     if (!spec.has_model()) *spec.mutable_model() = trained.model();
@@ -58,16 +62,19 @@ absl::Status JobsService::TakeModelOfCheckpoint(v1::JobSpec& spec) {
 }
 
 absl::StatusOr<std::vector<PlanEntry>> JobsService::PlanOf(const v1::JobSpec& spec) {
-  const auto look = [&](const std::string& pool, std::optional<int64_t> generation, const char* field, bool labels) -> absl::StatusOr<int64_t> {
+  const auto look = [&](const std::string& pool, std::optional<int64_t> generation,
+                        const char* field, bool labels) -> absl::StatusOr<int64_t> {
     SEER_ASSIGN_OR_RETURN(const PoolInfo info, pools_.Get(pool, generation));
     if (info.generation == 0 || info.images == 0) {
-      return Error(absl::StatusCode::kFailedPrecondition, reason::kPoolEmpty, absl::StrCat("pool '", pool, "' has no images"))
+      return Error(absl::StatusCode::kFailedPrecondition, reason::kPoolEmpty,
+                   absl::StrCat("pool '", pool, "' has no images"))
           .Field(field)
           .Hint(absl::StrCat("fill it first: `seer pool ingest ", pool, " DIR`"))
           .With("pool", pool);
     }
     if (labels && info.labelled_images == 0) {
-      return Error(absl::StatusCode::kFailedPrecondition, reason::kNoLabels, absl::StrCat("pool '", pool, "' has no labels"))
+      return Error(absl::StatusCode::kFailedPrecondition, reason::kNoLabels,
+                   absl::StrCat("pool '", pool, "' has no labels"))
           .Field(field)
           .Hint("ingest it with labels from folders, or from .cls members of tar shards")
           .With("pool", pool);
@@ -75,12 +82,17 @@ absl::StatusOr<std::vector<PlanEntry>> JobsService::PlanOf(const v1::JobSpec& sp
     return info.generation;
   };
   if (spec.kind() == v1::JOB_KIND_EVAL_KNN) {
-    SEER_ASSIGN_OR_RETURN(const int64_t train, look(spec.eval().train_pool(), std::nullopt, "eval.trainPool", true));
-    SEER_ASSIGN_OR_RETURN(const int64_t test, look(spec.eval().test_pool(), std::nullopt, "eval.testPool", true));
+    SEER_ASSIGN_OR_RETURN(const int64_t train,
+                          look(spec.eval().train_pool(), std::nullopt, "eval.trainPool", true));
+    SEER_ASSIGN_OR_RETURN(const int64_t test,
+                          look(spec.eval().test_pool(), std::nullopt, "eval.testPool", true));
     return EvaluationPlan(train, test);
   }
-  const auto wanted = spec.data().has_generation() ? std::optional<int64_t>(spec.data().generation()) : std::nullopt;
-  SEER_ASSIGN_OR_RETURN(const int64_t generation, look(spec.data().pool(), wanted, "data.pool", false));
+  const auto wanted = spec.data().has_generation()
+                          ? std::optional<int64_t>(spec.data().generation())
+                          : std::nullopt;
+  SEER_ASSIGN_OR_RETURN(const int64_t generation,
+                        look(spec.data().pool(), wanted, "data.pool", false));
   return TrainingPlan(generation);
 }
 
@@ -118,14 +130,17 @@ absl::Status JobsService::List(const v1::ListJobsRequest& request, v1::ListJobsR
   SEER_ASSIGN_OR_RETURN(const int size, PageSize(request.page_size(), 100, 1000));
   SEER_ASSIGN_OR_RETURN(const auto token, ReadPageToken("jobs", 1, request.page_token()));
   int64_t below = std::numeric_limits<int64_t>::max();
-  if (!token.empty() && !absl::SimpleAtoi(token[0], &below)) return ReadPageToken("jobs", 1, "!").status();
+  if (!token.empty() && !absl::SimpleAtoi(token[0], &below))
+    return ReadPageToken("jobs", 1, "!").status();
   std::set<int> states(request.states().begin(), request.states().end());
   return runner_.Read([&](const Core& core, Store&) -> absl::Status {
     std::vector<const Job*> jobs;
     for (const auto& [id, job] : core.jobs()) {
-      if (job.number < below && (states.empty() || states.contains(static_cast<int>(job.state)))) jobs.push_back(&job);
+      if (job.number < below && (states.empty() || states.contains(static_cast<int>(job.state))))
+        jobs.push_back(&job);
     }
-    std::sort(jobs.begin(), jobs.end(), [](const Job* a, const Job* b) { return a->number > b->number; });
+    std::sort(jobs.begin(), jobs.end(),
+              [](const Job* a, const Job* b) { return a->number > b->number; });
     for (const Job* job : jobs) {
       if (out.jobs_size() == size) {
         below = jobs[static_cast<size_t>(size) - 1]->number;
@@ -138,7 +153,8 @@ absl::Status JobsService::List(const v1::ListJobsRequest& request, v1::ListJobsR
   });
 }
 
-absl::Status JobsService::Watch(grpc::ServerContext& context, const std::string& name, grpc::ServerWriter<v1::Job>& writer) {
+absl::Status JobsService::Watch(grpc::ServerContext& context, const std::string& name,
+                                grpc::ServerWriter<v1::Job>& writer) {
   v1::Job job;
   SEER_RETURN_IF_ERROR(Get(name, job));
   const std::string id = job.name().substr(5);  // a name may come to mean a newer job
@@ -155,7 +171,8 @@ absl::Status JobsService::Watch(grpc::ServerContext& context, const std::string&
   }
 }
 
-absl::Status JobsService::Logs(grpc::ServerContext& context, const v1::ReadLogsRequest& request, grpc::ServerWriter<v1::LogLine>& writer) {
+absl::Status JobsService::Logs(grpc::ServerContext& context, const v1::ReadLogsRequest& request,
+                               grpc::ServerWriter<v1::LogLine>& writer) {
   v1::Job job;
   SEER_RETURN_IF_ERROR(Get(request.name(), job));
   const std::string id = job.name().substr(5);
@@ -189,35 +206,44 @@ absl::Status JobsService::Logs(grpc::ServerContext& context, const v1::ReadLogsR
     if (!lines.empty()) continue;
     if (!request.follow() || ended) return absl::OkStatus();
     SEER_RETURN_IF_ERROR(Get(id, job));
-    ended = Ended(static_cast<JobState>(job.state()));  // then once more, for lines that came just before
+    // Then once more, for lines that came just before.
+    ended = Ended(static_cast<JobState>(job.state()));
     if (feed_.stopped()) return ShuttingDown();
     if (context.IsCancelled()) return absl::CancelledError("the reader hung up");
     feed_.Wait(id, seen, kCancelPoll);
   }
 }
 
-grpc::Status JobsService::CreateJob(grpc::ServerContext*, const v1::CreateJobRequest* request, v1::Job* out) {
+grpc::Status JobsService::CreateJob(grpc::ServerContext*, const v1::CreateJobRequest* request,
+                                    v1::Job* out) {
   return ToGrpc(Create(*request, *out));
 }
-grpc::Status JobsService::GetJob(grpc::ServerContext*, const v1::GetJobRequest* request, v1::Job* out) {
+grpc::Status JobsService::GetJob(grpc::ServerContext*, const v1::GetJobRequest* request,
+                                 v1::Job* out) {
   return ToGrpc(Get(request->name(), *out));
 }
-grpc::Status JobsService::ListJobs(grpc::ServerContext*, const v1::ListJobsRequest* request, v1::ListJobsResponse* out) {
+grpc::Status JobsService::ListJobs(grpc::ServerContext*, const v1::ListJobsRequest* request,
+                                   v1::ListJobsResponse* out) {
   return ToGrpc(List(*request, *out));
 }
-grpc::Status JobsService::PauseJob(grpc::ServerContext*, const v1::PauseJobRequest* request, v1::Job* out) {
+grpc::Status JobsService::PauseJob(grpc::ServerContext*, const v1::PauseJobRequest* request,
+                                   v1::Job* out) {
   return ToGrpc(Verb(command::PauseJob{request->name(), request->request_id()}, *out));
 }
-grpc::Status JobsService::ResumeJob(grpc::ServerContext*, const v1::ResumeJobRequest* request, v1::Job* out) {
+grpc::Status JobsService::ResumeJob(grpc::ServerContext*, const v1::ResumeJobRequest* request,
+                                    v1::Job* out) {
   return ToGrpc(Verb(command::ResumeJob{request->name(), request->request_id()}, *out));
 }
-grpc::Status JobsService::CancelJob(grpc::ServerContext*, const v1::CancelJobRequest* request, v1::Job* out) {
+grpc::Status JobsService::CancelJob(grpc::ServerContext*, const v1::CancelJobRequest* request,
+                                    v1::Job* out) {
   return ToGrpc(Verb(command::CancelJob{request->name(), request->request_id()}, *out));
 }
-grpc::Status JobsService::WatchJob(grpc::ServerContext* context, const v1::WatchJobRequest* request, grpc::ServerWriter<v1::Job>* writer) {
+grpc::Status JobsService::WatchJob(grpc::ServerContext* context, const v1::WatchJobRequest* request,
+                                   grpc::ServerWriter<v1::Job>* writer) {
   return ToGrpc(Watch(*context, request->name(), *writer));
 }
-grpc::Status JobsService::ListEvents(grpc::ServerContext*, const v1::ListEventsRequest* request, v1::ListEventsResponse* out) {
+grpc::Status JobsService::ListEvents(grpc::ServerContext*, const v1::ListEventsRequest* request,
+                                     v1::ListEventsResponse* out) {
   const auto size = PageSize(request->page_size(), 1000, 10000);
   if (!size.ok()) return ToGrpc(size.status());
   return ToGrpc(runner_.Read([&](const Core& core, Store& store) -> absl::Status {
@@ -227,7 +253,8 @@ grpc::Status JobsService::ListEvents(grpc::ServerContext*, const v1::ListEventsR
     return absl::OkStatus();
   }));
 }
-grpc::Status JobsService::ReadLogs(grpc::ServerContext* context, const v1::ReadLogsRequest* request, grpc::ServerWriter<v1::LogLine>* writer) {
+grpc::Status JobsService::ReadLogs(grpc::ServerContext* context, const v1::ReadLogsRequest* request,
+                                   grpc::ServerWriter<v1::LogLine>* writer) {
   return ToGrpc(Logs(*context, *request, *writer));
 }
 

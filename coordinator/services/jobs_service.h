@@ -1,4 +1,5 @@
-// seer.v1.Jobs: protos to commands and back. Thread-safe; calls block a thread of the server's pool.
+// seer.v1.Jobs: protos to commands and back.
+// Thread-safe; calls block a thread of the server's pool.
 #pragma once
 
 #include <string>
@@ -20,13 +21,17 @@ class JobsService final : public v1::Jobs::Service {
 
   grpc::Status CreateJob(grpc::ServerContext*, const v1::CreateJobRequest*, v1::Job*) override;
   grpc::Status GetJob(grpc::ServerContext*, const v1::GetJobRequest*, v1::Job*) override;
-  grpc::Status ListJobs(grpc::ServerContext*, const v1::ListJobsRequest*, v1::ListJobsResponse*) override;
+  grpc::Status ListJobs(grpc::ServerContext*, const v1::ListJobsRequest*,
+                        v1::ListJobsResponse*) override;
   grpc::Status PauseJob(grpc::ServerContext*, const v1::PauseJobRequest*, v1::Job*) override;
   grpc::Status ResumeJob(grpc::ServerContext*, const v1::ResumeJobRequest*, v1::Job*) override;
   grpc::Status CancelJob(grpc::ServerContext*, const v1::CancelJobRequest*, v1::Job*) override;
-  grpc::Status WatchJob(grpc::ServerContext*, const v1::WatchJobRequest*, grpc::ServerWriter<v1::Job>*) override;
-  grpc::Status ListEvents(grpc::ServerContext*, const v1::ListEventsRequest*, v1::ListEventsResponse*) override;
-  grpc::Status ReadLogs(grpc::ServerContext*, const v1::ReadLogsRequest*, grpc::ServerWriter<v1::LogLine>*) override;
+  grpc::Status WatchJob(grpc::ServerContext*, const v1::WatchJobRequest*,
+                        grpc::ServerWriter<v1::Job>*) override;
+  grpc::Status ListEvents(grpc::ServerContext*, const v1::ListEventsRequest*,
+                          v1::ListEventsResponse*) override;
+  grpc::Status ReadLogs(grpc::ServerContext*, const v1::ReadLogsRequest*,
+                        grpc::ServerWriter<v1::LogLine>*) override;
 
  private:
   absl::Status Create(const v1::CreateJobRequest& request, v1::Job& out);
@@ -35,8 +40,10 @@ class JobsService final : public v1::Jobs::Service {
   absl::Status Verb(Command command, v1::Job& out);
   absl::Status Get(const std::string& name, v1::Job& out);
   absl::Status List(const v1::ListJobsRequest& request, v1::ListJobsResponse& out);
-  absl::Status Watch(grpc::ServerContext& context, const std::string& name, grpc::ServerWriter<v1::Job>& writer);
-  absl::Status Logs(grpc::ServerContext& context, const v1::ReadLogsRequest& request, grpc::ServerWriter<v1::LogLine>& writer);
+  absl::Status Watch(grpc::ServerContext& context, const std::string& name,
+                     grpc::ServerWriter<v1::Job>& writer);
+  absl::Status Logs(grpc::ServerContext& context, const v1::ReadLogsRequest& request,
+                    grpc::ServerWriter<v1::LogLine>& writer);
 
   CoreRunner& runner_;
   PoolLookup& pools_;

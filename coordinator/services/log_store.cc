@@ -25,7 +25,8 @@ constexpr size_t kReadBytes = 1 << 20;
 absl::Status Failed(const std::string& path, int error) {
   const std::string text = absl::StrCat("log ", path, ": ", std::strerror(error));
   if (error == ENOSPC || error == EDQUOT) {
-    return Error(absl::StatusCode::kResourceExhausted, reason::kDiskFull, text).Hint("free space on that file system");
+    return Error(absl::StatusCode::kResourceExhausted, reason::kDiskFull, text)
+        .Hint("free space on that file system");
   }
   return Error(absl::StatusCode::kUnavailable, reason::kStorageFailed, text);
 }
@@ -35,7 +36,8 @@ bool Parse(absl::string_view line, LogRecord& out) {
   const std::vector<absl::string_view> parts = absl::StrSplit(line, absl::MaxSplits(' ', 3));
   int64_t micros = 0;
   if (parts.size() != 4 || !absl::SimpleAtoi(parts[0], &micros)) return false;
-  if (!absl::SimpleAtoi(parts[1], &out.attempt) || !absl::SimpleAtoi(parts[2], &out.rank)) return false;
+  if (!absl::SimpleAtoi(parts[1], &out.attempt) || !absl::SimpleAtoi(parts[2], &out.rank))
+    return false;
   out.time = absl::FromUnixMicros(micros);
   out.text = std::string(parts[3]);
   return true;
@@ -50,7 +52,8 @@ std::string LogStore::Path(const std::string& job, int64_t segment) const {
 std::vector<int64_t> LogStore::Segments(const std::string& job) const {
   std::vector<int64_t> segments;
   std::error_code error;
-  for (const auto& entry : std::filesystem::directory_iterator(absl::StrCat(root_, "/", job), error)) {
+  for (const auto& entry :
+       std::filesystem::directory_iterator(absl::StrCat(root_, "/", job), error)) {
     int64_t number = 0;
     if (absl::SimpleAtoi(entry.path().stem().string(), &number)) segments.push_back(number);
   }
@@ -63,7 +66,8 @@ absl::Status LogStore::Append(const std::string& job, const std::vector<LogRecor
   for (const LogRecord& line : lines) {
     std::string kept = line.text.substr(0, kLineBytes);
     std::replace(kept.begin(), kept.end(), '\n', ' ');
-    absl::StrAppend(&text, absl::ToUnixMicros(line.time), " ", line.attempt, " ", line.rank, " ", kept, "\n");
+    absl::StrAppend(&text, absl::ToUnixMicros(line.time), " ", line.attempt, " ", line.rank, " ",
+                    kept, "\n");
   }
   absl::MutexLock lock(&mu_);
   auto [it, first] = ends_.try_emplace(job);
@@ -92,12 +96,14 @@ absl::Status LogStore::Append(const std::string& job, const std::vector<LogRecor
     ::close(fd);
     return absl::OkStatus();
   }
-  if (::ftruncate(fd, end.offset) != 0) ends_.erase(it);  // no half line; else look at the file anew next time
+  if (::ftruncate(fd, end.offset) != 0)
+    ends_.erase(it);  // no half line; else look at the file anew next time
   ::close(fd);
   return Failed(path, error);
 }
 
-absl::StatusOr<std::vector<LogRecord>> LogStore::Read(const std::string& job, LogPosition& position) {
+absl::StatusOr<std::vector<LogRecord>> LogStore::Read(const std::string& job,
+                                                      LogPosition& position) {
   std::vector<LogRecord> lines;
   for (int64_t segment : Segments(job)) {
     if (segment < position.segment) continue;

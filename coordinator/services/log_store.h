@@ -1,5 +1,6 @@
-// Log lines of jobs' ranks, as files "<root>/<job>/<segment>.log" beside the database; not fsynced. A job keeps its newest
-// kSegments files of kSegmentBytes (32 MiB in all); what is older is dropped. Thread-safe.
+// Log lines of jobs' ranks, as files "<root>/<job>/<segment>.log" beside the database; not fsynced.
+// A job keeps its newest kSegments files of kSegmentBytes (32 MiB in all);
+// what is older is dropped. Thread-safe.
 #pragma once
 
 #include <cstdint>
@@ -35,8 +36,10 @@ class LogStore {
   static constexpr size_t kLineBytes = 64 << 10;  // a longer line is cut
 
   explicit LogStore(std::string root) : root_(std::move(root)) {}
-  // `job`: an id that the coordinator gave. RESOURCE_EXHAUSTED with DISK_FULL, UNAVAILABLE with STORAGE_FAILED.
-  absl::Status Append(const std::string& job, const std::vector<LogRecord>& lines) ABSL_LOCKS_EXCLUDED(mu_);
+  // `job`: an id that the coordinator gave.
+  // RESOURCE_EXHAUSTED with DISK_FULL, UNAVAILABLE with STORAGE_FAILED.
+  absl::Status Append(const std::string& job, const std::vector<LogRecord>& lines)
+      ABSL_LOCKS_EXCLUDED(mu_);
   // About 1 MiB of lines from `position`, which moves on; none: there are no more now.
   absl::StatusOr<std::vector<LogRecord>> Read(const std::string& job, LogPosition& position);
 

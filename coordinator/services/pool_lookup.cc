@@ -22,9 +22,11 @@ class GrpcPoolLookup final : public PoolLookup {
         known_(!addresses.empty()),
         stub_(v1::Pools::NewStub(MakeChannel(addresses))) {}
 
-  absl::StatusOr<PoolInfo> Get(const std::string& pool, std::optional<int64_t> generation) override {
+  absl::StatusOr<PoolInfo> Get(const std::string& pool,
+                               std::optional<int64_t> generation) override {
     if (!known_) {
-      return Error(absl::StatusCode::kUnavailable, reason::kServiceUnreachable, "the coordinator knows no data service")
+      return Error(absl::StatusCode::kUnavailable, reason::kServiceUnreachable,
+                   "the coordinator knows no data service")
           .Hint("start it with --dataservice HOST:PORT");
     }
     v1::GetPoolRequest request;
@@ -52,10 +54,12 @@ std::unique_ptr<PoolLookup> MakePoolLookup(const std::vector<std::string>& datas
   return std::make_unique<GrpcPoolLookup>(dataservice_addresses);
 }
 
-absl::StatusOr<PoolInfo> FakePoolLookup::Get(const std::string& pool, std::optional<int64_t> generation) {
+absl::StatusOr<PoolInfo> FakePoolLookup::Get(const std::string& pool,
+                                             std::optional<int64_t> generation) {
   const auto it = pools_.find(pool);
   if (it == pools_.end()) {
-    return Error(absl::StatusCode::kNotFound, reason::kPoolNotFound, absl::StrCat("no pool '", pool, "'"))
+    return Error(absl::StatusCode::kNotFound, reason::kPoolNotFound,
+                 absl::StrCat("no pool '", pool, "'"))
         .Hint("`seer pool list` shows the pools");
   }
   if (generation && *generation > it->second.generation) {

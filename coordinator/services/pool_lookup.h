@@ -1,4 +1,5 @@
-// What the coordinator asks the data service about pools when a job is made. Thread-safe; calls block.
+// What the coordinator asks the data service about pools when a job is made.
+// Thread-safe; calls block.
 #pragma once
 
 #include <cstdint>
@@ -21,9 +22,10 @@ struct PoolInfo {
 class PoolLookup {
  public:
   virtual ~PoolLookup() = default;
-  // `generation`: default the newest. NOT_FOUND with POOL_NOT_FOUND or GENERATION_NOT_FOUND; UNAVAILABLE with
-  // SERVICE_UNREACHABLE.
-  virtual absl::StatusOr<PoolInfo> Get(const std::string& pool, std::optional<int64_t> generation) = 0;
+  // `generation`: default the newest. NOT_FOUND with POOL_NOT_FOUND or GENERATION_NOT_FOUND;
+  // UNAVAILABLE with SERVICE_UNREACHABLE.
+  virtual absl::StatusOr<PoolInfo> Get(const std::string& pool,
+                                       std::optional<int64_t> generation) = 0;
 };
 
 // At the data service's replicas, any of them.

@@ -7,14 +7,17 @@
 
 namespace seer::coordinator {
 
-grpc::Status TrainersService::ReportProgress(grpc::ServerContext*, const internal::v1::ReportProgressRequest* request,
+grpc::Status TrainersService::ReportProgress(grpc::ServerContext*,
+                                             const internal::v1::ReportProgressRequest* request,
                                              internal::v1::ReportProgressResponse* out) {
-  const Reply reply = runner_.Execute(command::ReportProgress{request->attempt_id(), request->job(), FromProto(*request)});
+  const Reply reply = runner_.Execute(
+      command::ReportProgress{request->attempt_id(), request->job(), FromProto(*request)});
   out->set_pause(reply.yes);
   return ToGrpc(reply.status);
 }
 
-grpc::Status TrainersService::ReportCheckpoint(grpc::ServerContext*, const internal::v1::ReportCheckpointRequest* request,
+grpc::Status TrainersService::ReportCheckpoint(grpc::ServerContext*,
+                                               const internal::v1::ReportCheckpointRequest* request,
                                                internal::v1::ReportCheckpointResponse* out) {
   command::ReportCheckpoint report;
   report.attempt_id = request->attempt_id();
@@ -28,13 +31,17 @@ grpc::Status TrainersService::ReportCheckpoint(grpc::ServerContext*, const inter
   return ToGrpc(reply.status);
 }
 
-grpc::Status TrainersService::ReportEval(grpc::ServerContext*, const internal::v1::ReportEvalRequest* request,
+grpc::Status TrainersService::ReportEval(grpc::ServerContext*,
+                                         const internal::v1::ReportEvalRequest* request,
                                          internal::v1::ReportEvalResponse*) {
   EvalResult result;
-  for (const auto& knn : request->knn()) result.knn.push_back({knn.k(), knn.top1_ratio(), knn.top5_ratio()});
+  for (const auto& knn : request->knn())
+    result.knn.push_back({knn.k(), knn.top1_ratio(), knn.top5_ratio()});
   result.train_images = request->train_images();
   result.test_images = request->test_images();
-  return ToGrpc(runner_.Execute(command::ReportEval{request->attempt_id(), request->job(), std::move(result)}).status);
+  return ToGrpc(
+      runner_.Execute(command::ReportEval{request->attempt_id(), request->job(), std::move(result)})
+          .status);
 }
 
 }  // namespace seer::coordinator

@@ -10,7 +10,8 @@ class WorkersService final : public v1::Workers::Service {
  public:
   explicit WorkersService(CoreRunner& runner) : runner_(runner) {}  // must outlive the service
   grpc::Status GetWorker(grpc::ServerContext*, const v1::GetWorkerRequest*, v1::Worker*) override;
-  grpc::Status ListWorkers(grpc::ServerContext*, const v1::ListWorkersRequest*, v1::ListWorkersResponse*) override;
+  grpc::Status ListWorkers(grpc::ServerContext*, const v1::ListWorkersRequest*,
+                           v1::ListWorkersResponse*) override;
 
  private:
   absl::Status List(const v1::ListWorkersRequest& request, v1::ListWorkersResponse& out);

@@ -26,7 +26,8 @@ class MemoryStore final : public Store {
       if (it != core.checkpoints().end()) checkpoints_.insert_or_assign(key, it->second);
     }
     for (const auto& key : changes.removed_checkpoints) checkpoints_.erase(key);
-    for (const std::string& name : changes.workers) workers_.insert_or_assign(name, core.workers().at(name));
+    for (const std::string& name : changes.workers)
+      workers_.insert_or_assign(name, core.workers().at(name));
     for (const std::string& name : changes.removed_workers) workers_.erase(name);
     for (const Event& event : changes.events) events_.emplace(event.number, event);
     for (const auto& [id, job] : changes.requests) requests_[id] = job;
@@ -34,9 +35,11 @@ class MemoryStore final : public Store {
     return absl::OkStatus();
   }
 
-  absl::StatusOr<std::vector<Event>> Events(const std::string& job, int64_t after, int limit) override {
+  absl::StatusOr<std::vector<Event>> Events(const std::string& job, int64_t after,
+                                            int limit) override {
     std::vector<Event> found;
-    for (auto it = events_.upper_bound(after); it != events_.end() && static_cast<int>(found.size()) < limit; ++it) {
+    for (auto it = events_.upper_bound(after);
+         it != events_.end() && static_cast<int>(found.size()) < limit; ++it) {
       if (job.empty() || it->second.job == job) found.push_back(it->second);
     }
     return found;

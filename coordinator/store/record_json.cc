@@ -11,18 +11,35 @@ namespace {
 
 using nlohmann::json;
 
-int64_t Micros(absl::Time time) { return time == absl::InfinitePast() ? 0 : absl::ToUnixMicros(time); }
-absl::Time FromMicros(int64_t micros) { return micros == 0 ? absl::InfinitePast() : absl::FromUnixMicros(micros); }
+int64_t Micros(absl::Time time) {
+  return time == absl::InfinitePast() ? 0 : absl::ToUnixMicros(time);
+}
+absl::Time FromMicros(int64_t micros) {
+  return micros == 0 ? absl::InfinitePast() : absl::FromUnixMicros(micros);
+}
 
 // A number that JSON cannot hold (a loss that is not finite) is written as null.
-double Number(const json& in) { return in.is_number() ? in.get<double>() : std::numeric_limits<double>::quiet_NaN(); }
+double Number(const json& in) {
+  return in.is_number() ? in.get<double>() : std::numeric_limits<double>::quiet_NaN();
+}
 
 json AttemptJson(const Attempt& attempt) {
   json ranks = json::array();
   for (const Rank& rank : attempt.ranks) {
-    ranks.push_back({{"worker", rank.worker}, {"state", static_cast<int>(rank.state)}, {"exit_code", rank.exit_code}, {"reason", rank.reason}, {"message", rank.message}, {"killed", rank.killed}});
+    ranks.push_back({{"worker", rank.worker},
+                     {"state", static_cast<int>(rank.state)},
+                     {"exit_code", rank.exit_code},
+                     {"reason", rank.reason},
+                     {"message", rank.message},
+                     {"killed", rank.killed}});
   }
-  return {{"id", attempt.id}, {"number", attempt.number}, {"stopping", attempt.stopping}, {"stop_reason", attempt.stop_reason}, {"stop_message", attempt.stop_message}, {"restore_step", attempt.restore_step}, {"ranks", ranks}};
+  return {{"id", attempt.id},
+          {"number", attempt.number},
+          {"stopping", attempt.stopping},
+          {"stop_reason", attempt.stop_reason},
+          {"stop_message", attempt.stop_message},
+          {"restore_step", attempt.restore_step},
+          {"ranks", ranks}};
 }
 
 Attempt AttemptFrom(const json& in) {
@@ -34,14 +51,22 @@ Attempt AttemptFrom(const json& in) {
   attempt.stop_message = in.at("stop_message");
   attempt.restore_step = attempt.newest_step = in.at("restore_step");
   for (const json& rank : in.at("ranks")) {
-    attempt.ranks.push_back({rank.at("worker"), static_cast<RankState>(rank.at("state").get<int>()), rank.at("exit_code"), rank.at("reason"), rank.at("message"), rank.at("killed")});
+    attempt.ranks.push_back({rank.at("worker"), static_cast<RankState>(rank.at("state").get<int>()),
+                             rank.at("exit_code"), rank.at("reason"), rank.at("message"),
+                             rank.at("killed")});
   }
   return attempt;
 }
 
 json NumbersJson(const JobNumbers& n) {
-  return {{"ranks", n.ranks}, {"steps", n.steps}, {"max_restarts", n.max_restarts}, {"keep_last", n.keep_last}, {"evaluation", n.evaluation},
-          {"no_progress_ms", absl::ToInt64Milliseconds(n.no_progress_timeout)}, {"eval_job", n.eval_job}, {"eval_step", n.eval_step}};
+  return {{"ranks", n.ranks},
+          {"steps", n.steps},
+          {"max_restarts", n.max_restarts},
+          {"keep_last", n.keep_last},
+          {"evaluation", n.evaluation},
+          {"no_progress_ms", absl::ToInt64Milliseconds(n.no_progress_timeout)},
+          {"eval_job", n.eval_job},
+          {"eval_step", n.eval_step}};
 }
 
 JobNumbers NumbersFrom(const json& in) {
@@ -58,30 +83,63 @@ JobNumbers NumbersFrom(const json& in) {
 }
 
 absl::Status Corrupt(const char* what, const std::exception& error) {
-  return Error(absl::StatusCode::kDataLoss, reason::kDatabaseCorrupt, absl::StrCat("a ", what, "'s record cannot be read: ", error.what())).Hint("restore the database from a backup");
+  return Error(absl::StatusCode::kDataLoss, reason::kDatabaseCorrupt,
+               absl::StrCat("a ", what, "'s record cannot be read: ", error.what()))
+      .Hint("restore the database from a backup");
 }
 
-std::string Dump(const json& value) { return value.dump(-1, ' ', false, json::error_handler_t::replace); }
+std::string Dump(const json& value) {
+  return value.dump(-1, ' ', false, json::error_handler_t::replace);
+}
 
 }  // namespace
 
 std::string ToJson(const Job& job) {
   json plan = json::array();
   for (const PlanEntry& entry : job.plan) plan.push_back({entry.first_step, entry.generation});
-  json out = {{"id", job.id}, {"name", job.name}, {"numbers", NumbersJson(job.numbers)}, {"state", static_cast<int>(job.state)}, {"reason", job.reason},
-              {"message", job.message}, {"created_us", Micros(job.created)}, {"started_us", Micros(job.started)}, {"ended_us", Micros(job.ended)},
-              {"number", job.number}, {"queue_number", job.queue_number}, {"highest_step", job.highest_step}, {"restart_class", job.restart_class}, {"plan", plan}, {"attempts", job.attempts}, {"restarts", job.restarts}, {"fruitless", job.fruitless},
-              {"cancelling", job.cancelling}, {"first_loss", job.first_loss}, {"data_wait_seconds", job.data_wait_seconds}, {"train_seconds", job.train_seconds},
+  json out = {{"id", job.id},
+              {"name", job.name},
+              {"numbers", NumbersJson(job.numbers)},
+              {"state", static_cast<int>(job.state)},
+              {"reason", job.reason},
+              {"message", job.message},
+              {"created_us", Micros(job.created)},
+              {"started_us", Micros(job.started)},
+              {"ended_us", Micros(job.ended)},
+              {"number", job.number},
+              {"queue_number", job.queue_number},
+              {"highest_step", job.highest_step},
+              {"restart_class", job.restart_class},
+              {"plan", plan},
+              {"attempts", job.attempts},
+              {"restarts", job.restarts},
+              {"fruitless", job.fruitless},
+              {"cancelling", job.cancelling},
+              {"first_loss", job.first_loss},
+              {"data_wait_seconds", job.data_wait_seconds},
+              {"train_seconds", job.train_seconds},
               {"changes", job.changes}};
   const Progress& p = job.progress;
-  out["progress"] = {{"step", p.step}, {"loss", p.loss}, {"learning_rate", p.learning_rate}, {"images_per_second", p.images_per_second}, {"step_seconds", p.step_seconds},
-                     {"data_stall_ratio", p.data_stall_ratio}, {"prototypes_used_ratio", p.prototypes_used_ratio}, {"assignment_entropy_nats", p.assignment_entropy_nats},
-                     {"feature_std", p.feature_std}, {"gradient_norm", p.gradient_norm}, {"skipped_steps", p.skipped_steps}, {"updated_us", Micros(p.updated)}};
+  out["progress"] = {{"step", p.step},
+                     {"loss", p.loss},
+                     {"learning_rate", p.learning_rate},
+                     {"images_per_second", p.images_per_second},
+                     {"step_seconds", p.step_seconds},
+                     {"data_stall_ratio", p.data_stall_ratio},
+                     {"prototypes_used_ratio", p.prototypes_used_ratio},
+                     {"assignment_entropy_nats", p.assignment_entropy_nats},
+                     {"feature_std", p.feature_std},
+                     {"gradient_norm", p.gradient_norm},
+                     {"skipped_steps", p.skipped_steps},
+                     {"updated_us", Micros(p.updated)}};
   if (job.attempt) out["attempt"] = AttemptJson(*job.attempt);
   if (job.eval) {
     json knn = json::array();
-    for (const KnnResult& result : job.eval->knn) knn.push_back({result.k, result.top1_ratio, result.top5_ratio});
-    out["eval"] = {{"knn", knn}, {"train_images", job.eval->train_images}, {"test_images", job.eval->test_images}};
+    for (const KnnResult& result : job.eval->knn)
+      knn.push_back({result.k, result.top1_ratio, result.top5_ratio});
+    out["eval"] = {{"knn", knn},
+                   {"train_images", job.eval->train_images},
+                   {"test_images", job.eval->test_images}};
   }
   return Dump(out);
 }
@@ -129,7 +187,8 @@ absl::StatusOr<Job> JobFromJson(const std::string& text) {
     if (in.contains("attempt")) job.attempt = AttemptFrom(in["attempt"]);
     if (in.contains("eval")) {
       EvalResult eval;
-      for (const json& knn : in["eval"].at("knn")) eval.knn.push_back({knn.at(0), Number(knn.at(1)), Number(knn.at(2))});
+      for (const json& knn : in["eval"].at("knn"))
+        eval.knn.push_back({knn.at(0), Number(knn.at(1)), Number(knn.at(2))});
       eval.train_images = in["eval"].at("train_images");
       eval.test_images = in["eval"].at("test_images");
       job.eval = std::move(eval);
@@ -142,8 +201,16 @@ absl::StatusOr<Job> JobFromJson(const std::string& text) {
 
 std::string ToJson(const Checkpoint& c) {
   json files = json::array();
-  for (const CheckpointFile& file : c.files) files.push_back({{"name", file.name}, {"size_bytes", file.size_bytes}, {"sha256", file.sha256}});
-  return Dump({{"job", c.job}, {"step", c.step}, {"attempt", c.attempt}, {"created_us", Micros(c.created)}, {"files", files}, {"marked", c.marked}, {"deleting", c.deleting}});
+  for (const CheckpointFile& file : c.files)
+    files.push_back(
+        {{"name", file.name}, {"size_bytes", file.size_bytes}, {"sha256", file.sha256}});
+  return Dump({{"job", c.job},
+               {"step", c.step},
+               {"attempt", c.attempt},
+               {"created_us", Micros(c.created)},
+               {"files", files},
+               {"marked", c.marked},
+               {"deleting", c.deleting}});
 }
 
 absl::StatusOr<Checkpoint> CheckpointFromJson(const std::string& text) {
@@ -154,7 +221,8 @@ absl::StatusOr<Checkpoint> CheckpointFromJson(const std::string& text) {
     c.step = in.at("step");
     c.attempt = in.at("attempt");
     c.created = FromMicros(in.at("created_us"));
-    for (const json& file : in.at("files")) c.files.push_back({file.at("name"), file.at("size_bytes"), file.at("sha256")});
+    for (const json& file : in.at("files"))
+      c.files.push_back({file.at("name"), file.at("size_bytes"), file.at("sha256")});
     c.marked = in.at("marked");
     c.deleting = in.at("deleting");
     return c;
@@ -164,8 +232,14 @@ absl::StatusOr<Checkpoint> CheckpointFromJson(const std::string& text) {
 }
 
 std::string ToJson(const Worker& w) {
-  return Dump({{"name", w.name}, {"hostname", w.hostname}, {"address", w.address}, {"device_kind", w.device_kind}, {"version", w.version},
-               {"incarnation", w.incarnation}, {"devices", w.devices}, {"heard_us", Micros(w.heard_time)}});
+  return Dump({{"name", w.name},
+               {"hostname", w.hostname},
+               {"address", w.address},
+               {"device_kind", w.device_kind},
+               {"version", w.version},
+               {"incarnation", w.incarnation},
+               {"devices", w.devices},
+               {"heard_us", Micros(w.heard_time)}});
 }
 
 absl::StatusOr<Worker> WorkerFromJson(const std::string& text) {

@@ -1,4 +1,5 @@
-// Records as the database keeps them: JSON text, so that a column need not be added for every field.
+// Records as the database keeps them:
+// JSON text, so that a column need not be added for every field.
 #pragma once
 
 #include <string>

@@ -16,14 +16,16 @@ class Store {
   virtual ~Store() = default;
   virtual absl::StatusOr<StoredState> Load() = 0;
   // All of it or nothing, durable on return. `core` holds the new values.
-  // RESOURCE_EXHAUSTED with DISK_FULL; UNAVAILABLE with STORAGE_FAILED: nothing changed, it may be tried again.
+  // RESOURCE_EXHAUSTED with DISK_FULL; UNAVAILABLE with STORAGE_FAILED:
+  // nothing changed, it may be tried again.
   virtual absl::Status Apply(const Changes& changes, const Core& core) = 0;
   // Events of `job` (empty: of all) with a larger number, oldest first, at most `limit`.
-  virtual absl::StatusOr<std::vector<Event>> Events(const std::string& job, int64_t after, int limit) = 0;
+  virtual absl::StatusOr<std::vector<Event>> Events(const std::string& job, int64_t after,
+                                                    int limit) = 0;
 };
 
-// SQLite in WAL mode, made if absent. FAILED_PRECONDITION with DATABASE_LOCKED: another coordinator has it;
-// DATABASE_TOO_NEW: a newer version wrote it. DATA_LOSS with DATABASE_CORRUPT.
+// SQLite in WAL mode, made if absent. FAILED_PRECONDITION with DATABASE_LOCKED: another coordinator
+// has it; DATABASE_TOO_NEW: a newer version wrote it. DATA_LOSS with DATABASE_CORRUPT.
 absl::StatusOr<std::unique_ptr<Store>> OpenSqliteStore(const std::string& path);
 
 // Forgets all when it is destroyed. For tests.

@@ -1,4 +1,5 @@
-// The three decoders behind decoder.h, one pair of functions a format, and what they share. Internal to this folder.
+// The three decoders behind decoder.h, one pair of functions a format, and what they share.
+// Internal to this folder.
 #pragma once
 
 #include <cstdint>
@@ -29,12 +30,15 @@ absl::StatusOr<StoredSize> ReadJpegSize(absl::string_view bytes, const DecodeLim
 absl::StatusOr<StoredSize> ReadPngSize(absl::string_view bytes, const DecodeLimits& limits);
 absl::StatusOr<StoredSize> ReadWebpSize(absl::string_view bytes, const DecodeLimits& limits);
 
-// Each fills `image` with the pixels as stored. Rows that a JpegRequest leaves out are not part of the image.
-absl::Status DecodeJpeg(absl::string_view bytes, const DecodeLimits& limits, const JpegRequest& request, Image& image);
+// Each fills `image` with the pixels as stored.
+// Rows that a JpegRequest leaves out are not part of the image.
+absl::Status DecodeJpeg(absl::string_view bytes, const DecodeLimits& limits,
+                        const JpegRequest& request, Image& image);
 absl::Status DecodePng(absl::string_view bytes, const DecodeLimits& limits, Image& image);
 absl::Status DecodeWebp(absl::string_view bytes, const DecodeLimits& limits, Image& image);
 
-// RESOURCE_EXHAUSTED with IMAGE_TOO_LARGE above limits.max_pixels, DATA_LOSS with IMAGE_CORRUPT if an edge is 0.
+// RESOURCE_EXHAUSTED with IMAGE_TOO_LARGE above limits.max_pixels,
+// DATA_LOSS with IMAGE_CORRUPT if an edge is 0.
 absl::Status CheckSize(uint64_t width, uint64_t height, const DecodeLimits& limits);
 
 absl::Status TruncatedImage(absl::string_view what);  // DATA_LOSS, IMAGE_TRUNCATED

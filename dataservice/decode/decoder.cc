@@ -15,14 +15,16 @@ namespace {
 
 absl::Status CheckBytes(absl::string_view bytes, const DecodeLimits& limits) {
   if (static_cast<int64_t>(bytes.size()) <= limits.max_bytes) return absl::OkStatus();
-  return Error(absl::StatusCode::kResourceExhausted, reason::kImageTooLarge,
-               absl::StrCat("the file has ", bytes.size(), " bytes, the limit is ", limits.max_bytes))
+  return Error(
+             absl::StatusCode::kResourceExhausted, reason::kImageTooLarge,
+             absl::StrCat("the file has ", bytes.size(), " bytes, the limit is ", limits.max_bytes))
       .Hint("Leave it out of the source, or store it smaller.")
       .With("bytes", absl::StrCat(bytes.size()))
       .With("limit", absl::StrCat(limits.max_bytes));
 }
 
-absl::StatusOr<StoredSize> ReadStoredSize(ImageFormat format, absl::string_view bytes, const DecodeLimits& limits) {
+absl::StatusOr<StoredSize> ReadStoredSize(ImageFormat format, absl::string_view bytes,
+                                          const DecodeLimits& limits) {
   switch (format) {
     case ImageFormat::kJpeg:
       return ReadJpegSize(bytes, limits);
@@ -64,8 +66,9 @@ absl::StatusOr<Opened> Open(absl::string_view bytes, const DecodeLimits& limits)
   return Opened{format, stored};
 }
 
-// 1, 2, 4 or 8, the largest for which `shrinks_to(denominator)` still suffices. The scales between (7/8, 3/4 ...) are
-// left out: libjpeg-turbo has vector code for these four only, and the others cost more than the full size.
+// 1, 2, 4 or 8, the largest for which `shrinks_to(denominator)` still suffices. The scales between
+// (7/8, 3/4 ...) are left out: libjpeg-turbo has vector code for these four only, and the others
+// cost more than the full size.
 template <typename Suffices>
 int LargestDenominator(const Suffices& suffices) {
   for (const int denominator : {8, 4, 2}) {
@@ -76,22 +79,25 @@ int LargestDenominator(const Suffices& suffices) {
 
 absl::Status CheckSpec(const CropSpec& crop, const ImageInfo& info) {
   const CropBox& box = crop.box;
-  if (!(box.width > 0 && box.height > 0 && box.x >= 0 && box.y >= 0 && box.x + box.width <= info.width + 1e-6 &&
-        box.y + box.height <= info.height + 1e-6)) {
+  if (!(box.width > 0 && box.height > 0 && box.x >= 0 && box.y >= 0 &&
+        box.x + box.width <= info.width + 1e-6 && box.y + box.height <= info.height + 1e-6)) {
     return Error(absl::StatusCode::kInvalidArgument, reason::kOutOfRange,
-                 absl::StrCat("crop box x=", box.x, " y=", box.y, " width=", box.width, " height=", box.height,
-                              " is empty or reaches outside the ", info.width, "x", info.height, " image"))
+                 absl::StrCat("crop box x=", box.x, " y=", box.y, " width=", box.width,
+                              " height=", box.height, " is empty or reaches outside the ",
+                              info.width, "x", info.height, " image"))
         .Field("box");
   }
   if (crop.size < 1 || crop.out == nullptr) {
     return Error(absl::StatusCode::kInvalidArgument, reason::kOutOfRange,
-                 absl::StrCat("crop of size ", crop.size, crop.out == nullptr ? " without an output" : ""))
+                 absl::StrCat("crop of size ", crop.size,
+                              crop.out == nullptr ? " without an output" : ""))
         .Field("size");
   }
   return absl::OkStatus();
 }
 
-// `box` in pixels of an image reduced by `denominator`, whose last column or row may stand for fewer pixels.
+// `box` in pixels of an image reduced by `denominator`, whose last column or row may stand for
+// fewer pixels.
 CropBox ScaleBox(const CropBox& box, int denominator, const Image& image) {
   CropBox scaled = box;
   scaled.x /= denominator;
@@ -118,7 +124,8 @@ absl::string_view FormatName(ImageFormat format) {
 absl::StatusOr<ImageFormat> SniffFormat(absl::string_view bytes) {
   if (absl::StartsWith(bytes, "\xFF\xD8\xFF")) return ImageFormat::kJpeg;
   if (absl::StartsWith(bytes, "\x89PNG\r\n\x1A\n")) return ImageFormat::kPng;
-  if (absl::StartsWith(bytes, "RIFF") && bytes.size() >= 12 && bytes.substr(8, 4) == "WEBP") return ImageFormat::kWebp;
+  if (absl::StartsWith(bytes, "RIFF") && bytes.size() >= 12 && bytes.substr(8, 4) == "WEBP")
+    return ImageFormat::kWebp;
   return Error(absl::StatusCode::kInvalidArgument, reason::kUnknownFormat,
                "the first bytes are not those of a JPEG, PNG or WebP image")
       .Hint("The file's name does not count. Convert the image, or leave it out of the source.");
@@ -128,7 +135,8 @@ absl::Status CheckSize(uint64_t width, uint64_t height, const DecodeLimits& limi
   if (width == 0 || height == 0) return CorruptImage("an edge is 0 pixels long");
   // No product is formed before both factors are known to be small.
   const auto limit = static_cast<uint64_t>(std::max<int64_t>(limits.max_pixels, 0));
-  if (width <= 0x7FFFFFFF && height <= 0x7FFFFFFF && width * height <= limit) return absl::OkStatus();
+  if (width <= 0x7FFFFFFF && height <= 0x7FFFFFFF && width * height <= limit)
+    return absl::OkStatus();
   return Error(absl::StatusCode::kResourceExhausted, reason::kImageTooLarge,
                absl::StrCat("the image has ", width, "x", height, " pixels, the limit is ", limit))
       .Hint("Leave it out of the source, or store it smaller.")
@@ -138,12 +146,14 @@ absl::Status CheckSize(uint64_t width, uint64_t height, const DecodeLimits& limi
 }
 
 absl::Status TruncatedImage(absl::string_view what) {
-  return Error(absl::StatusCode::kDataLoss, reason::kImageTruncated, absl::StrCat(what, ": the bytes end too early"))
+  return Error(absl::StatusCode::kDataLoss, reason::kImageTruncated,
+               absl::StrCat(what, ": the bytes end too early"))
       .Hint("Fetch the file again; its download or copy was cut off.");
 }
 
 absl::Status CorruptImage(absl::string_view what) {
-  return Error(absl::StatusCode::kDataLoss, reason::kImageCorrupt, what).Hint("Fetch the file again, or leave it out.");
+  return Error(absl::StatusCode::kDataLoss, reason::kImageCorrupt, what)
+      .Hint("Fetch the file again, or leave it out.");
 }
 
 absl::StatusOr<ImageInfo> ReadImageInfo(absl::string_view bytes, const DecodeLimits& limits) {
@@ -157,7 +167,8 @@ absl::StatusOr<Image> Decode(absl::string_view bytes, const DecodeOptions& optio
   JpegRequest request;
   if (options.min_width > 0 && options.min_height > 0) {
     request.scale_denominator = LargestDenominator([&](int64_t denominator) {
-      return info.width >= options.min_width * denominator && info.height >= options.min_height * denominator;
+      return info.width >= options.min_width * denominator &&
+             info.height >= options.min_height * denominator;
     });
   }
   Image image;

@@ -1,12 +1,14 @@
-// Bytes of an image file -> 8-bit RGB pixels: JPEG (libjpeg-turbo), PNG (libpng), WebP (libwebp). Safe on any bytes:
-// sizes are checked before anything is allocated. Free functions without state; thread-safe.
+// Bytes of an image file -> 8-bit RGB pixels: JPEG (libjpeg-turbo), PNG (libpng), WebP (libwebp).
+// Safe on any bytes: sizes are checked before anything is allocated.
+// Free functions without state; thread-safe.
 //
-// Colours come out as Pillow's Image.convert("RGB") gives them: alpha and transparency are dropped (not composited),
-// CMYK and YCCK JPEGs are read as Adobe writes them (inverted), colour profiles are ignored. One departure: of 16-bit
-// samples the upper 8 bits are kept, grey ones too. EXIF orientation is applied for all three formats.
+// Colours come out as Pillow's Image.convert("RGB") gives them: alpha and transparency are dropped
+// (not composited), CMYK and YCCK JPEGs are read as Adobe writes them (inverted), colour profiles
+// are ignored. One departure: of 16-bit samples the upper 8 bits are kept, grey ones too. EXIF
+// orientation is applied for all three formats.
 //
 // Errors, by reason:
-//   INVALID_ARGUMENT    UNKNOWN_FORMAT   not JPEG, PNG or WebP by its first bytes, or an animated WebP
+//   INVALID_ARGUMENT    UNKNOWN_FORMAT   its first bytes are not JPEG, PNG or a still WebP
 //   RESOURCE_EXHAUSTED  IMAGE_TOO_LARGE  above DecodeLimits
 //   DATA_LOSS           IMAGE_TRUNCATED  the bytes end too early
 //   DATA_LOSS           IMAGE_CORRUPT    the bytes contradict the format
@@ -33,13 +35,13 @@ absl::string_view FormatName(ImageFormat format);
 absl::StatusOr<ImageFormat> SniffFormat(absl::string_view bytes);
 
 struct DecodeLimits {
-  int64_t max_pixels = 178'956'970;      // width * height of the file; the default is Pillow's bomb limit
+  int64_t max_pixels = 178'956'970;  // width * height; the default is Pillow's bomb limit
   int64_t max_bytes = int64_t{256} << 20;  // of the encoded file
 };
 
 struct ImageInfo {
   ImageFormat format = ImageFormat::kJpeg;
-  int width = 0;   // upright, in pixels
+  int width = 0;  // upright, in pixels
   int height = 0;
   friend bool operator==(const ImageInfo&, const ImageInfo&) = default;
 };
@@ -48,8 +50,9 @@ struct ImageInfo {
 absl::StatusOr<ImageInfo> ReadImageInfo(absl::string_view bytes, const DecodeLimits& limits = {});
 
 struct DecodeOptions {
-  // A JPEG may come out smaller, by 1/2, 1/4 or 1/8, as long as it is at least this large (upright); 0: full size.
-  // Scaled decoding drops coefficients before the inverse DCT, which is much faster. PNG and WebP are always full size.
+  // A JPEG may come out smaller, by 1/2, 1/4 or 1/8, as long as it is at least this large
+  // (upright); 0: full size. Scaled decoding drops coefficients before the inverse DCT, which is
+  // much faster. PNG and WebP are always full size.
   int min_width = 0;
   int min_height = 0;
   DecodeLimits limits;
@@ -57,7 +60,8 @@ struct DecodeOptions {
 
 absl::StatusOr<Image> Decode(absl::string_view bytes, const DecodeOptions& options = {});
 
-// One view to cut: `box` in pixels of the full-size upright image; `out` is [size, size, 3] and outlives the call.
+// One view to cut: `box` in pixels of the full-size upright image;
+// `out` is [size, size, 3] and outlives the call.
 struct CropSpec {
   CropBox box;
   int size = 0;
@@ -70,11 +74,13 @@ struct DecodeScratch {
   ResampleScratch resample;
 };
 
-// Decodes once, at the smallest scale that still has a pixel for every output pixel of every crop, and only down to the
-// last row that a crop needs (damage below that row goes unseen); then fills every crop by ResizeCrop. `scratch` may be
-// null. On error the contents of the outputs are unspecified.
-// Also INVALID_ARGUMENT with OUT_OF_RANGE: a box that is empty or reaches outside the image, or a size < 1.
+// Decodes once, at the smallest scale that still has a pixel for every output pixel of every crop,
+// and only down to the last row that a crop needs (damage below that row goes unseen); then fills
+// every crop by ResizeCrop. `scratch` may be null.
+// On error the contents of the outputs are unspecified. Also INVALID_ARGUMENT with OUT_OF_RANGE: a
+// box that is empty or reaches outside the image, or a size < 1.
 absl::StatusOr<ImageInfo> DecodeAndCrop(absl::string_view bytes, absl::Span<const CropSpec> crops,
-                                        const DecodeLimits& limits = {}, DecodeScratch* scratch = nullptr);
+                                        const DecodeLimits& limits = {},
+                                        DecodeScratch* scratch = nullptr);
 
 }  // namespace seer::dataservice

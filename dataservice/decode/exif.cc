@@ -41,9 +41,12 @@ void ApplyOrientation(int orientation, Image& image) {
   out.width = transpose ? image.height : image.width;
   out.height = transpose ? image.width : image.height;
   out.rgb.resize(image.rgb.size());
-  // 2 mirrors, 3 turns by 180, 4 flips, 5 transposes, 6 turns clockwise, 7 transverses, 8 turns counter-clockwise.
-  const bool mirror_x = orientation == 2 || orientation == 3 || orientation == 7 || orientation == 8;
-  const bool mirror_y = orientation == 3 || orientation == 4 || orientation == 6 || orientation == 7;
+  // 2 mirrors, 3 turns by 180, 4 flips, 5 transposes, 6 turns clockwise, 7 transverses, 8 turns
+  // counter-clockwise.
+  const bool mirror_x =
+      orientation == 2 || orientation == 3 || orientation == 7 || orientation == 8;
+  const bool mirror_y =
+      orientation == 3 || orientation == 4 || orientation == 6 || orientation == 7;
   for (int y = 0; y < out.height; ++y) {
     for (int x = 0; x < out.width; ++x) {
       int sx = transpose ? y : x, sy = transpose ? x : y;

@@ -18,8 +18,8 @@ struct StoredInfo {
 };
 
 struct StoredDecode {
-  int scale_eighths = 8;   // JPEG only: 1, 2, 4 or 8
-  int rows = -1;           // so many of the scaled rows are needed; -1: all
+  int scale_eighths = 8;  // JPEG only: 1, 2, 4 or 8
+  int rows = -1;          // so many of the scaled rows are needed; -1: all
 };
 
 absl::StatusOr<StoredInfo> ReadJpegInfo(absl::string_view bytes);
@@ -32,7 +32,8 @@ absl::Status DecodeWebp(absl::string_view bytes, Image& image);
 absl::Status TruncatedImage(absl::string_view format, absl::string_view why);
 absl::Status CorruptImage(absl::string_view format, absl::string_view why);
 
-// The orientation (1 to 8) in a TIFF block as EXIF carries it; 1 if there is none or the block is damaged.
+// The orientation (1 to 8) in a TIFF block as EXIF carries it;
+// 1 if there is none or the block is damaged.
 int OrientationOf(absl::string_view tiff);
 void ApplyOrientation(int orientation, Image& image);
 

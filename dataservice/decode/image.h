@@ -6,7 +6,8 @@
 
 namespace seer::dataservice {
 
-// 8-bit RGB, rows from the top without padding: rgb is [height, width, 3]. Upright (EXIF orientation is applied).
+// 8-bit RGB, rows from the top without padding: rgb is [height, width, 3].
+// Upright (EXIF orientation is applied).
 struct Image {
   int width = 0;
   int height = 0;

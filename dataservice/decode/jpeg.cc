@@ -1,5 +1,5 @@
-// JPEG through libjpeg-turbo's libjpeg interface. The library reports errors by a callback that must not return, so the
-// functions between setjmp and longjmp own nothing that has a destructor.
+// JPEG through libjpeg-turbo's libjpeg interface. The library reports errors by a callback that
+// must not return, so the functions between setjmp and longjmp own nothing that has a destructor.
 #include <algorithm>
 #include <csetjmp>
 #include <cstddef>
@@ -7,8 +7,10 @@
 #include <cstring>
 #include <vector>
 
-// jpeglib.h needs the two headers above it.
+// jpeglib.h needs <cstddef> and <cstdio> above it, and jerror.h needs jpeglib.h: two blocks keep
+// the order.
 #include <jpeglib.h>
+
 #include <jerror.h>
 
 #include "absl/strings/str_cat.h"
@@ -20,7 +22,8 @@
 namespace seer::dataservice {
 namespace {
 
-// A hostile progressive file repeats scans, each of which costs a pass over the whole image. Real ones have about ten.
+// A hostile progressive file repeats scans, each of which costs a pass over the whole image. Real
+// ones have about ten.
 constexpr int kMaxScans = 100;
 
 struct Session {
@@ -39,12 +42,13 @@ Session& SessionOf(j_common_ptr info) { return *reinterpret_cast<Session*>(info)
 void OnError(j_common_ptr info) {
   Session& session = SessionOf(info);
   info->err->format_message(info, session.message);
-  if (info->err->msg_code == JERR_INPUT_EOF || info->err->msg_code == JERR_INPUT_EMPTY) session.truncated = true;
+  if (info->err->msg_code == JERR_INPUT_EOF || info->err->msg_code == JERR_INPUT_EMPTY)
+    session.truncated = true;
   std::longjmp(session.escape, 1);
 }
 
-// Level -1 is a warning. Stray bytes between segments and odd marker versions are common and harmless; bad codes mean
-// that the pixels from there on are noise.
+// Level -1 is a warning. Stray bytes between segments and odd marker versions are common and
+// harmless; bad codes mean that the pixels from there on are noise.
 void OnMessage(j_common_ptr info, int level) {
   if (level >= 0) return;
   Session& session = SessionOf(info);
@@ -109,7 +113,8 @@ bool IsCmyk(const Session& session) {
   return session.info.jpeg_color_space == JCS_CMYK || session.info.jpeg_color_space == JCS_YCCK;
 }
 
-// Rows of inverted CMYK (as Adobe writes it: 255 is no ink) to RGB: product of the ink's and the black's share.
+// Rows of inverted CMYK (as Adobe writes it: 255 is no ink) to RGB: product of the ink's and the
+// black's share.
 void CmykRowToRgb(const uint8_t* cmyk, int width, uint8_t* rgb) {
   for (int x = 0; x < width; ++x, cmyk += 4, rgb += 3) {
     for (int c = 0; c < 3; ++c) {
@@ -148,7 +153,8 @@ void ReadRows(Session& session, int rows, uint8_t* rgb, uint8_t* line) {
   }
 }
 
-// Each stage runs behind its own setjmp, so that no C++ object lives across a jump. False: it failed.
+// Each stage runs behind its own setjmp, so that no C++ object lives across a jump. False: it
+// failed.
 bool TryReadHeader(Session& session, absl::string_view bytes) {
   if (setjmp(session.escape) != 0) return false;
   ReadHeader(session, bytes);
@@ -183,12 +189,12 @@ absl::StatusOr<StoredSize> ReadJpegSize(absl::string_view bytes, const DecodeLim
   const SessionCloser closer{session};
   if (!TryReadHeader(session, bytes)) return FailureOf(session);
   SEER_RETURN_IF_ERROR(CheckSize(session.info.image_width, session.info.image_height, limits));
-  return StoredSize{static_cast<int>(session.info.image_width), static_cast<int>(session.info.image_height),
-                    OrientationOf(session)};
+  return StoredSize{static_cast<int>(session.info.image_width),
+                    static_cast<int>(session.info.image_height), OrientationOf(session)};
 }
 
-absl::Status DecodeJpeg(absl::string_view bytes, const DecodeLimits& limits, const JpegRequest& request,
-                        Image& image) {
+absl::Status DecodeJpeg(absl::string_view bytes, const DecodeLimits& limits,
+                        const JpegRequest& request, Image& image) {
   Session session;
   Open(session);
   const SessionCloser closer{session};

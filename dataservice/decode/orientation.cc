@@ -56,9 +56,12 @@ void MakeUpright(int orientation, Image& image) {
   if (orientation <= 1 || orientation > 8) return;
   const int64_t width = image.width;
   const int64_t height = image.height;
-  // Source pixel of upright (0, 0) and the steps in the stored image for one pixel to the right and one down.
-  const bool from_right = orientation == 2 || orientation == 3 || orientation == 7 || orientation == 8;
-  const bool from_bottom = orientation == 3 || orientation == 4 || orientation == 6 || orientation == 7;
+  // Source pixel of upright (0, 0) and the steps in the stored image for one pixel to the right and
+  // one down.
+  const bool from_right =
+      orientation == 2 || orientation == 3 || orientation == 7 || orientation == 8;
+  const bool from_bottom =
+      orientation == 3 || orientation == 4 || orientation == 6 || orientation == 7;
   int64_t step_x = from_right ? -1 : 1;
   int64_t step_y = from_bottom ? -width : width;
   const int64_t origin = (from_right ? width - 1 : 0) + (from_bottom ? (height - 1) * width : 0);

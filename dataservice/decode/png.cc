@@ -1,4 +1,5 @@
-// PNG through libpng. As with JPEG, errors jump: functions between setjmp and longjmp own nothing with a destructor.
+// PNG through libpng. As with JPEG, errors jump: functions between setjmp and longjmp own nothing
+// with a destructor.
 #include <csetjmp>
 #include <cstdio>
 #include <cstring>
@@ -52,7 +53,8 @@ absl::Status FailureOf(const Session& session) {
 
 // False: out of memory.
 bool Open(Session& session) {
-  session.png = png_create_read_struct(PNG_LIBPNG_VER_STRING, &session, OnError, [](png_structp, png_const_charp) {});
+  session.png = png_create_read_struct(PNG_LIBPNG_VER_STRING, &session, OnError,
+                                       [](png_structp, png_const_charp) {});
   if (session.png == nullptr) return false;
   session.info = png_create_info_struct(session.png);
   if (session.info == nullptr) return false;
@@ -90,7 +92,8 @@ int OrientationOf(Session& session) {
 #ifdef PNG_eXIf_SUPPORTED
   png_bytep exif = nullptr;
   png_uint_32 length = 0;
-  if (png_get_eXIf_1(session.png, session.info, &length, &exif) == PNG_INFO_eXIf && exif != nullptr) {
+  if (png_get_eXIf_1(session.png, session.info, &length, &exif) == PNG_INFO_eXIf &&
+      exif != nullptr) {
     return ExifOrientation(absl::string_view(reinterpret_cast<const char*>(exif), length));
   }
 #endif
@@ -104,11 +107,12 @@ absl::Status ReadHeader(Session& session, const DecodeLimits& limits) {
   const auto* ihdr = reinterpret_cast<const png_byte*>(session.bytes.data()) + kSizesAt;
   SEER_RETURN_IF_ERROR(CheckSize(png_get_uint_32(ihdr), png_get_uint_32(ihdr + 4), limits));
   if (!Open(session)) {
-    return Error(absl::StatusCode::kResourceExhausted, reason::kOutOfMemory, "no memory for a PNG decoder");
+    return Error(absl::StatusCode::kResourceExhausted, reason::kOutOfMemory,
+                 "no memory for a PNG decoder");
   }
   if (!TryReadHeader(session)) return FailureOf(session);
-  return CheckSize(png_get_image_width(session.png, session.info), png_get_image_height(session.png, session.info),
-                   limits);
+  return CheckSize(png_get_image_width(session.png, session.info),
+                   png_get_image_height(session.png, session.info), limits);
 }
 
 }  // namespace
@@ -119,7 +123,8 @@ absl::StatusOr<StoredSize> ReadPngSize(absl::string_view bytes, const DecodeLimi
   const SessionCloser closer{session};
   SEER_RETURN_IF_ERROR(ReadHeader(session, limits));
   return StoredSize{static_cast<int>(png_get_image_width(session.png, session.info)),
-                    static_cast<int>(png_get_image_height(session.png, session.info)), OrientationOf(session)};
+                    static_cast<int>(png_get_image_height(session.png, session.info)),
+                    OrientationOf(session)};
 }
 
 absl::Status DecodePng(absl::string_view bytes, const DecodeLimits& limits, Image& image) {
@@ -131,7 +136,8 @@ absl::Status DecodePng(absl::string_view bytes, const DecodeLimits& limits, Imag
   image.width = static_cast<int>(png_get_image_width(session.png, session.info));
   image.height = static_cast<int>(png_get_image_height(session.png, session.info));
   const size_t stride = static_cast<size_t>(image.width) * 3;
-  if (png_get_rowbytes(session.png, session.info) != stride) return CorruptImage("PNG: unexpected row size");
+  if (png_get_rowbytes(session.png, session.info) != stride)
+    return CorruptImage("PNG: unexpected row size");
   image.rgb.resize(stride * image.height);
   std::vector<png_bytep> rows(image.height);
   for (size_t y = 0; y < rows.size(); ++y) rows[y] = image.rgb.data() + stride * y;

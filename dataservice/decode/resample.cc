@@ -14,7 +14,8 @@ namespace {
 
 constexpr double kEdgeSlack = 1e-6;  // pixels; what scaling a box by n/8 may cost in rounding
 
-// The filter of one axis. Output i is sum over k < taps of weights[i * taps + k] * input[starts[i] + k] / 2^14.
+// The filter of one axis. Output i is sum over k < taps of weights[i * taps + k] * input[starts[i]
+// + k] / 2^14.
 struct Axis {
   int first = 0;   // first input pixel that the box touches; starts count from it
   int length = 0;  // how many it touches
@@ -26,7 +27,8 @@ Axis MakeAxis(double origin, double extent, int limit, int size, std::vector<int
               std::vector<int16_t>& weights) {
   Axis axis;
   axis.first = std::clamp(static_cast<int>(std::floor(origin + kEdgeSlack)), 0, limit - 1);
-  const int end = std::clamp(static_cast<int>(std::ceil(origin + extent - kEdgeSlack)), axis.first + 1, limit);
+  const int end =
+      std::clamp(static_cast<int>(std::ceil(origin + extent - kEdgeSlack)), axis.first + 1, limit);
   axis.length = end - axis.first;
   const double scale = extent / size;
   const double support = std::max(scale, 1.0);
@@ -38,13 +40,15 @@ Axis MakeAxis(double origin, double extent, int limit, int size, std::vector<int
   for (int i = 0; i < size; ++i) {
     const double centre = origin - axis.first + (i + 0.5) * scale;
     const int low = std::clamp(static_cast<int>(centre - support + 0.5), 0, axis.length - 1);
-    const int high = std::clamp(static_cast<int>(centre + support + 0.5), low + 1, std::min(axis.length, low + most));
+    const int high = std::clamp(static_cast<int>(centre + support + 0.5), low + 1,
+                                std::min(axis.length, low + most));
     double sum = 0;
     for (int k = 0; k < high - low; ++k) {
       exact[k] = std::max(0.0, 1.0 - std::abs((low + k + 0.5 - centre) / support));
       sum += exact[k];
     }
-    // The window ends inside the box wherever it fits, so that only a box narrower than the taps is read past.
+    // The window ends inside the box wherever it fits, so that only a box narrower than the taps is
+    // read past.
     const int start = std::max(0, std::min(low, axis.length - axis.taps));
     // Weights are rounded so that they add up to exactly one: a flat image stays flat.
     int16_t* out = weights.data() + static_cast<size_t>(i) * axis.taps + (low - start);
@@ -62,12 +66,14 @@ Axis MakeAxis(double origin, double extent, int limit, int size, std::vector<int
 }
 
 absl::Status CheckCrop(const Image& image, const CropBox& box, int size) {
-  const bool inside = box.width > 0 && box.height > 0 && box.x >= -kEdgeSlack && box.y >= -kEdgeSlack &&
-                      box.x + box.width <= image.width + kEdgeSlack && box.y + box.height <= image.height + kEdgeSlack;
+  const bool inside = box.width > 0 && box.height > 0 && box.x >= -kEdgeSlack &&
+                      box.y >= -kEdgeSlack && box.x + box.width <= image.width + kEdgeSlack &&
+                      box.y + box.height <= image.height + kEdgeSlack;
   if (!inside) {  // also if an edge is not a number
     return Error(absl::StatusCode::kInvalidArgument, reason::kOutOfRange,
-                 absl::StrCat("crop box x=", box.x, " y=", box.y, " width=", box.width, " height=", box.height,
-                              " is empty or reaches outside the ", image.width, "x", image.height, " image"))
+                 absl::StrCat("crop box x=", box.x, " y=", box.y, " width=", box.width,
+                              " height=", box.height, " is empty or reaches outside the ",
+                              image.width, "x", image.height, " image"))
         .Field("box");
   }
   if (size < 1 || size > 16384) {
@@ -78,46 +84,51 @@ absl::Status CheckCrop(const Image& image, const CropBox& box, int size) {
   return absl::OkStatus();
 }
 
-absl::Status Resize(const Image& image, const CropBox& box, int size, uint8_t* out_hwc, ResampleScratch* scratch,
-                    const ResampleKernels& kernels) {
+absl::Status Resize(const Image& image, const CropBox& box, int size, uint8_t* out_hwc,
+                    ResampleScratch* scratch, const ResampleKernels& kernels) {
   SEER_RETURN_IF_ERROR(CheckCrop(image, box, size));
   ResampleScratch own;
   ResampleScratch& s = scratch != nullptr ? *scratch : own;
   const Axis x = MakeAxis(box.x, box.width, image.width, size, s.starts_x, s.weights_x);
   const Axis y = MakeAxis(box.y, box.height, image.height, size, s.starts_y, s.weights_y);
   const int row_bytes = x.length * 3;
-  // The kernel of the columns reads whole vectors and a surplus tap: the zeros it meets there have weight 0.
+  // The kernel of the columns reads whole vectors and a surplus tap: the zeros it meets there have
+  // weight 0.
   const size_t stride = static_cast<size_t>(row_bytes) + kRowPadding;
   s.rows.resize(stride * 2);
   const size_t image_stride = static_cast<size_t>(image.width) * 3;
-  const uint8_t* input = image.rgb.data() + y.first * image_stride + static_cast<size_t>(x.first) * 3;
-  // Two rows at a time, so that the columns' kernel has both in the two halves of a vector, and both stay in cache.
+  const uint8_t* input =
+      image.rgb.data() + y.first * image_stride + static_cast<size_t>(x.first) * 3;
+  // Two rows at a time, so that the columns' kernel has both in the two halves of a vector, and
+  // both stay in cache.
   for (int i = 0; i < size; i += 2) {
     const int rows = std::min(2, size - i);
     for (int r = 0; r < rows; ++r) {
       // A surplus tap lies past the box, perhaps past the image: it is dropped, not read.
       const int taps = std::min(y.taps, y.length - s.starts_y[i + r]);
       kernels.filter_rows(input + s.starts_y[i + r] * image_stride, image_stride, row_bytes,
-                          s.weights_y.data() + static_cast<size_t>(i + r) * y.taps, taps, s.rows.data() + r * stride);
+                          s.weights_y.data() + static_cast<size_t>(i + r) * y.taps, taps,
+                          s.rows.data() + r * stride);
       std::memset(s.rows.data() + r * stride + row_bytes, 0, kRowPadding);
     }
     uint8_t* out0 = out_hwc + static_cast<size_t>(i) * size * 3;
     uint8_t* out1 = rows == 2 ? out0 + static_cast<size_t>(size) * 3 : out0;
     const uint8_t* in1 = rows == 2 ? s.rows.data() + stride : s.rows.data();
-    kernels.filter_columns(s.rows.data(), in1, s.starts_x.data(), s.weights_x.data(), x.taps, size, box.flip, out0,
-                           out1);
+    kernels.filter_columns(s.rows.data(), in1, s.starts_x.data(), s.weights_x.data(), x.taps, size,
+                           box.flip, out0, out1);
   }
   return absl::OkStatus();
 }
 
 }  // namespace
 
-absl::Status ResizeCrop(const Image& image, const CropBox& box, int size, uint8_t* out_hwc, ResampleScratch* scratch) {
+absl::Status ResizeCrop(const Image& image, const CropBox& box, int size, uint8_t* out_hwc,
+                        ResampleScratch* scratch) {
   return Resize(image, box, size, out_hwc, scratch, BestResampleKernels());
 }
 
-absl::Status internal::ResizeCropPortable(const Image& image, const CropBox& box, int size, uint8_t* out_hwc,
-                                          ResampleScratch* scratch) {
+absl::Status internal::ResizeCropPortable(const Image& image, const CropBox& box, int size,
+                                          uint8_t* out_hwc, ResampleScratch* scratch) {
   return Resize(image, box, size, out_hwc, scratch, PortableResampleKernels());
 }
 

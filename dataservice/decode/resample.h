@@ -1,4 +1,5 @@
-// Cuts a box out of an image and resizes it to a square: separable, antialiased bilinear. Thread-safe.
+// Cuts a box out of an image and resizes it to a square: separable, antialiased bilinear.
+// Thread-safe.
 #pragma once
 
 #include <cstdint>
@@ -17,11 +18,13 @@ struct ResampleScratch {
   std::vector<int> starts_x, starts_y;
 };
 
-// Equals Pillow's image.crop(whole pixels that the box touches).resize((size, size), BILINEAR, box=the box) up to one
-// level: a triangle filter whose support grows with the reduction, taps only inside the box. The rows are filtered
-// before the columns, both in 14-bit fixed point with rounding to 8 bits between; the result is the same on every
-// machine (the AVX2 path computes the same integers). Mirrors if box.flip. Writes out_hwc [size, size, 3].
-// INVALID_ARGUMENT with OUT_OF_RANGE: the box is empty or reaches outside the image (by more than 1e-6), or size < 1.
+// Equals Pillow's image.crop(whole pixels that the box touches).resize((size, size), BILINEAR,
+// box=the box) up to one level: a triangle filter whose support grows with the reduction, taps only
+// inside the box. The rows are filtered before the columns, both in 14-bit fixed point with
+// rounding to 8 bits between; the result is the same on every machine (the AVX2 path computes the
+// same integers). Mirrors if box.flip. Writes out_hwc [size, size, 3].
+// INVALID_ARGUMENT with OUT_OF_RANGE: the box is empty or reaches outside the image (by more than
+// 1e-6), or size < 1.
 absl::Status ResizeCrop(const Image& image, const CropBox& box, int size, uint8_t* out_hwc,
                         ResampleScratch* scratch = nullptr);
 

@@ -14,7 +14,8 @@ constexpr int kHalf = kWeightOne / 2;
 
 uint8_t Round(int sum) { return static_cast<uint8_t>(std::clamp(sum >> kWeightBits, 0, 255)); }
 
-void FilterRows(const uint8_t* in, size_t stride, int bytes, const int16_t* weights, int taps, uint8_t* out) {
+void FilterRows(const uint8_t* in, size_t stride, int bytes, const int16_t* weights, int taps,
+                uint8_t* out) {
   for (int b = 0; b < bytes; ++b) {
     int sum = kHalf;
     for (int k = 0; k < taps; ++k) sum += weights[k] * in[k * stride + b];
@@ -22,8 +23,9 @@ void FilterRows(const uint8_t* in, size_t stride, int bytes, const int16_t* weig
   }
 }
 
-void FilterColumns(const uint8_t* in0, const uint8_t* in1, const int* starts, const int16_t* weights, int taps, int size,
-                   bool flip, uint8_t* out0, uint8_t* out1) {
+void FilterColumns(const uint8_t* in0, const uint8_t* in1, const int* starts,
+                   const int16_t* weights, int taps, int size, bool flip, uint8_t* out0,
+                   uint8_t* out1) {
   const uint8_t* inputs[2] = {in0, in1};
   uint8_t* outputs[2] = {out0, out1};
   for (int j = 0; j < (in0 == in1 ? 1 : 2); ++j) {
@@ -43,11 +45,13 @@ void FilterColumns(const uint8_t* in0, const uint8_t* in1, const int* starts, co
 
 // The two weights of a pair of taps in every 32-bit lane.
 __attribute__((target("avx2"))) inline __m256i PairOfWeights(int16_t a, int16_t b) {
-  return _mm256_set1_epi32(static_cast<int>(static_cast<uint16_t>(a) | (static_cast<uint32_t>(static_cast<uint16_t>(b)) << 16)));
+  return _mm256_set1_epi32(static_cast<int>(
+      static_cast<uint16_t>(a) | (static_cast<uint32_t>(static_cast<uint16_t>(b)) << 16)));
 }
 
-__attribute__((target("avx2"))) void FilterRowsAvx2(const uint8_t* in, size_t stride, int bytes, const int16_t* weights,
-                                                    int taps, uint8_t* out) {
+__attribute__((target("avx2"))) void FilterRowsAvx2(const uint8_t* in, size_t stride, int bytes,
+                                                    const int16_t* weights, int taps,
+                                                    uint8_t* out) {
   const __m256i zero = _mm256_setzero_si256();
   const __m256i half = _mm256_set1_epi32(kHalf);
   int b = 0;
@@ -58,7 +62,8 @@ __attribute__((target("avx2"))) void FilterRowsAvx2(const uint8_t* in, size_t st
       const auto* row = reinterpret_cast<const __m256i*>(in + k * stride + b);
       const __m256i p = _mm256_loadu_si256(row);
       const __m256i q =
-          pair ? _mm256_loadu_si256(reinterpret_cast<const __m256i*>(in + (k + 1) * stride + b)) : zero;
+          pair ? _mm256_loadu_si256(reinterpret_cast<const __m256i*>(in + (k + 1) * stride + b))
+               : zero;
       const __m256i w = PairOfWeights(weights[k], pair ? weights[k + 1] : int16_t{0});
       const __m256i low = _mm256_unpacklo_epi8(p, q);  // p0 q0 p1 q1 ... in each half
       const __m256i high = _mm256_unpackhi_epi8(p, q);
@@ -67,23 +72,27 @@ __attribute__((target("avx2"))) void FilterRowsAvx2(const uint8_t* in, size_t st
       s2 = _mm256_add_epi32(s2, _mm256_madd_epi16(_mm256_unpacklo_epi8(high, zero), w));
       s3 = _mm256_add_epi32(s3, _mm256_madd_epi16(_mm256_unpackhi_epi8(high, zero), w));
     }
-    const __m256i low = _mm256_packs_epi32(_mm256_srai_epi32(s0, kWeightBits), _mm256_srai_epi32(s1, kWeightBits));
-    const __m256i high = _mm256_packs_epi32(_mm256_srai_epi32(s2, kWeightBits), _mm256_srai_epi32(s3, kWeightBits));
+    const __m256i low =
+        _mm256_packs_epi32(_mm256_srai_epi32(s0, kWeightBits), _mm256_srai_epi32(s1, kWeightBits));
+    const __m256i high =
+        _mm256_packs_epi32(_mm256_srai_epi32(s2, kWeightBits), _mm256_srai_epi32(s3, kWeightBits));
     _mm256_storeu_si256(reinterpret_cast<__m256i*>(out + b), _mm256_packus_epi16(low, high));
   }
   FilterRows(in + b, stride, bytes - b, weights, taps, out + b);
 }
 
 __attribute__((target("avx2"))) inline __m256i LoadBoth(const uint8_t* a, const uint8_t* b) {
-  return _mm256_inserti128_si256(_mm256_castsi128_si256(_mm_loadu_si128(reinterpret_cast<const __m128i*>(a))),
-                                 _mm_loadu_si128(reinterpret_cast<const __m128i*>(b)), 1);
+  return _mm256_inserti128_si256(
+      _mm256_castsi128_si256(_mm_loadu_si128(reinterpret_cast<const __m128i*>(a))),
+      _mm_loadu_si128(reinterpret_cast<const __m128i*>(b)), 1);
 }
 
-// The low half of every vector works on row 0, the high half on row 1. A load of 16 bytes holds 5 pixels, of which 4 are
-// used: two pairs of taps.
-__attribute__((target("avx2"))) void FilterColumnsAvx2(const uint8_t* in0, const uint8_t* in1, const int* starts,
-                                                       const int16_t* weights, int taps, int size, bool flip,
-                                                       uint8_t* out0, uint8_t* out1) {
+// The low half of every vector works on row 0, the high half on row 1. A load of 16 bytes holds 5
+// pixels, of which 4 are used: two pairs of taps.
+__attribute__((target("avx2"))) void FilterColumnsAvx2(const uint8_t* in0, const uint8_t* in1,
+                                                       const int* starts, const int16_t* weights,
+                                                       int taps, int size, bool flip, uint8_t* out0,
+                                                       uint8_t* out1) {
   // r0 r1 g0 g1 b0 b1 as 16-bit numbers, of pixels 0 and 1 and of pixels 2 and 3.
   const __m256i pick01 = _mm256_broadcastsi128_si256(
       _mm_setr_epi8(0, -1, 3, -1, 1, -1, 4, -1, 2, -1, 5, -1, -1, -1, -1, -1));
@@ -98,14 +107,16 @@ __attribute__((target("avx2"))) void FilterColumnsAvx2(const uint8_t* in0, const
     int k = 0;
     for (; k + 4 <= taps; k += 4) {
       const __m256i pixels = LoadBoth(a + k * 3, b + k * 3);
-      const __m256i p = _mm256_madd_epi16(_mm256_shuffle_epi8(pixels, pick01), PairOfWeights(w[k], w[k + 1]));
-      const __m256i q = _mm256_madd_epi16(_mm256_shuffle_epi8(pixels, pick23), PairOfWeights(w[k + 2], w[k + 3]));
+      const __m256i p =
+          _mm256_madd_epi16(_mm256_shuffle_epi8(pixels, pick01), PairOfWeights(w[k], w[k + 1]));
+      const __m256i q =
+          _mm256_madd_epi16(_mm256_shuffle_epi8(pixels, pick23), PairOfWeights(w[k + 2], w[k + 3]));
       sum = _mm256_add_epi32(sum, _mm256_add_epi32(p, q));
     }
     if (k < taps) {
       const __m256i pixels = LoadBoth(a + k * 3, b + k * 3);
-      sum = _mm256_add_epi32(sum,
-                             _mm256_madd_epi16(_mm256_shuffle_epi8(pixels, pick01), PairOfWeights(w[k], w[k + 1])));
+      sum = _mm256_add_epi32(sum, _mm256_madd_epi16(_mm256_shuffle_epi8(pixels, pick01),
+                                                    PairOfWeights(w[k], w[k + 1])));
     }
     const __m256i words = _mm256_packs_epi32(_mm256_srai_epi32(sum, kWeightBits), half);
     const __m256i bytes = _mm256_packus_epi16(words, half);

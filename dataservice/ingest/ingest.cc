@@ -21,7 +21,7 @@
 namespace seer::dataservice {
 namespace {
 
-constexpr size_t kBlockImages = 512;              // read, then checked in parallel
+constexpr size_t kBlockImages = 512;                 // read, then checked in parallel
 constexpr int64_t kBlockBytes = int64_t{256} << 20;  // bounds the memory of a block
 
 struct Checked {
@@ -56,20 +56,23 @@ class Ingest {
   Ingest(PoolStore& store, Clock& clock, const std::string& pool, const IngestOptions& options)
       : store_(store), clock_(clock), pool_(pool), options_(options) {}
 
-  absl::StatusOr<IngestCounts> Run(const std::function<absl::Status(const IngestCounts&)>& progress) {
+  absl::StatusOr<IngestCounts> Run(
+      const std::function<absl::Status(const IngestCounts&)>& progress) {
     SEER_ASSIGN_OR_RETURN(const PoolInfo info, store_.Info(pool_));
     policy_ = info.policy;
     SEER_ASSIGN_OR_RETURN(const int64_t parent, store_.Current(pool_));
     if (parent > 0) {
       SEER_ASSIGN_OR_RETURN(manifest_, store_.ReadManifest(pool_, parent));
-      if (!options_.request_id.empty() && manifest_.request_id == options_.request_id) return counts_;
+      if (!options_.request_id.empty() && manifest_.request_id == options_.request_id)
+        return counts_;
       SEER_ASSIGN_OR_RETURN(rows_, store_.ReadRows(pool_, manifest_));
       for (const CatalogueRow& row : rows_) present_.insert(Identity(row.id, row.source));
     }
     manifest_.parent = parent;
     manifest_.generation = parent + 1;
     manifest_.request_id = options_.request_id;
-    SEER_ASSIGN_OR_RETURN(auto source, OpenSources(options_.sources, {options_.labels_from_folders}));
+    SEER_ASSIGN_OR_RETURN(auto source,
+                          OpenSources(options_.sources, {options_.labels_from_folders}));
     counts_.total = source->total();
     for (bool more = true; more;) {
       std::vector<Checked> block;
@@ -84,7 +87,8 @@ class Ingest {
 
  private:
   static std::string Identity(const ImageId& id, const std::string& source) {
-    return absl::StrCat(absl::string_view(reinterpret_cast<const char*>(id.data()), id.size()), source);
+    return absl::StrCat(absl::string_view(reinterpret_cast<const char*>(id.data()), id.size()),
+                        source);
   }
 
   absl::StatusOr<bool> ReadBlock(ImageSource& source, std::vector<Checked>& block) {
@@ -104,7 +108,9 @@ class Ingest {
     counts_.bytes_read += static_cast<int64_t>(image.bytes.size());
     if (!checked.info.ok()) {
       const auto detail = GetErrorDetail(checked.info.status());
-      quarantine_.push_back({image.source, detail ? detail->reason : std::string(reason::kImageCorrupt), std::string(checked.info.status().message()), clock_.Now()});
+      quarantine_.push_back({image.source,
+                             detail ? detail->reason : std::string(reason::kImageCorrupt),
+                             std::string(checked.info.status().message()), clock_.Now()});
       ++counts_.quarantined;
       return absl::OkStatus();
     }
@@ -112,7 +118,8 @@ class Ingest {
       ++counts_.present;
       return absl::OkStatus();
     }
-    const absl::string_view rule = RefusingRule(policy_, image, checked.info->width, checked.info->height, clock_.Now());
+    const absl::string_view rule =
+        RefusingRule(policy_, image, checked.info->width, checked.info->height, clock_.Now());
     if (!rule.empty()) {
       ++manifest_.refused[std::string(rule)];
       ++counts_.refused_by_rule[std::string(rule)];
@@ -130,9 +137,14 @@ class Ingest {
     row.id = checked.id;
     row.shard = static_cast<int32_t>(manifest_.shards.size());
     // The count keeps the names of equal images apart.
-    const std::string key = absl::StrCat(ToHex(absl::string_view(reinterpret_cast<const char*>(row.id.data()), row.id.size())), "-", shard_images_);
-    SEER_ASSIGN_OR_RETURN(row.offset, shard_->Add(absl::StrCat(key, ".", format == "jpeg" ? "jpg" : format), image.bytes));
-    if (image.label >= 0) SEER_RETURN_IF_ERROR(shard_->Add(key + ".cls", absl::StrCat(image.label)).status());
+    const std::string key = absl::StrCat(
+        ToHex(absl::string_view(reinterpret_cast<const char*>(row.id.data()), row.id.size())), "-",
+        shard_images_);
+    SEER_ASSIGN_OR_RETURN(
+        row.offset,
+        shard_->Add(absl::StrCat(key, ".", format == "jpeg" ? "jpg" : format), image.bytes));
+    if (image.label >= 0)
+      SEER_RETURN_IF_ERROR(shard_->Add(key + ".cls", absl::StrCat(image.label)).status());
     row.size = static_cast<int64_t>(image.bytes.size());
     row.width = checked.info->width;
     row.height = checked.info->height;
@@ -163,8 +175,10 @@ class Ingest {
     SEER_RETURN_IF_ERROR(CloseShard());
     if (!quarantine_.empty()) {
       std::string sources;
-      for (const QuarantinedImage& image : quarantine_) absl::StrAppend(&sources, image.source, "\n");
-      const std::string name = absl::StrFormat("%08d-%s.jsonl", manifest_.generation, Sha256Hex(sources).substr(0, 16));
+      for (const QuarantinedImage& image : quarantine_)
+        absl::StrAppend(&sources, image.source, "\n");
+      const std::string name =
+          absl::StrFormat("%08d-%s.jsonl", manifest_.generation, Sha256Hex(sources).substr(0, 16));
       SEER_RETURN_IF_ERROR(WriteQuarantine(store_.objects(), pool_, name, quarantine_));
     }
     if (counts_.added == 0) return counts_.present > 0 ? absl::OkStatus() : NothingAccepted();
@@ -186,10 +200,18 @@ class Ingest {
 
   absl::Status NothingAccepted() const {
     std::string why;
-    if (counts_.quarantined > 0) absl::StrAppend(&why, "; ", counts_.quarantined, " could not be decoded, the first: ", quarantine_.front().message);
-    if (counts_.refused > 0) absl::StrAppend(&why, "; ", counts_.refused, " were refused by the pool's policy");
-    return Error(absl::StatusCode::kFailedPrecondition, reason::kSourceEmpty, absl::StrCat("none of ", counts_.seen, " images was accepted into pool ", pool_, why))
-        .Field("sources").Hint("look at `seer pool describe`: it shows the policy and what was refused or quarantined");
+    if (counts_.quarantined > 0)
+      absl::StrAppend(&why, "; ", counts_.quarantined,
+                      " could not be decoded, the first: ", quarantine_.front().message);
+    if (counts_.refused > 0)
+      absl::StrAppend(&why, "; ", counts_.refused, " were refused by the pool's policy");
+    return Error(absl::StatusCode::kFailedPrecondition, reason::kSourceEmpty,
+                 absl::StrCat("none of ", counts_.seen, " images was accepted into pool ", pool_,
+                              why))
+        .Field("sources")
+        .Hint(
+            "look at `seer pool describe`: it shows the policy and what was refused or "
+            "quarantined");
   }
 
   PoolStore& store_;
@@ -208,8 +230,9 @@ class Ingest {
 
 }  // namespace
 
-absl::StatusOr<IngestCounts> IngestIntoPool(PoolStore& store, Clock& clock, const std::string& pool, const IngestOptions& options,
-                                            const std::function<absl::Status(const IngestCounts&)>& progress) {
+absl::StatusOr<IngestCounts> IngestIntoPool(
+    PoolStore& store, Clock& clock, const std::string& pool, const IngestOptions& options,
+    const std::function<absl::Status(const IngestCounts&)>& progress) {
   return Ingest(store, clock, pool, options).Run(progress);
 }
 

@@ -1,5 +1,6 @@
-// Fills a pool: reads sources, checks every image by decoding it, applies the policy, writes shards and commits the next
-// generation. Killed half-way it leaves the pool as it was; run again it starts over, and shards already written are reused.
+// Fills a pool: reads sources, checks every image by decoding it, applies the policy, writes shards
+// and commits the next generation. Killed half-way it leaves the pool as it was; run again it
+// starts over, and shards already written are reused.
 #pragma once
 
 #include <functional>
@@ -16,8 +17,9 @@ namespace seer::dataservice {
 struct IngestOptions {
   std::vector<std::string> sources;
   bool labels_from_folders = false;
-  std::string request_id;   // the id of the newest generation's ingest: nothing is done again; empty: always done
-  int threads = 1;          // that decode
+  // That of the newest generation's ingest: nothing is done again; empty: always done.
+  std::string request_id;
+  int threads = 1;         // that decode
   int64_t shard_bytes = 64 << 20;
 };
 
@@ -27,14 +29,16 @@ struct IngestCounts {
   int64_t quarantined = 0;
   int64_t refused = 0;
   std::map<std::string, int64_t> refused_by_rule;
-  int64_t present = 0;      // same source and bytes as a row of the parent: kept once
+  int64_t present = 0;  // same source and bytes as a row of the parent: kept once
   int64_t bytes_read = 0;
-  int64_t total = 0;        // 0: not known
+  int64_t total = 0;  // 0: not known
 };
 
-// `progress` is called often, on the caller's thread; a status that is not OK ends the ingest with it.
-// Errors as Pools.IngestPool. FAILED_PRECONDITION with SOURCE_EMPTY: no image was accepted and none was present.
-absl::StatusOr<IngestCounts> IngestIntoPool(PoolStore& store, Clock& clock, const std::string& pool, const IngestOptions& options,
-                                            const std::function<absl::Status(const IngestCounts&)>& progress);
+// `progress` is called often, on the caller's thread; a status that is not OK ends the ingest with
+// it. Errors as Pools.IngestPool. FAILED_PRECONDITION with SOURCE_EMPTY:
+// no image was accepted and none was present.
+absl::StatusOr<IngestCounts> IngestIntoPool(
+    PoolStore& store, Clock& clock, const std::string& pool, const IngestOptions& options,
+    const std::function<absl::Status(const IngestCounts&)>& progress);
 
 }  // namespace seer::dataservice

@@ -8,8 +8,9 @@
 
 namespace seer::dataservice {
 
-// The rule that refuses the image ("not_public", "country", "unknown_country", "too_old", "unknown_age", "too_small"), or "".
-// What a rule asks about and nobody knows counts as refused.
-absl::string_view RefusingRule(const PoolPolicy& policy, const SourceImage& image, int width, int height, absl::Time now);
+// The rule that refuses the image ("not_public", "country", "unknown_country", "too_old",
+// "unknown_age", "too_small"), or "". What a rule asks about and nobody knows counts as refused.
+absl::string_view RefusingRule(const PoolPolicy& policy, const SourceImage& image, int width,
+                               int height, absl::Time now);
 
 }  // namespace seer::dataservice

@@ -23,10 +23,13 @@ namespace fs = std::filesystem;
 
 bool IsImageName(const std::string& name) {
   const std::string lower = absl::AsciiStrToLower(name);
-  for (const char* extension : {".jpg", ".jpeg", ".png", ".webp"}) if (absl::EndsWith(lower, extension)) return true;
+  for (const char* extension : {".jpg", ".jpeg", ".png", ".webp"})
+    if (absl::EndsWith(lower, extension)) return true;
   return false;
 }
-bool IsTarName(const std::string& name) { return absl::EndsWith(absl::AsciiStrToLower(name), ".tar"); }
+bool IsTarName(const std::string& name) {
+  return absl::EndsWith(absl::AsciiStrToLower(name), ".tar");
+}
 
 struct FileEntry {
   fs::path path;
@@ -36,11 +39,13 @@ struct FileEntry {
 absl::StatusOr<SourceImage> ReadFile(const FileEntry& entry, int64_t max_bytes) {
   std::ifstream file(entry.path, std::ios::binary);
   if (!file) {
-    return Error(absl::StatusCode::kNotFound, reason::kSourceNotFound, absl::StrCat("cannot read ", entry.path.string()))
+    return Error(absl::StatusCode::kNotFound, reason::kSourceNotFound,
+                 absl::StrCat("cannot read ", entry.path.string()))
         .Hint("the data service reads sources itself: the path must be readable on its machine");
   }
   std::error_code error;
-  const auto size = std::min<int64_t>(static_cast<int64_t>(fs::file_size(entry.path, error)), max_bytes + 1);
+  const auto size =
+      std::min<int64_t>(static_cast<int64_t>(fs::file_size(entry.path, error)), max_bytes + 1);
   SourceImage image;
   image.source = entry.path.string();
   image.label = entry.label;
@@ -53,7 +58,8 @@ absl::StatusOr<SourceImage> ReadFile(const FileEntry& entry, int64_t max_bytes) 
 // Groups members "<key>.<extension>" that follow each other, as webdataset does.
 class TarImages {
  public:
-  static absl::StatusOr<std::unique_ptr<TarImages>> Open(const std::string& path, int64_t max_bytes) {
+  static absl::StatusOr<std::unique_ptr<TarImages>> Open(const std::string& path,
+                                                         int64_t max_bytes) {
     SEER_ASSIGN_OR_RETURN(auto reader, TarReader::Open(path));
     return std::unique_ptr<TarImages>(new TarImages(path, std::move(reader), max_bytes));
   }
@@ -109,10 +115,12 @@ class TarImages {
       if (!json.is_object()) return;
       if (json.contains("label") && json["label"].is_number_integer()) image.label = json["label"];
       if (json.contains("country") && json["country"].is_string()) image.country = json["country"];
-      if (json.contains("visibility") && json["visibility"].is_string()) image.visibility = json["visibility"];
+      if (json.contains("visibility") && json["visibility"].is_string())
+        image.visibility = json["visibility"];
       absl::Time time;
       if (json.contains("captured_at") && json["captured_at"].is_string() &&
-          absl::ParseTime(absl::RFC3339_full, json["captured_at"].get<std::string>(), &time, nullptr)) {
+          absl::ParseTime(absl::RFC3339_full, json["captured_at"].get<std::string>(), &time,
+                          nullptr)) {
         image.captured_at = time;
       }
     }
@@ -128,7 +136,8 @@ class TarImages {
 
 class FileSource final : public ImageSource {
  public:
-  FileSource(std::deque<FileEntry> files, int64_t total, int64_t max_bytes) : files_(std::move(files)), total_(total), max_bytes_(max_bytes) {}
+  FileSource(std::deque<FileEntry> files, int64_t total, int64_t max_bytes)
+      : files_(std::move(files)), total_(total), max_bytes_(max_bytes) {}
 
   absl::StatusOr<std::optional<SourceImage>> Next() override {
     while (true) {
@@ -161,46 +170,65 @@ absl::StatusOr<std::vector<FileEntry>> ListFolder(const fs::path& folder, bool l
   std::map<std::string, int32_t> classes;
   std::error_code error;
   if (labels) {
-    for (const auto& entry : fs::directory_iterator(folder, error)) if (entry.is_directory()) classes[entry.path().filename().string()] = 0;
+    for (const auto& entry : fs::directory_iterator(folder, error))
+      if (entry.is_directory()) classes[entry.path().filename().string()] = 0;
     int32_t next = 0;
     for (auto& [name, label] : classes) label = next++;
     if (classes.empty()) {
-      return Error(absl::StatusCode::kInvalidArgument, reason::kNoLabels, absl::StrCat(folder.string(), " has no sub-folders to be classes"))
-          .Hint("put each class's images into a folder of its name, or leave --labels-from-folders out");
+      return Error(absl::StatusCode::kInvalidArgument, reason::kNoLabels,
+                   absl::StrCat(folder.string(), " has no sub-folders to be classes"))
+          .Hint(
+              "put each class's images into a folder of its name, or leave --labels-from-folders "
+              "out");
     }
   }
   std::vector<FileEntry> files;
-  for (const auto& entry : fs::recursive_directory_iterator(folder, fs::directory_options::skip_permission_denied, error)) {
+  for (const auto& entry : fs::recursive_directory_iterator(
+           folder, fs::directory_options::skip_permission_denied, error)) {
     const std::string name = entry.path().filename().string();
     if (!entry.is_regular_file() || !(IsImageName(name) || IsTarName(name))) continue;
     FileEntry file{entry.path()};
     const fs::path relative = entry.path().lexically_relative(folder);
-    if (labels && std::distance(relative.begin(), relative.end()) > 1) file.label = classes[relative.begin()->string()];
+    if (labels && std::distance(relative.begin(), relative.end()) > 1)
+      file.label = classes[relative.begin()->string()];
     files.push_back(std::move(file));
   }
-  if (error) return Error(absl::StatusCode::kUnavailable, reason::kStorageFailed, absl::StrCat("cannot list ", folder.string(), ": ", error.message()));
-  std::sort(files.begin(), files.end(), [](const FileEntry& a, const FileEntry& b) { return a.path < b.path; });
+  if (error)
+    return Error(absl::StatusCode::kUnavailable, reason::kStorageFailed,
+                 absl::StrCat("cannot list ", folder.string(), ": ", error.message()));
+  std::sort(files.begin(), files.end(),
+            [](const FileEntry& a, const FileEntry& b) { return a.path < b.path; });
   return files;
 }
 
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<ImageSource>> OpenSources(const std::vector<std::string>& paths, const SourceOptions& options) {
-  if (paths.empty()) return Error(absl::StatusCode::kInvalidArgument, reason::kMissingField, "no source was named").Field("sources").Hint("name a folder, image files or tar shards");
+absl::StatusOr<std::unique_ptr<ImageSource>> OpenSources(const std::vector<std::string>& paths,
+                                                         const SourceOptions& options) {
+  if (paths.empty())
+    return Error(absl::StatusCode::kInvalidArgument, reason::kMissingField, "no source was named")
+        .Field("sources")
+        .Hint("name a folder, image files or tar shards");
   std::deque<FileEntry> files;
   bool has_tar = false;
   for (const std::string& path : paths) {
     std::error_code error;
     if (!fs::exists(path, error)) {
-      return Error(absl::StatusCode::kNotFound, reason::kSourceNotFound, absl::StrCat("no file or folder ", path))
-          .Field("sources").Hint("the data service reads sources itself: give a path that exists on its machine").With("path", path);
+      return Error(absl::StatusCode::kNotFound, reason::kSourceNotFound,
+                   absl::StrCat("no file or folder ", path))
+          .Field("sources")
+          .Hint("the data service reads sources itself: give a path that exists on its machine")
+          .With("path", path);
     }
     std::vector<FileEntry> found = {{path}};
     if (fs::is_directory(path, error)) {
       SEER_ASSIGN_OR_RETURN(found, ListFolder(path, options.labels_from_folders));
       if (found.empty()) {
-        return Error(absl::StatusCode::kFailedPrecondition, reason::kSourceEmpty, absl::StrCat(path, " holds no .jpg, .jpeg, .png, .webp or .tar file"))
-            .Field("sources").Hint("name a folder that holds images, at any depth").With("path", path);
+        return Error(absl::StatusCode::kFailedPrecondition, reason::kSourceEmpty,
+                     absl::StrCat(path, " holds no .jpg, .jpeg, .png, .webp or .tar file"))
+            .Field("sources")
+            .Hint("name a folder that holds images, at any depth")
+            .With("path", path);
       }
     }
     for (FileEntry& file : found) {
@@ -209,7 +237,8 @@ absl::StatusOr<std::unique_ptr<ImageSource>> OpenSources(const std::vector<std::
     }
   }
   const auto total = has_tar ? 0 : static_cast<int64_t>(files.size());
-  return std::unique_ptr<ImageSource>(std::make_unique<FileSource>(std::move(files), total, options.max_bytes));
+  return std::unique_ptr<ImageSource>(
+      std::make_unique<FileSource>(std::move(files), total, options.max_bytes));
 }
 
 }  // namespace seer::dataservice

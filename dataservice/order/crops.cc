@@ -23,17 +23,20 @@ CropBox CentredFallback(int64_t image_width, int64_t image_height) {
   } else if (ratio > kMaxRatio) {
     width = std::llrint(static_cast<double>(image_height) * kMaxRatio);
   }
-  // Rounding cannot pass the image's edge by the choice of the branch; the clamp keeps that true for any input.
+  // Rounding cannot pass the image's edge by the choice of the branch; the clamp keeps that true
+  // for any input.
   width = std::clamp<int64_t>(width, 1, image_width);
   height = std::clamp<int64_t>(height, 1, image_height);
-  return {static_cast<double>((image_width - width) / 2), static_cast<double>((image_height - height) / 2),
-          static_cast<double>(width), static_cast<double>(height), false};
+  return {static_cast<double>((image_width - width) / 2),
+          static_cast<double>((image_height - height) / 2), static_cast<double>(width),
+          static_cast<double>(height), false};
 }
 
 }  // namespace
 
-CropBox RandomResizedCrop(uint64_t seed, int64_t sample_index, uint32_t view_index, int64_t image_width,
-                          int64_t image_height, double min_scale, double max_scale, double flip_probability) {
+CropBox RandomResizedCrop(uint64_t seed, int64_t sample_index, uint32_t view_index,
+                          int64_t image_width, int64_t image_height, double min_scale,
+                          double max_scale, double flip_probability) {
   SEER_CHECK(image_width >= 1 && image_height >= 1) << image_width << " x " << image_height;
   const auto sample = static_cast<uint64_t>(sample_index);
   Philox random(seed, RandomPurpose::kCropBox, sample, view_index);
@@ -58,12 +61,14 @@ CropBox RandomResizedCrop(uint64_t seed, int64_t sample_index, uint32_t view_ind
 }
 
 CropBox CenterCrop(int size, int64_t image_width, int64_t image_height) {
-  SEER_CHECK(size >= 1 && image_width >= 1 && image_height >= 1) << size << ": " << image_width << " x " << image_height;
-  const double resized = size < 64 ? size : size * 256.0 / 224.0;  // of the shorter side, in output pixels
+  SEER_CHECK(size >= 1 && image_width >= 1 && image_height >= 1)
+      << size << ": " << image_width << " x " << image_height;
+  const double resized =
+      size < 64 ? size : size * 256.0 / 224.0;  // of the shorter side, in output pixels
   const double shorter = static_cast<double>(std::min(image_width, image_height));
   const double side = std::min(shorter, shorter * size / resized);  // of the box, in image pixels
-  return {(static_cast<double>(image_width) - side) / 2, (static_cast<double>(image_height) - side) / 2, side, side,
-          false};
+  return {(static_cast<double>(image_width) - side) / 2,
+          (static_cast<double>(image_height) - side) / 2, side, side, false};
 }
 
 }  // namespace seer::dataservice

@@ -1,8 +1,9 @@
-// Which image a global sample index means: a pure function of (generation, seed, index). Nothing is stored: the shuffle
-// is a keyed permutation that is evaluated at one index at a time. Immutable, hence thread-safe; cheap to copy.
+// Which image a global sample index means: a pure function of (generation, seed, index). Nothing is
+// stored: the shuffle is a keyed permutation that is evaluated at one index at a time. Immutable,
+// hence thread-safe; cheap to copy.
 //
-// global sample index = step * global_batch + position. epoch = index / images; within an epoch every row of the
-// generation's catalogue comes exactly once. World size and rank do not enter.
+// global sample index = step * global_batch + position. epoch = index / images; within an epoch
+// every row of the generation's catalogue comes exactly once. World size and rank do not enter.
 #pragma once
 
 #include <array>
@@ -16,9 +17,10 @@ class SampleOrder {
  public:
   // `generation`: number of the pool's generation. `images`: rows of its catalogue.
   // `shuffled`: false gives the rows in the catalogue's order, epoch after epoch.
-  // FAILED_PRECONDITION with POOL_EMPTY: images is 0. INVALID_ARGUMENT with OUT_OF_RANGE: images or generation < 0,
-  // or images above 2^62.
-  static absl::StatusOr<SampleOrder> Create(int64_t generation, int64_t images, uint64_t seed, bool shuffled);
+  // FAILED_PRECONDITION with POOL_EMPTY: images is 0. INVALID_ARGUMENT with OUT_OF_RANGE: images or
+  // generation < 0, or images above 2^62.
+  static absl::StatusOr<SampleOrder> Create(int64_t generation, int64_t images, uint64_t seed,
+                                            bool shuffled);
 
   // The row, [0, images), of `global_sample_index` (>= 0, which the caller has checked).
   int64_t RowOf(int64_t global_sample_index) const;
@@ -44,9 +46,12 @@ struct SampleSlice {
   friend bool operator==(const SampleSlice&, const SampleSlice&) = default;
 };
 
-// Slice `rank` of step `step`: [step * global_batch + rank * local, + local) with local = global_batch / world_size.
-// INVALID_ARGUMENT with OUT_OF_RANGE and the field: step < 0, world_size < 1, rank outside [0, world_size), global_batch
-// < 1 or not divisible by world_size, or an index that does not fit 63 bits.
-absl::StatusOr<SampleSlice> SliceOfRank(int64_t step, int64_t global_batch, int rank, int world_size);
+// Slice `rank` of step `step`: [step * global_batch + rank * local, + local)
+// with local = global_batch / world_size.
+// INVALID_ARGUMENT with OUT_OF_RANGE and the field: step < 0, world_size < 1, rank outside
+// [0, world_size), global_batch < 1 or not divisible by world_size, or an index that does not fit
+// 63 bits.
+absl::StatusOr<SampleSlice> SliceOfRank(int64_t step, int64_t global_batch, int rank,
+                                        int world_size);
 
 }  // namespace seer::dataservice

@@ -1,6 +1,7 @@
-// The catalogue of a generation: one row an image, Parquet on storage, columns in memory. Immutable once read.
-// Parquet columns: id (sha256, 32 bytes), shard, offset, size, width, height, format, source, country, visibility,
-// captured_at (timestamp[us, UTC], null: unknown), added_in, label (null: none).
+// The catalogue of a generation: one row an image, Parquet on storage, columns in memory. Immutable
+// once read. Parquet columns: id (sha256, 32 bytes), shard, offset, size, width, height, format,
+// source, country, visibility, captured_at (timestamp[us, UTC], null: unknown),
+// added_in, label (null: none).
 #pragma once
 
 #include <array>
@@ -22,10 +23,10 @@ struct CatalogueRow {
   int32_t shard = 0;   // index into the manifest's shards
   int64_t offset = 0;  // of the image's bytes within the shard
   int64_t size = 0;
-  int32_t width = 0;   // upright, pixels
+  int32_t width = 0;  // upright, pixels
   int32_t height = 0;
-  std::string format;  // "jpeg", "png", "webp"
-  std::string source;  // where it was read from
+  std::string format;      // "jpeg", "png", "webp"
+  std::string source;      // where it was read from
   std::string country;     // ISO 3166; empty: unknown
   std::string visibility;  // "public" ...; empty: unknown
   std::optional<absl::Time> captured_at;
@@ -47,8 +48,10 @@ struct ImageLocation {
 // The rows as the bytes of one Parquet file.
 absl::StatusOr<std::string> WriteCatalogue(const std::vector<CatalogueRow>& rows);
 // DATA_LOSS with POOL_CORRUPT names `where`.
-absl::StatusOr<std::vector<CatalogueRow>> ReadCatalogue(std::string parquet, const std::string& where);
+absl::StatusOr<std::vector<CatalogueRow>> ReadCatalogue(std::string parquet,
+                                                        const std::string& where);
 // Reads only the columns it needs; appends to `locations`.
-absl::Status ReadLocations(std::string parquet, const std::string& where, std::vector<ImageLocation>& locations);
+absl::Status ReadLocations(std::string parquet, const std::string& where,
+                           std::vector<ImageLocation>& locations);
 
 }  // namespace seer::dataservice

@@ -11,10 +11,11 @@
 
 namespace seer::dataservice {
 
-// Which images a pool takes. Unset parts accept everything; what is not known about an image counts as not allowed.
+// Which images a pool takes. Unset parts accept everything;
+// what is not known about an image counts as not allowed.
 struct PoolPolicy {
   absl::Duration max_age = absl::InfiniteDuration();  // of captured_at
-  std::vector<std::string> excluded_countries;        // ISO 3166 alpha-2; "EU": all of the EU and EEA
+  std::vector<std::string> excluded_countries;  // ISO 3166 alpha-2; "EU": all of the EU and EEA
   bool public_only = false;
   int min_side_pixels = 1;
 };
@@ -30,7 +31,7 @@ struct Manifest {
   int64_t generation = 0;
   int64_t parent = 0;  // 0: none
   absl::Time created;
-  std::string request_id;  // of the ingest that made it
+  std::string request_id;                    // of the ingest that made it
   std::vector<std::string> catalogue_files;  // below the generation's folder
   std::vector<ShardInfo> shards;             // a row's shard is an index into it
   int64_t images = 0;

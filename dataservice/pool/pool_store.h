@@ -1,5 +1,5 @@
-// The pools below one root, as they lie in object storage (docs/pool_format.md). Keeps no state: every call reads storage,
-// so any number of replicas agree. Thread-safe if the store is.
+// The pools below one root, as they lie in object storage (docs/pool_format.md). Keeps no state:
+// every call reads storage, so any number of replicas agree. Thread-safe if the store is.
 #pragma once
 
 #include <cstdint>
@@ -36,14 +36,17 @@ class PoolStore {
   absl::StatusOr<int64_t> Current(const std::string& pool);
   // NOT_FOUND with GENERATION_NOT_FOUND.
   absl::StatusOr<Manifest> ReadManifest(const std::string& pool, int64_t generation);
-  absl::StatusOr<std::vector<CatalogueRow>> ReadRows(const std::string& pool, const Manifest& manifest);
-  absl::StatusOr<std::shared_ptr<const Generation>> ReadGeneration(const std::string& pool, int64_t generation);
+  absl::StatusOr<std::vector<CatalogueRow>> ReadRows(const std::string& pool,
+                                                     const Manifest& manifest);
+  absl::StatusOr<std::shared_ptr<const Generation>> ReadGeneration(const std::string& pool,
+                                                                   int64_t generation);
 
   // Returns the shard's name; the same bytes are written once.
   absl::StatusOr<std::string> WriteShard(const std::string& pool, const std::string& bytes);
   // Writes the catalogue, then the manifest (this is the commit: it must not exist), then CURRENT.
   // ABORTED with POOL_WRITE_CONFLICT: another writer committed this number first.
-  absl::Status Commit(const std::string& pool, Manifest& manifest, const std::vector<CatalogueRow>& rows);
+  absl::Status Commit(const std::string& pool, Manifest& manifest,
+                      const std::vector<CatalogueRow>& rows);
 
   ObjectStore& objects() { return store_; }
 

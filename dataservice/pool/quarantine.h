@@ -1,4 +1,5 @@
-// What could not be decoded, and why: <pool>/quarantine/<generation>-<hash>.jsonl, one file an ingest.
+// What could not be decoded, and why:
+// <pool>/quarantine/<generation>-<hash>.jsonl, one file an ingest.
 #pragma once
 
 #include <string>
@@ -12,14 +13,16 @@ namespace seer::dataservice {
 
 struct QuarantinedImage {
   std::string source;
-  std::string reason;   // UPPER_SNAKE
+  std::string reason;  // UPPER_SNAKE
   std::string message;
   absl::Time time;
 };
 
 // `name`: of the file, without its folder.
-absl::Status WriteQuarantine(ObjectStore& store, const std::string& pool, const std::string& name, const std::vector<QuarantinedImage>& images);
+absl::Status WriteQuarantine(ObjectStore& store, const std::string& pool, const std::string& name,
+                             const std::vector<QuarantinedImage>& images);
 // All of a pool, oldest file first.
-absl::StatusOr<std::vector<QuarantinedImage>> ReadQuarantine(ObjectStore& store, const std::string& pool);
+absl::StatusOr<std::vector<QuarantinedImage>> ReadQuarantine(ObjectStore& store,
+                                                             const std::string& pool);
 
 }  // namespace seer::dataservice

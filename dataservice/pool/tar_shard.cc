@@ -21,12 +21,15 @@ struct TarShardBuilder::Impl {
     static_cast<Impl*>(self)->bytes.append(static_cast<const char*>(data), size);
     return static_cast<la_ssize_t>(size);
   }
-  absl::Status Failed(const char* doing) const { return absl::InternalError(absl::StrCat(doing, ": ", archive_error_string(tar))); }
+  absl::Status Failed(const char* doing) const {
+    return absl::InternalError(absl::StrCat(doing, ": ", archive_error_string(tar)));
+  }
 };
 
 TarShardBuilder::TarShardBuilder() : impl_(std::make_unique<Impl>()) {
   archive_write_set_format_ustar(impl_->tar);
-  archive_write_set_bytes_per_block(impl_->tar, 0);  // unbuffered: a member's offset is known when its header is out
+  archive_write_set_bytes_per_block(
+      impl_->tar, 0);  // unbuffered: a member's offset is known when its header is out
   archive_write_open(impl_->tar, impl_.get(), nullptr, &Impl::Take, nullptr);
 }
 TarShardBuilder::~TarShardBuilder() = default;
@@ -42,7 +45,8 @@ absl::StatusOr<int64_t> TarShardBuilder::Add(const std::string& name, absl::stri
   archive_entry_free(entry);
   if (wrote != ARCHIVE_OK) return impl_->Failed("writing a shard");
   const auto offset = static_cast<int64_t>(impl_->bytes.size());
-  if (archive_write_data(impl_->tar, bytes.data(), bytes.size()) != static_cast<la_ssize_t>(bytes.size()) ||
+  if (archive_write_data(impl_->tar, bytes.data(), bytes.size()) !=
+          static_cast<la_ssize_t>(bytes.size()) ||
       archive_write_finish_entry(impl_->tar) != ARCHIVE_OK) {
     return impl_->Failed("writing a shard");
   }
@@ -62,8 +66,10 @@ struct TarReader::Impl {
   bool at_end = false;
   ~Impl() { archive_read_free(tar); }
   absl::Status Torn() const {
-    return Error(absl::StatusCode::kDataLoss, reason::kPoolCorrupt, absl::StrCat(path, " is not a whole tar archive: ", archive_error_string(tar)))
-        .Hint("copy or make the archive again").With("path", path);
+    return Error(absl::StatusCode::kDataLoss, reason::kPoolCorrupt,
+                 absl::StrCat(path, " is not a whole tar archive: ", archive_error_string(tar)))
+        .Hint("copy or make the archive again")
+        .With("path", path);
   }
 };
 
@@ -72,12 +78,15 @@ TarReader::~TarReader() = default;
 
 absl::StatusOr<std::unique_ptr<TarReader>> TarReader::Open(const std::string& path) {
   if (::access(path.c_str(), R_OK) != 0) {
-    return Error(absl::StatusCode::kNotFound, reason::kSourceNotFound, absl::StrCat("cannot read ", path)).With("path", path);
+    return Error(absl::StatusCode::kNotFound, reason::kSourceNotFound,
+                 absl::StrCat("cannot read ", path))
+        .With("path", path);
   }
   std::unique_ptr<TarReader> reader(new TarReader());
   reader->impl_->path = path;
   archive_read_support_format_tar(reader->impl_->tar);
-  if (archive_read_open_filename(reader->impl_->tar, path.c_str(), 1 << 20) != ARCHIVE_OK) return reader->impl_->Torn();
+  if (archive_read_open_filename(reader->impl_->tar, path.c_str(), 1 << 20) != ARCHIVE_OK)
+    return reader->impl_->Torn();
   return reader;
 }
 
@@ -96,7 +105,8 @@ absl::StatusOr<bool> TarReader::Next(Member& member, int64_t max_bytes) {
   member.bytes.resize(static_cast<size_t>(size));
   size_t done = 0;
   while (done < member.bytes.size()) {
-    const la_ssize_t got = archive_read_data(impl_->tar, member.bytes.data() + done, member.bytes.size() - done);
+    const la_ssize_t got =
+        archive_read_data(impl_->tar, member.bytes.data() + done, member.bytes.size() - done);
     if (got <= 0) return impl_->Torn();
     done += static_cast<size_t>(got);
   }

@@ -1,4 +1,5 @@
-// WebDataset tar shards: written once, named by the hash of their bytes, never changed. Not thread-safe.
+// WebDataset tar shards: written once, named by the hash of their bytes, never changed.
+// Not thread-safe.
 #pragma once
 
 #include <cstdint>
@@ -39,7 +40,8 @@ class TarReader {
     std::string name;
     std::string bytes;
   };
-  // False at the end. A member above `max_bytes` comes with its first max_bytes + 1 only. DATA_LOSS: the archive is torn.
+  // False at the end. A member above `max_bytes` comes with its first max_bytes + 1 only.
+  // DATA_LOSS: the archive is torn.
   absl::StatusOr<bool> Next(Member& member, int64_t max_bytes);
 
  private:

@@ -19,7 +19,9 @@ namespace {
 
 constexpr uint32_t kSubstituteAttempts = 8;
 
-absl::Status Damaged(const std::string& why) { return Error(absl::StatusCode::kDataLoss, reason::kImageCorrupt, why); }
+absl::Status Damaged(const std::string& why) {
+  return Error(absl::StatusCode::kDataLoss, reason::kImageCorrupt, why);
+}
 
 }  // namespace
 
@@ -31,10 +33,13 @@ struct Assembler::Layout {
   uint8_t* ids = nullptr;
 };
 
-std::shared_ptr<PendingBatch> Assembler::Begin(std::shared_ptr<const StreamPlan> plan, std::shared_ptr<const Generation> generation,
+std::shared_ptr<PendingBatch> Assembler::Begin(std::shared_ptr<const StreamPlan> plan,
+                                               std::shared_ptr<const Generation> generation,
                                                int64_t step, int64_t first, int count) {
   auto batch = std::make_shared<PendingBatch>(count);
-  auto order = SampleOrder::Create(generation->manifest.generation, static_cast<int64_t>(generation->images.size()), plan->seed, plan->shuffled);
+  auto order = SampleOrder::Create(generation->manifest.generation,
+                                   static_cast<int64_t>(generation->images.size()), plan->seed,
+                                   plan->shuffled);
   if (!order.ok()) {
     absl::MutexLock lock(&batch->mu);
     batch->status = order.status();
@@ -50,7 +55,8 @@ std::shared_ptr<PendingBatch> Assembler::Begin(std::shared_ptr<const StreamPlan>
     crop.set_views(recipe.views());
     crop.set_samples(count);
     crop.set_size(recipe.size());
-    crop.mutable_pixels()->resize(static_cast<size_t>(recipe.views()) * count * recipe.size() * recipe.size() * 3);
+    crop.mutable_pixels()->resize(static_cast<size_t>(recipe.views()) * count * recipe.size() *
+                                  recipe.size() * 3);
     layout->pixels.push_back(reinterpret_cast<uint8_t*>(crop.mutable_pixels()->data()));
   }
   message.mutable_image_ids()->resize(static_cast<size_t>(count) * 32);
@@ -65,7 +71,8 @@ std::shared_ptr<PendingBatch> Assembler::Begin(std::shared_ptr<const StreamPlan>
   return batch;
 }
 
-void Assembler::Sample(const StreamPlan& plan, const Generation& generation, const Layout& layout, PendingBatch& batch, int sample) {
+void Assembler::Sample(const StreamPlan& plan, const Generation& generation, const Layout& layout,
+                       PendingBatch& batch, int sample) {
   const int64_t index = layout.first + sample;
   int64_t row = layout.order.RowOf(index);
   absl::Status status;
@@ -83,21 +90,27 @@ void Assembler::Sample(const StreamPlan& plan, const Generation& generation, con
       return;
     }
     const auto detail = GetErrorDetail(status);
-    const bool of_the_image = status.code() == absl::StatusCode::kDataLoss || status.code() == absl::StatusCode::kInvalidArgument ||
+    const bool of_the_image = status.code() == absl::StatusCode::kDataLoss ||
+                              status.code() == absl::StatusCode::kInvalidArgument ||
                               HasReason(status, reason::kImageTooLarge);
-    metrics_.bad_images.Add(1, {{"reason", detail ? detail->reason : "UNKNOWN"}, {"action", of_the_image ? "substituted" : "failed"}});
+    metrics_.bad_images.Add(1, {{"reason", detail ? detail->reason : "UNKNOWN"},
+                                {"action", of_the_image ? "substituted" : "failed"}});
     if (!of_the_image) break;  // storage: the whole stream fails and is tried again elsewhere
   }
   absl::MutexLock lock(&batch.mu);
   if (batch.status.ok()) batch.status = status;
 }
 
-absl::Status Assembler::Fill(const StreamPlan& plan, const ImageLocation& image, const Generation& generation, int64_t sample_index,
+absl::Status Assembler::Fill(const StreamPlan& plan, const ImageLocation& image,
+                             const Generation& generation, int64_t sample_index,
                              const Layout& layout, PendingBatch& batch, int sample) {
   const ShardInfo& shard = generation.manifest.shards[static_cast<size_t>(image.shard)];
-  SEER_ASSIGN_OR_RETURN(const std::string bytes, objects_.GetRange(ShardKey(plan.pool, shard.name), image.offset, image.size));
+  SEER_ASSIGN_OR_RETURN(const std::string bytes, objects_.GetRange(ShardKey(plan.pool, shard.name),
+                                                                   image.offset, image.size));
   metrics_.bytes_read.Add(static_cast<double>(bytes.size()), {{"source", "pool"}});
-  if (Sha256(bytes) != image.id) return Damaged(absl::StrCat("bytes of shard ", shard.name, " at ", image.offset, " are not those that were ingested"));
+  if (Sha256(bytes) != image.id)
+    return Damaged(absl::StrCat("bytes of shard ", shard.name, " at ", image.offset,
+                                " are not those that were ingested"));
 
   std::vector<CropSpec> crops;
   crops.reserve(static_cast<size_t>(plan.views()));
@@ -108,16 +121,20 @@ absl::Status Assembler::Fill(const StreamPlan& plan, const ImageLocation& image,
     for (int v = 0; v < recipe.views(); ++v, ++view) {
       CropSpec crop;
       crop.box = recipe.center() ? CenterCrop(recipe.size(), image.width, image.height)
-                                 : RandomResizedCrop(plan.seed, sample_index, view, image.width, image.height, recipe.min_scale(), recipe.max_scale(), recipe.flip_probability());
+                                 : RandomResizedCrop(plan.seed, sample_index, view, image.width,
+                                                     image.height, recipe.min_scale(),
+                                                     recipe.max_scale(), recipe.flip_probability());
       crop.size = recipe.size();
-      crop.out = layout.pixels[group] + (static_cast<size_t>(v) * layout.count + sample) * crop_bytes;
+      crop.out =
+          layout.pixels[group] + (static_cast<size_t>(v) * layout.count + sample) * crop_bytes;
       crops.push_back(crop);
     }
   }
   static thread_local DecodeScratch scratch;
   const absl::Duration start = Clock::Real().Steady();
   SEER_ASSIGN_OR_RETURN(const ImageInfo info, DecodeAndCrop(bytes, crops, {}, &scratch));
-  metrics_.decode_seconds.Observe(absl::ToDoubleSeconds(Clock::Real().Steady() - start), {{"format", std::string(FormatName(info.format))}});
+  metrics_.decode_seconds.Observe(absl::ToDoubleSeconds(Clock::Real().Steady() - start),
+                                  {{"format", std::string(FormatName(info.format))}});
   return absl::OkStatus();
 }
 

@@ -1,5 +1,5 @@
-// Makes the batch of one step: a pure function of (plan, step) that reads and decodes its images on the work pool.
-// Thread-safe: one for all streams.
+// Makes the batch of one step: a pure function of (plan, step) that reads and decodes its images on
+// the work pool. Thread-safe: one for all streams.
 #pragma once
 
 #include <atomic>
@@ -16,7 +16,8 @@
 
 namespace seer::dataservice {
 
-// A batch being made. `done` falls to zero when every sample is in its place; read the rest only after it.
+// A batch being made. `done` falls to zero when every sample is in its place;
+// read the rest only after it.
 struct PendingBatch {
   PendingBatch(int samples) : done(samples) {}  // NOLINT
   v1::BatchMessage message;
@@ -31,18 +32,23 @@ struct PendingBatch {
 class Assembler {
  public:
   // All must outlive this.
-  Assembler(ObjectStore& objects, WorkPool& work, DataMetrics& metrics) : objects_(objects), work_(work), metrics_(metrics) {}
+  Assembler(ObjectStore& objects, WorkPool& work, DataMetrics& metrics)
+      : objects_(objects), work_(work), metrics_(metrics) {}
 
-  // Samples [first, first + count) of the order, global indices. `generation` is the plan's at that step.
-  // A sample whose image cannot be read or decoded is replaced by that of SubstituteSample, and noted.
-  std::shared_ptr<PendingBatch> Begin(std::shared_ptr<const StreamPlan> plan, std::shared_ptr<const Generation> generation,
-                                      int64_t step, int64_t first, int count);
+  // Samples [first, first + count) of the order, global indices. `generation` is the plan's at that
+  // step. A sample whose image cannot be read or decoded is replaced by that of SubstituteSample,
+  // and noted.
+  std::shared_ptr<PendingBatch> Begin(std::shared_ptr<const StreamPlan> plan,
+                                      std::shared_ptr<const Generation> generation, int64_t step,
+                                      int64_t first, int count);
 
  private:
   struct Layout;
-  void Sample(const StreamPlan& plan, const Generation& generation, const Layout& layout, PendingBatch& batch, int sample);
-  absl::Status Fill(const StreamPlan& plan, const ImageLocation& image, const Generation& generation, int64_t sample_index,
-                    const Layout& layout, PendingBatch& batch, int sample);
+  void Sample(const StreamPlan& plan, const Generation& generation, const Layout& layout,
+              PendingBatch& batch, int sample);
+  absl::Status Fill(const StreamPlan& plan, const ImageLocation& image,
+                    const Generation& generation, int64_t sample_index, const Layout& layout,
+                    PendingBatch& batch, int sample);
 
   ObjectStore& objects_;
   WorkPool& work_;

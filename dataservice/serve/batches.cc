@@ -14,11 +14,12 @@
 namespace seer::dataservice {
 namespace {
 
-// The share of bad images is judged over at least so many samples, so that one bad image early on does not end a stream
-// that allows one in a hundred.
+// The share of bad images is judged over at least so many samples, so that one bad image early on
+// does not end a stream that allows one in a hundred.
 constexpr int64_t kJudgedSamples = 1000;
 
-// The batches of one stream that have begun. Its destructor waits for them: their tasks point into them.
+// The batches of one stream that have begun. Its destructor waits for them: their tasks point into
+// them.
 class Window {
  public:
   Window(std::atomic<int>& buffered, Gauge& gauge) : buffered_(buffered), gauge_(gauge) {}
@@ -49,25 +50,32 @@ class Window {
 
 }  // namespace
 
-grpc::Status BatchesService::StreamBatches(grpc::ServerContext* context, const v1::StreamBatchesRequest* request,
+grpc::Status BatchesService::StreamBatches(grpc::ServerContext* context,
+                                           const v1::StreamBatchesRequest* request,
                                            grpc::ServerWriter<v1::BatchMessage>* writer) {
   const absl::Status status = Stream(*context, *request, *writer);
   if (!status.ok() && status.code() != absl::StatusCode::kCancelled) {
-    LogWarn("batch_stream_failed", {{"job", request->job()}, {"rank", request->rank()}, {"status", status.ToString()}});
+    LogWarn("batch_stream_failed",
+            {{"job", request->job()}, {"rank", request->rank()}, {"status", status.ToString()}});
   }
   return ToGrpc(status);
 }
 
-absl::Status BatchesService::Stream(grpc::ServerContext& context, const v1::StreamBatchesRequest& request, grpc::ServerWriter<v1::BatchMessage>& writer) {
+absl::Status BatchesService::Stream(grpc::ServerContext& context,
+                                    const v1::StreamBatchesRequest& request,
+                                    grpc::ServerWriter<v1::BatchMessage>& writer) {
   SEER_ASSIGN_OR_RETURN(StreamPlan checked, CheckStreamRequest(request));
   const auto plan = std::make_shared<const StreamPlan>(std::move(checked));
-  SEER_ASSIGN_OR_RETURN(auto generation, generations_.Get(plan->pool, plan->GenerationAt(plan->first_step)));
+  SEER_ASSIGN_OR_RETURN(auto generation,
+                        generations_.Get(plan->pool, plan->GenerationAt(plan->first_step)));
   int64_t end_step = plan->end_step;
   if (plan->one_epoch) {
     const auto images = static_cast<int64_t>(generation->images.size());
     end_step = std::min(end_step, (images + plan->global_batch - 1) / plan->global_batch);
   }
-  LogInfo("batch_stream_started", {{"job", plan->job}, {"rank", plan->rank}, {"step", plan->first_step}, {"pool", plan->pool}});
+  LogInfo(
+      "batch_stream_started",
+      {{"job", plan->job}, {"rank", plan->rank}, {"step", plan->first_step}, {"pool", plan->pool}});
 
   Window window(buffered_, metrics_.buffer_batches);
   int64_t next = plan->first_step;
@@ -77,26 +85,40 @@ absl::Status BatchesService::Stream(grpc::ServerContext& context, const v1::Stre
       if (generation->manifest.generation != plan->GenerationAt(next)) {
         SEER_ASSIGN_OR_RETURN(generation, generations_.Get(plan->pool, plan->GenerationAt(next)));
       }
-      SEER_ASSIGN_OR_RETURN(SampleSlice slice, SliceOfRank(next, plan->global_batch, plan->rank, plan->world_size));
-      if (plan->one_epoch) slice.count = std::min<int64_t>(slice.count, static_cast<int64_t>(generation->images.size()) - slice.first);
-      window.Push(assembler_.Begin(plan, generation, next, slice.first, static_cast<int>(slice.count)));
+      SEER_ASSIGN_OR_RETURN(SampleSlice slice,
+                            SliceOfRank(next, plan->global_batch, plan->rank, plan->world_size));
+      if (plan->one_epoch)
+        slice.count = std::min<int64_t>(
+            slice.count, static_cast<int64_t>(generation->images.size()) - slice.first);
+      window.Push(
+          assembler_.Begin(plan, generation, next, slice.first, static_cast<int>(slice.count)));
       ++next;
     }
     const auto batch = window.Pop();
     if (context.IsCancelled()) return absl::CancelledError("the reader went away");
-    if (draining_) return Error(absl::StatusCode::kUnavailable, reason::kShuttingDown, "this replica is shutting down").Hint("go on at another replica");
+    if (draining_)
+      return Error(absl::StatusCode::kUnavailable, reason::kShuttingDown,
+                   "this replica is shutting down")
+          .Hint("go on at another replica");
     const int64_t samples = batch->message.labels_size();
     {
       absl::MutexLock lock(&batch->mu);
-      if (!batch->status.ok()) return WithContext(batch->status, absl::StrCat("step ", batch->message.step()));
+      if (!batch->status.ok())
+        return WithContext(batch->status, absl::StrCat("step ", batch->message.step()));
       bad += batch->bad;
-      std::sort(batch->message.mutable_substituted()->begin(), batch->message.mutable_substituted()->end());
+      std::sort(batch->message.mutable_substituted()->begin(),
+                batch->message.mutable_substituted()->end());
     }
     sent_samples += samples;
-    if (static_cast<double>(bad) > plan->max_bad_ratio * static_cast<double>(std::max(sent_samples, kJudgedSamples))) {
+    if (static_cast<double>(bad) >
+        plan->max_bad_ratio * static_cast<double>(std::max(sent_samples, kJudgedSamples))) {
       return Error(absl::StatusCode::kDataLoss, reason::kTooManyBadImages,
-                   absl::StrCat(bad, " of ", sent_samples, " images of pool ", plan->pool, " could not be decoded, above the job's bound of ", plan->max_bad_ratio))
-          .Field("data.maxBadRatio").Hint("look at the pool's shards (a damaged disk or copy), or raise data.maxBadRatio").With("pool", plan->pool);
+                   absl::StrCat(bad, " of ", sent_samples, " images of pool ", plan->pool,
+                                " could not be decoded, above the job's bound of ",
+                                plan->max_bad_ratio))
+          .Field("data.maxBadRatio")
+          .Hint("look at the pool's shards (a damaged disk or copy), or raise data.maxBadRatio")
+          .With("pool", plan->pool);
     }
     if (!writer.Write(batch->message)) return absl::CancelledError("the reader went away");
     metrics_.batches.Add();

@@ -1,4 +1,5 @@
-// Batches.StreamBatches: assembles a window of steps ahead of the reader, sends them in order. Thread-safe.
+// Batches.StreamBatches: assembles a window of steps ahead of the reader, sends them in order.
+// Thread-safe.
 #pragma once
 
 #include "dataservice/metrics.h"
@@ -10,7 +11,8 @@ namespace seer::dataservice {
 
 class BatchesService final : public v1::Batches::Service {
  public:
-  // Messages of one stream that are being assembled or wait to be sent; with gRPC's flow control this bounds its memory.
+  // Messages of one stream that are being assembled or wait to be sent;
+  // with gRPC's flow control this bounds its memory.
   static constexpr size_t kWindow = 4;
 
   BatchesService(GenerationCache& generations, Assembler& assembler, DataMetrics& metrics)
@@ -23,7 +25,8 @@ class BatchesService final : public v1::Batches::Service {
   void Drain() { draining_ = true; }
 
  private:
-  absl::Status Stream(grpc::ServerContext& context, const v1::StreamBatchesRequest& request, grpc::ServerWriter<v1::BatchMessage>& writer);
+  absl::Status Stream(grpc::ServerContext& context, const v1::StreamBatchesRequest& request,
+                      grpc::ServerWriter<v1::BatchMessage>& writer);
 
   GenerationCache& generations_;
   Assembler& assembler_;

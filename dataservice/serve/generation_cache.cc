@@ -4,7 +4,8 @@
 
 namespace seer::dataservice {
 
-absl::StatusOr<std::shared_ptr<const Generation>> GenerationCache::Get(const std::string& pool, int64_t number) {
+absl::StatusOr<std::shared_ptr<const Generation>> GenerationCache::Get(const std::string& pool,
+                                                                       int64_t number) {
   {
     absl::MutexLock lock(&mu_);
     for (auto it = entries_.begin(); it != entries_.end(); ++it) {

@@ -1,4 +1,5 @@
-// Catalogues in memory, shared by streams: at most kGenerations are kept beside those in use. Thread-safe.
+// Catalogues in memory, shared by streams: at most kGenerations are kept beside those in use.
+// Thread-safe.
 #pragma once
 
 #include <list>
@@ -17,7 +18,8 @@ class GenerationCache {
   static constexpr size_t kGenerations = 8;
   explicit GenerationCache(PoolStore& store) : store_(store) {}
   // Committed generations never change, so what is cached is always right.
-  absl::StatusOr<std::shared_ptr<const Generation>> Get(const std::string& pool, int64_t generation) ABSL_LOCKS_EXCLUDED(mu_);
+  absl::StatusOr<std::shared_ptr<const Generation>> Get(const std::string& pool, int64_t generation)
+      ABSL_LOCKS_EXCLUDED(mu_);
 
  private:
   struct Entry {

@@ -24,9 +24,17 @@ void SetTime(absl::Time time, google::protobuf::Timestamp& proto) {
 absl::StatusOr<PoolPolicy> PolicyFromProto(const v1::PoolPolicy& proto) {
   PoolPolicy policy;
   if (proto.has_max_age()) policy.max_age = absl::Seconds(proto.max_age().seconds());
-  if (policy.max_age <= absl::ZeroDuration()) return Error(absl::StatusCode::kInvalidArgument, reason::kOutOfRange, "policy.max_age is not above 0").Field("policy.max_age");
+  if (policy.max_age <= absl::ZeroDuration())
+    return Error(absl::StatusCode::kInvalidArgument, reason::kOutOfRange,
+                 "policy.max_age is not above 0")
+        .Field("policy.max_age");
   for (const std::string& country : proto.excluded_countries()) {
-    if (country.size() != 2) return Error(absl::StatusCode::kInvalidArgument, reason::kOutOfRange, absl::StrCat("policy.excluded_countries: '", country, "' is not a two-letter code")).Field("policy.excluded_countries").Hint("ISO 3166 codes such as DE, or EU for all of the EU and EEA");
+    if (country.size() != 2)
+      return Error(absl::StatusCode::kInvalidArgument, reason::kOutOfRange,
+                   absl::StrCat("policy.excluded_countries: '", country,
+                                "' is not a two-letter code"))
+          .Field("policy.excluded_countries")
+          .Hint("ISO 3166 codes such as DE, or EU for all of the EU and EEA");
     policy.excluded_countries.push_back(country);
   }
   policy.public_only = proto.public_only();
@@ -35,8 +43,10 @@ absl::StatusOr<PoolPolicy> PolicyFromProto(const v1::PoolPolicy& proto) {
 }
 
 void PolicyToProto(const PoolPolicy& policy, v1::PoolPolicy& proto) {
-  if (policy.max_age != absl::InfiniteDuration()) proto.mutable_max_age()->set_seconds(absl::ToInt64Seconds(policy.max_age));
-  for (const std::string& country : policy.excluded_countries) proto.add_excluded_countries(country);
+  if (policy.max_age != absl::InfiniteDuration())
+    proto.mutable_max_age()->set_seconds(absl::ToInt64Seconds(policy.max_age));
+  for (const std::string& country : policy.excluded_countries)
+    proto.add_excluded_countries(country);
   proto.set_public_only(policy.public_only);
   proto.set_min_side_pixels(policy.min_side_pixels);
 }
@@ -48,9 +58,13 @@ struct Page {
 absl::StatusOr<Page> PageOf(const std::string& token, int size, int default_size, size_t items) {
   Page page;
   if (!token.empty() && (!absl::SimpleAtoi(token, &page.begin) || page.begin > items)) {
-    return Error(absl::StatusCode::kInvalidArgument, reason::kInvalidPageToken, "the page token is not one that this call gave").Field("page_token").Hint("start again without a page token");
+    return Error(absl::StatusCode::kInvalidArgument, reason::kInvalidPageToken,
+                 "the page token is not one that this call gave")
+        .Field("page_token")
+        .Hint("start again without a page token");
   }
-  page.end = std::min(items, page.begin + static_cast<size_t>(size > 0 ? std::min(size, 1000) : default_size));
+  page.end = std::min(
+      items, page.begin + static_cast<size_t>(size > 0 ? std::min(size, 1000) : default_size));
   return page;
 }
 
@@ -94,7 +108,9 @@ absl::Status PoolsService::Describe(const std::string& id, int64_t generation, v
   return absl::OkStatus();
 }
 
-absl::Status PoolsService::Ingest(grpc::ServerContext& context, const v1::IngestPoolRequest& request, grpc::ServerWriter<v1::IngestProgress>& writer) {
+absl::Status PoolsService::Ingest(grpc::ServerContext& context,
+                                  const v1::IngestPoolRequest& request,
+                                  grpc::ServerWriter<v1::IngestProgress>& writer) {
   SEER_ASSIGN_OR_RETURN(const std::string id, PoolIdOf(request.name()));
   IngestOptions options;
   options.sources.assign(request.sources().begin(), request.sources().end());
@@ -103,57 +119,78 @@ absl::Status PoolsService::Ingest(grpc::ServerContext& context, const v1::Ingest
   options.threads = threads_;
   v1::IngestProgress message;
   const auto report = [&](const IngestCounts& counts) -> absl::Status {
-    if (context.IsCancelled()) return absl::CancelledError("the caller went away; the pool is as it was");
+    if (context.IsCancelled())
+      return absl::CancelledError("the caller went away; the pool is as it was");
     message.set_images_seen(counts.seen);
     message.set_images_added(counts.added);
     message.set_images_quarantined(counts.quarantined);
     message.set_images_refused(counts.refused);
     message.set_bytes_read(counts.bytes_read);
     message.set_images_total(counts.total);
-    return writer.Write(message) ? absl::OkStatus() : absl::CancelledError("the caller went away; the pool is as it was");
+    return writer.Write(message)
+               ? absl::OkStatus()
+               : absl::CancelledError("the caller went away; the pool is as it was");
   };
-  SEER_ASSIGN_OR_RETURN(const IngestCounts counts, IngestIntoPool(store_, clock_, id, options, report));
+  SEER_ASSIGN_OR_RETURN(const IngestCounts counts,
+                        IngestIntoPool(store_, clock_, id, options, report));
   SEER_RETURN_IF_ERROR(Describe(id, 0, *message.mutable_pool()));
-  for (const auto& [rule, count] : counts.refused_by_rule) metrics_.pool_refused.Add(static_cast<double>(count), {{"pool", id}, {"rule", rule}});
+  for (const auto& [rule, count] : counts.refused_by_rule)
+    metrics_.pool_refused.Add(static_cast<double>(count), {{"pool", id}, {"rule", rule}});
   message.set_done(true);
-  LogInfo("pool_ingested", {{"pool", id}, {"generation", message.pool().generation()}, {"added", counts.added}, {"quarantined", counts.quarantined}, {"refused", counts.refused}});
+  LogInfo("pool_ingested", {{"pool", id},
+                            {"generation", message.pool().generation()},
+                            {"added", counts.added},
+                            {"quarantined", counts.quarantined},
+                            {"refused", counts.refused}});
   return report(counts);
 }
 
-grpc::Status PoolsService::CreatePool(grpc::ServerContext*, const v1::CreatePoolRequest* request, v1::Pool* pool) {
+grpc::Status PoolsService::CreatePool(grpc::ServerContext*, const v1::CreatePoolRequest* request,
+                                      v1::Pool* pool) {
   return ToGrpc(Create(*request, *pool));
 }
 
-grpc::Status PoolsService::GetPool(grpc::ServerContext*, const v1::GetPoolRequest* request, v1::Pool* pool) {
+grpc::Status PoolsService::GetPool(grpc::ServerContext*, const v1::GetPoolRequest* request,
+                                   v1::Pool* pool) {
   const auto id = PoolIdOf(request->name());
   if (!id.ok()) return ToGrpc(id.status());
   if (request->has_generation() && request->generation() < 1) {
-    return ToGrpc(Error(absl::StatusCode::kNotFound, reason::kGenerationNotFound, absl::StrCat("pool ", *id, " has no generation ", request->generation())).Hint("generations count from 1"));
+    return ToGrpc(Error(absl::StatusCode::kNotFound, reason::kGenerationNotFound,
+                        absl::StrCat("pool ", *id, " has no generation ", request->generation()))
+                      .Hint("generations count from 1"));
   }
   return ToGrpc(Describe(*id, request->has_generation() ? request->generation() : 0, *pool));
 }
 
-grpc::Status PoolsService::ListPools(grpc::ServerContext*, const v1::ListPoolsRequest* request, v1::ListPoolsResponse* response) {
+grpc::Status PoolsService::ListPools(grpc::ServerContext*, const v1::ListPoolsRequest* request,
+                                     v1::ListPoolsResponse* response) {
   const auto list = [&]() -> absl::Status {
     SEER_ASSIGN_OR_RETURN(const auto names, store_.Names());
-    SEER_ASSIGN_OR_RETURN(const Page page, PageOf(request->page_token(), request->page_size(), 100, names.size()));
-    for (size_t i = page.begin; i < page.end; ++i) SEER_RETURN_IF_ERROR(Describe(names[i], 0, *response->add_pools()));
+    SEER_ASSIGN_OR_RETURN(const Page page,
+                          PageOf(request->page_token(), request->page_size(), 100, names.size()));
+    for (size_t i = page.begin; i < page.end; ++i)
+      SEER_RETURN_IF_ERROR(Describe(names[i], 0, *response->add_pools()));
     if (page.end < names.size()) response->set_next_page_token(absl::StrCat(page.end));
     return absl::OkStatus();
   };
   return ToGrpc(list());
 }
 
-grpc::Status PoolsService::IngestPool(grpc::ServerContext* context, const v1::IngestPoolRequest* request, grpc::ServerWriter<v1::IngestProgress>* writer) {
+grpc::Status PoolsService::IngestPool(grpc::ServerContext* context,
+                                      const v1::IngestPoolRequest* request,
+                                      grpc::ServerWriter<v1::IngestProgress>* writer) {
   return ToGrpc(Ingest(*context, *request, *writer));
 }
 
-grpc::Status PoolsService::ListQuarantine(grpc::ServerContext*, const v1::ListQuarantineRequest* request, v1::ListQuarantineResponse* response) {
+grpc::Status PoolsService::ListQuarantine(grpc::ServerContext*,
+                                          const v1::ListQuarantineRequest* request,
+                                          v1::ListQuarantineResponse* response) {
   const auto list = [&]() -> absl::Status {
     SEER_ASSIGN_OR_RETURN(const std::string id, PoolIdOf(request->name()));
     SEER_RETURN_IF_ERROR(store_.Info(id).status());
     SEER_ASSIGN_OR_RETURN(const auto images, ReadQuarantine(store_.objects(), id));
-    SEER_ASSIGN_OR_RETURN(const Page page, PageOf(request->page_token(), request->page_size(), 100, images.size()));
+    SEER_ASSIGN_OR_RETURN(const Page page,
+                          PageOf(request->page_token(), request->page_size(), 100, images.size()));
     for (size_t i = page.begin; i < page.end; ++i) {
       v1::QuarantinedImage& image = *response->add_images();
       image.set_source(images[i].source);

@@ -16,14 +16,19 @@ class PoolsService final : public v1::Pools::Service {
 
   grpc::Status CreatePool(grpc::ServerContext*, const v1::CreatePoolRequest*, v1::Pool*) override;
   grpc::Status GetPool(grpc::ServerContext*, const v1::GetPoolRequest*, v1::Pool*) override;
-  grpc::Status ListPools(grpc::ServerContext*, const v1::ListPoolsRequest*, v1::ListPoolsResponse*) override;
-  grpc::Status IngestPool(grpc::ServerContext*, const v1::IngestPoolRequest*, grpc::ServerWriter<v1::IngestProgress>*) override;
-  grpc::Status ListQuarantine(grpc::ServerContext*, const v1::ListQuarantineRequest*, v1::ListQuarantineResponse*) override;
+  grpc::Status ListPools(grpc::ServerContext*, const v1::ListPoolsRequest*,
+                         v1::ListPoolsResponse*) override;
+  grpc::Status IngestPool(grpc::ServerContext*, const v1::IngestPoolRequest*,
+                          grpc::ServerWriter<v1::IngestProgress>*) override;
+  grpc::Status ListQuarantine(grpc::ServerContext*, const v1::ListQuarantineRequest*,
+                              v1::ListQuarantineResponse*) override;
 
  private:
   absl::Status Create(const v1::CreatePoolRequest& request, v1::Pool& pool);
-  absl::Status Describe(const std::string& id, int64_t generation, v1::Pool& pool);  // generation 0: newest
-  absl::Status Ingest(grpc::ServerContext& context, const v1::IngestPoolRequest& request, grpc::ServerWriter<v1::IngestProgress>& writer);
+  // generation 0: the newest.
+  absl::Status Describe(const std::string& id, int64_t generation, v1::Pool& pool);
+  absl::Status Ingest(grpc::ServerContext& context, const v1::IngestPoolRequest& request,
+                      grpc::ServerWriter<v1::IngestProgress>& writer);
 
   PoolStore& store_;
   Clock& clock_;

@@ -30,7 +30,7 @@ struct StreamPlan {
   std::string job;
 
   int64_t GenerationAt(int64_t step) const;
-  int views() const;              // of one image, over all crops
+  int views() const;                // of one image, over all crops
   int64_t bytes_per_image() const;  // of its crops
 };
 

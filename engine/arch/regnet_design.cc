@@ -24,12 +24,14 @@ absl::Status Check(const RegnetParams& p) {
         .Field(field)
         .Hint("take a preset, or the constraints of arXiv:2003.13678, section 3.3");
   };
-  if (p.depth < 1 || p.depth > 1000) return fail("depth", absl::StrCat("depth is ", p.depth, ", not in 1 to 1000"));
+  if (p.depth < 1 || p.depth > 1000)
+    return fail("depth", absl::StrCat("depth is ", p.depth, ", not in 1 to 1000"));
   if (!(p.w_0 > 0) || std::fmod(p.w_0, kWidthQuantum) != 0)
     return fail("w_0", absl::StrCat("w_0 is ", p.w_0, ", not a positive multiple of 8"));
   if (!(p.w_a >= 0)) return fail("w_a", absl::StrCat("w_a is ", p.w_a, ", negative"));
   if (!(p.w_m > 1)) return fail("w_m", absl::StrCat("w_m is ", p.w_m, ", not above 1"));
-  if (p.group_width < 1) return fail("group_width", absl::StrCat("group_width is ", p.group_width, ", below 1"));
+  if (p.group_width < 1)
+    return fail("group_width", absl::StrCat("group_width is ", p.group_width, ", below 1"));
   if (!(p.se_ratio >= 0 && p.se_ratio <= 1))
     return fail("se_ratio", absl::StrCat("se_ratio is ", p.se_ratio, ", not in 0 to 1"));
   return absl::OkStatus();
@@ -55,16 +57,19 @@ struct Count {
 
 absl::StatusOr<std::vector<RegnetStage>> RegnetStages(const RegnetParams& params) {
   SEER_RETURN_IF_ERROR(Check(params));
-  // In float, and rounding half to even, as torchvision does: a width on the edge of two steps falls the same way.
+  // In float, and rounding half to even, as torchvision does:
+  // a width on the edge of two steps falls the same way.
   const auto w_0 = static_cast<float>(params.w_0);
   const auto log_w_m = static_cast<float>(std::log(params.w_m));
   std::vector<RegnetStage> stages;
   int64_t previous = -1;
   for (int block = 0; block < params.depth; ++block) {
-    const float linear = static_cast<float>(block) * static_cast<float>(params.w_a) + w_0;  // equation 2
-    const float step = std::nearbyint(std::log(linear / w_0) / log_w_m);                     // equation 3
-    const float width = w_0 * std::pow(static_cast<float>(params.w_m), step);                // equation 4
-    const auto quantised = static_cast<int64_t>(std::nearbyint(width / kWidthQuantum)) * kWidthQuantum;
+    // Equations 2, 3 and 4.
+    const float linear = static_cast<float>(block) * static_cast<float>(params.w_a) + w_0;
+    const float step = std::nearbyint(std::log(linear / w_0) / log_w_m);
+    const float width = w_0 * std::pow(static_cast<float>(params.w_m), step);
+    const auto quantised =
+        static_cast<int64_t>(std::nearbyint(width / kWidthQuantum)) * kWidthQuantum;
     if (quantised > (int64_t{1} << 20)) {
       return Error(absl::StatusCode::kInvalidArgument, reason::kOutOfRange,
                    absl::StrCat("block ", block, " would be ", quantised, " channels wide"))

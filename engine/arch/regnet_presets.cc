@@ -11,9 +11,10 @@
 namespace seer::engine {
 namespace {
 
-// depth, w_0, w_a, w_m, group width, SE ratio. 200MF to 32GF: Radosavovic et al. 2020, tables 2 and 3, with the numbers
-// of the authors' model zoo (torchvision has the same for those it ships). 128GF: torchvision, and the trunk of SEER
-// (arXiv:2103.01988, "RG256"). 256GF and 10B: the configurations of the SEER follow-up (arXiv:2202.08360).
+// depth, w_0, w_a, w_m, group width, SE ratio. 200MF to 32GF: Radosavovic et al. 2020, tables 2 and
+// 3, with the numbers of the authors' model zoo (torchvision has the same for those it ships).
+// 128GF: torchvision, and the trunk of SEER (arXiv:2103.01988, "RG256"). 256GF and 10B: the
+// configurations of the SEER follow-up (arXiv:2202.08360).
 const std::map<std::string, RegnetParams>& Presets() {
   static const auto* presets = new std::map<std::string, RegnetParams>{
       {"regnetx_200mf", {13, 24, 36.44, 2.49, 8, 0}},
@@ -69,10 +70,12 @@ absl::StatusOr<RegnetParams> RegnetPreset(const std::string& name) {
   const auto found = Presets().find(name);
   if (found != Presets().end()) return found->second;
   std::vector<std::string> names = RegnetPresetNames();
-  std::stable_sort(names.begin(), names.end(),
-                   [&](const std::string& a, const std::string& b) { return Distance(name, a) < Distance(name, b); });
+  std::stable_sort(names.begin(), names.end(), [&](const std::string& a, const std::string& b) {
+    return Distance(name, a) < Distance(name, b);
+  });
   names.resize(3);
-  return Error(absl::StatusCode::kNotFound, reason::kInvalidSpec, absl::StrCat("no trunk preset is called '", name, "'"))
+  return Error(absl::StatusCode::kNotFound, reason::kInvalidSpec,
+               absl::StrCat("no trunk preset is called '", name, "'"))
       .Hint(absl::StrCat("the nearest names are ", absl::StrJoin(names, ", ")))
       .With("preset", name);
 }

@@ -26,7 +26,9 @@ at::Tensor AdjustContrast(const at::Tensor& x, const at::Tensor& factors) {
   return Blend(x, Grey(x).mean({1, 2, 3}, /*keepdim=*/true), factors);
 }
 
-at::Tensor AdjustSaturation(const at::Tensor& x, const at::Tensor& factors) { return Blend(x, Grey(x), factors); }
+at::Tensor AdjustSaturation(const at::Tensor& x, const at::Tensor& factors) {
+  return Blend(x, Grey(x), factors);
+}
 
 at::Tensor AdjustHue(const at::Tensor& x, const at::Tensor& shifts) {
   const at::Tensor top = x.amax({1}, true), bottom = x.amin({1}, true);
@@ -34,9 +36,11 @@ at::Tensor AdjustHue(const at::Tensor& x, const at::Tensor& shifts) {
   const at::Tensor r = x.narrow(1, 0, 1), g = x.narrow(1, 1, 1), b = x.narrow(1, 2, 1);
   const at::Tensor divisor = at::where(chroma == 0, at::ones_like(chroma), chroma);
   const at::Tensor rc = (top - r) / divisor, gc = (top - g) / divisor, bc = (top - b) / divisor;
-  const at::Tensor sector = at::where(top == r, bc - gc, at::where(top == g, rc - bc + 2.0, gc - rc + 4.0));
+  const at::Tensor sector =
+      at::where(top == r, bc - gc, at::where(top == g, rc - bc + 2.0, gc - rc + 4.0));
   const at::Tensor hue = at::remainder(sector / 6.0 + PerSample(shifts), 1.0);
-  // Back without a table of six cases: channel n is top − chroma · clamp(min(k, 4 − k), 0, 1), k = (n + 6 h) mod 6.
+  // Back without a table of six cases: channel n is
+  // top − chroma · clamp(min(k, 4 − k), 0, 1) with k = (n + 6 h) mod 6.
   at::Tensor out = at::empty_like(x);
   const double offsets[] = {5, 3, 1};
   for (int64_t channel = 0; channel < 3; ++channel) {
@@ -46,15 +50,19 @@ at::Tensor AdjustHue(const at::Tensor& x, const at::Tensor& shifts) {
   return out;
 }
 
-at::Tensor Solarize(const at::Tensor& x, double threshold) { return at::where(x >= threshold, 1.0 - x, x); }
+at::Tensor Solarize(const at::Tensor& x, double threshold) {
+  return at::where(x >= threshold, 1.0 - x, x);
+}
 
 at::Tensor GaussianBlur(const at::Tensor& x, const at::Tensor& sigmas, int64_t radius) {
   const at::Tensor positions = at::arange(-radius, radius + 1, x.options());
-  at::Tensor weights = at::exp(positions.square().div(-2.0) / sigmas.square().unsqueeze(1));  // [N, taps]
+  // [N, taps]
+  at::Tensor weights = at::exp(positions.square().div(-2.0) / sigmas.square().unsqueeze(1));
   weights = weights / weights.sum(1, /*keepdim=*/true);
   const auto along = [&](const at::Tensor& image, int64_t dim) {
     const int64_t size = image.size(dim);
-    const at::Tensor index = at::arange(-radius, size + radius, at::kLong).clamp_(0, size - 1).to(x.device());
+    const at::Tensor index =
+        at::arange(-radius, size + radius, at::kLong).clamp_(0, size - 1).to(x.device());
     const at::Tensor padded = image.index_select(dim, index);
     at::Tensor sum = at::zeros_like(image);
     for (int64_t tap = 0; tap < weights.size(1); ++tap) {

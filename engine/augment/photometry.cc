@@ -50,16 +50,21 @@ void ApplyTo(at::Tensor& x, const Selection& selection, Operation&& operation) {
 
 at::Tensor Jitter(int kind, const at::Tensor& x, const at::Tensor& strengths) {
   switch (kind) {
-    case 0: return AdjustBrightness(x, strengths);
-    case 1: return AdjustContrast(x, strengths);
-    case 2: return AdjustSaturation(x, strengths);
-    default: return AdjustHue(x, strengths);
+    case 0:
+      return AdjustBrightness(x, strengths);
+    case 1:
+      return AdjustContrast(x, strengths);
+    case 2:
+      return AdjustSaturation(x, strengths);
+    default:
+      return AdjustHue(x, strengths);
   }
 }
 
 }  // namespace
 
-CropPhotometry DrawPhotometry(const PhotometryConfig& config, uint64_t seed, uint64_t sample, uint32_t crop) {
+CropPhotometry DrawPhotometry(const PhotometryConfig& config, uint64_t seed, uint64_t sample,
+                              uint32_t crop) {
   Philox random(seed, RandomPurpose::kPhotometry, sample, crop);
   CropPhotometry draw;
   draw.jitter = random.Uniform() < config.jitter_probability;
@@ -93,7 +98,9 @@ at::Tensor ApplyPhotometry(const at::Tensor& pixels, const std::vector<CropPhoto
     }
     for (int kind = 0; kind < 4; ++kind) {
       ApplyTo(x, turns[static_cast<size_t>(kind)],
-              [&](const at::Tensor& part, const at::Tensor& strengths) { return Jitter(kind, part, strengths); });
+              [&](const at::Tensor& part, const at::Tensor& strengths) {
+                return Jitter(kind, part, strengths);
+              });
     }
   }
   Selection grey, blur, solarize;
@@ -103,11 +110,15 @@ at::Tensor ApplyPhotometry(const at::Tensor& pixels, const std::vector<CropPhoto
     if (draws[i].blur) blur.Add(i, draws[i].sigma * scale);
     if (draws[i].solarize) solarize.Add(i, 0);
   }
-  ApplyTo(x, grey, [](const at::Tensor& part, const at::Tensor&) { return Grey(part).expand_as(part); });
+  ApplyTo(x, grey,
+          [](const at::Tensor& part, const at::Tensor&) { return Grey(part).expand_as(part); });
   const auto radius = static_cast<int64_t>(std::ceil(3 * kLargestSigma * scale));
-  ApplyTo(x, blur,
-          [&](const at::Tensor& part, const at::Tensor& sigmas) { return GaussianBlur(part, sigmas, radius); });
-  ApplyTo(x, solarize, [](const at::Tensor& part, const at::Tensor&) { return Solarize(part, kSolarizeThreshold); });
+  ApplyTo(x, blur, [&](const at::Tensor& part, const at::Tensor& sigmas) {
+    return GaussianBlur(part, sigmas, radius);
+  });
+  ApplyTo(x, solarize, [](const at::Tensor& part, const at::Tensor&) {
+    return Solarize(part, kSolarizeThreshold);
+  });
   return Normalised(x, config);
 }
 

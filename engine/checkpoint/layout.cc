@@ -9,7 +9,8 @@ std::vector<int> AssignWriters(const std::vector<TensorSize>& tensors, int world
   std::vector<size_t> order(tensors.size());
   std::iota(order.begin(), order.end(), size_t{0});
   std::sort(order.begin(), order.end(), [&](size_t a, size_t b) {
-    return tensors[a].bytes != tensors[b].bytes ? tensors[a].bytes > tensors[b].bytes : tensors[a].name < tensors[b].name;
+    return tensors[a].bytes != tensors[b].bytes ? tensors[a].bytes > tensors[b].bytes
+                                                : tensors[a].name < tensors[b].name;
   });
   std::vector<int64_t> load(static_cast<size_t>(world_size), 0);
   std::vector<int> writer(tensors.size());

@@ -8,10 +8,10 @@
 #include <ATen/ATen.h>
 #include <ATen/core/grad_mode.h>
 
+#include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
-#include "absl/strings/match.h"
 #include "common/base/error.h"
 #include "common/base/status_macros.h"
 #include "engine/checkpoint/safetensors.h"
@@ -22,7 +22,8 @@ namespace seer::engine {
 namespace {
 
 absl::Status Corrupt(absl::string_view prefix, absl::string_view what) {
-  return Error(absl::StatusCode::kDataLoss, reason::kCheckpointCorrupt, absl::StrCat("checkpoint ", prefix, ": ", what))
+  return Error(absl::StatusCode::kDataLoss, reason::kCheckpointCorrupt,
+               absl::StrCat("checkpoint ", prefix, ": ", what))
       .Hint("restore from an older checkpoint: 'seer checkpoint list' shows them")
       .With("checkpoint", prefix);
 }
@@ -34,16 +35,22 @@ absl::Status Mismatch(const std::string& tensor, absl::string_view what) {
       .With("tensor", tensor);
 }
 
-std::string ShapeText(at::IntArrayRef shape) { return absl::StrCat("[", absl::StrJoin(shape, ", "), "]"); }
+std::string ShapeText(at::IntArrayRef shape) {
+  return absl::StrCat("[", absl::StrJoin(shape, ", "), "]");
+}
 
 // Adds one file's tensors to `out`; its metadata is returned.
-absl::StatusOr<std::map<std::string, std::string>> ReadFile(ObjectStore& store, const ObjectInfo& object,
+absl::StatusOr<std::map<std::string, std::string>> ReadFile(ObjectStore& store,
+                                                            const ObjectInfo& object,
                                                             LoadedCheckpoint& out) {
   SEER_ASSIGN_OR_RETURN(const std::string bytes, store.Get(object.key));
   const absl::string_view view = bytes;
   const auto file_bytes = static_cast<int64_t>(bytes.size());
-  SEER_ASSIGN_OR_RETURN(const int64_t header_bytes, SafetensorsHeaderBytes(view.substr(0, kSafetensorsPrefixBytes), file_bytes));
-  const absl::string_view json = view.substr(kSafetensorsPrefixBytes, static_cast<size_t>(header_bytes));
+  SEER_ASSIGN_OR_RETURN(
+      const int64_t header_bytes,
+      SafetensorsHeaderBytes(view.substr(0, kSafetensorsPrefixBytes), file_bytes));
+  const absl::string_view json =
+      view.substr(kSafetensorsPrefixBytes, static_cast<size_t>(header_bytes));
   SEER_ASSIGN_OR_RETURN(SafetensorsHeader header, DecodeSafetensorsHeader(json, file_bytes));
   const absl::string_view data = view.substr(static_cast<size_t>(header.data_begin));
   const auto digest = header.metadata.find(kContentDigestKey);
@@ -52,10 +59,12 @@ absl::StatusOr<std::map<std::string, std::string>> ReadFile(ObjectStore& store, 
   }
   for (const SafetensorsEntry& entry : header.entries) {
     if (entry.dtype != "F32" && entry.dtype != "I64") {
-      return Corrupt(object.key, absl::StrCat("tensor '", entry.name, "' is of type ", entry.dtype));
+      return Corrupt(object.key,
+                     absl::StrCat("tensor '", entry.name, "' is of type ", entry.dtype));
     }
     at::Tensor tensor = at::empty(entry.shape, entry.dtype == "F32" ? at::kFloat : at::kLong);
-    std::memcpy(tensor.mutable_data_ptr(), data.data() + entry.begin, static_cast<size_t>(entry.size_bytes()));
+    std::memcpy(tensor.mutable_data_ptr(), data.data() + entry.begin,
+                static_cast<size_t>(entry.size_bytes()));
     if (!out.tensors.emplace(entry.name, std::move(tensor)).second) {
       return Corrupt(object.key, absl::StrCat("tensor '", entry.name, "' is in two files"));
     }
@@ -74,10 +83,12 @@ absl::StatusOr<LoadedCheckpoint> ReadCheckpoint(ObjectStore& store, const std::s
     if (!absl::EndsWith(object.key, ".safetensors")) continue;
     auto metadata = ReadFile(store, object, checkpoint);
     if (!metadata.ok()) {
-      return absl::StrContains(metadata.status().message(), object.key) ? metadata.status()
-                                                                        : WithContext(metadata.status(), object.key);
+      return absl::StrContains(metadata.status().message(), object.key)
+                 ? metadata.status()
+                 : WithContext(metadata.status(), object.key);
     }
-    if (!ranks.empty() && ((*metadata)["step"] != step || (*metadata)["world_size"] != world_size)) {
+    if (!ranks.empty() &&
+        ((*metadata)["step"] != step || (*metadata)["world_size"] != world_size)) {
       return Corrupt(object.key, "it is of another step or world size than the other ranks' files");
     }
     step = (*metadata)["step"];
@@ -91,10 +102,12 @@ absl::StatusOr<LoadedCheckpoint> ReadCheckpoint(ObjectStore& store, const std::s
         .Hint("'seer checkpoint list' shows the checkpoints of a job");
   }
   int64_t expected = 0;
-  if (!absl::SimpleAtoi(world_size, &expected) || expected < 1) return Corrupt(prefix, "its world size is unreadable");
+  if (!absl::SimpleAtoi(world_size, &expected) || expected < 1)
+    return Corrupt(prefix, "its world size is unreadable");
   for (int64_t rank = 0; rank < expected; ++rank) {
     if (!ranks.contains(absl::StrCat(rank))) {
-      return Corrupt(prefix, absl::StrCat(CheckpointFileName(static_cast<int>(rank)), " of ", expected, " files is missing"));
+      return Corrupt(prefix, absl::StrCat(CheckpointFileName(static_cast<int>(rank)), " of ",
+                                          expected, " files is missing"));
     }
   }
   checkpoint.metadata.erase("rank");
@@ -102,20 +115,23 @@ absl::StatusOr<LoadedCheckpoint> ReadCheckpoint(ObjectStore& store, const std::s
   return checkpoint;
 }
 
-absl::Status CopyInto(const LoadedCheckpoint& checkpoint, std::vector<NamedTensor>& state, bool exact) {
+absl::Status CopyInto(const LoadedCheckpoint& checkpoint, std::vector<NamedTensor>& state,
+                      bool exact) {
   std::map<std::string, at::Tensor> wanted;
   for (const NamedTensor& t : state) wanted.emplace(t.name, t.tensor);
   for (const auto& [name, tensor] : wanted) {
     const auto found = checkpoint.tensors.find(name);
     if (found == checkpoint.tensors.end()) return Mismatch(name, "is not in the checkpoint");
-    if (found->second.sizes() != tensor.sizes() || found->second.scalar_type() != tensor.scalar_type()) {
-      return Mismatch(name, absl::StrCat("has shape ", ShapeText(found->second.sizes()), " there and ",
-                                         ShapeText(tensor.sizes()), " here"));
+    if (found->second.sizes() != tensor.sizes() ||
+        found->second.scalar_type() != tensor.scalar_type()) {
+      return Mismatch(name, absl::StrCat("has shape ", ShapeText(found->second.sizes()),
+                                         " there and ", ShapeText(tensor.sizes()), " here"));
     }
   }
   if (exact) {
     for (const auto& [name, tensor] : checkpoint.tensors) {
-      if (!wanted.contains(name)) return Mismatch(name, "is in the checkpoint, but not in the model");
+      if (!wanted.contains(name))
+        return Mismatch(name, "is in the checkpoint, but not in the model");
     }
   }
   const at::NoGradGuard no_grad;

@@ -1,5 +1,6 @@
-// The safetensors format (github.com/huggingface/safetensors, "Format"): 8 bytes little-endian header length, a JSON
-// header {"__metadata__": {text: text}, name: {"dtype", "shape", "data_offsets"}}, then the tensors' bytes without gaps.
+// The safetensors format (github.com/huggingface/safetensors, "Format"): 8 bytes little-endian
+// header length, a JSON header {"__metadata__": {text: text}, name: {"dtype", "shape",
+// "data_offsets"}}, then the tensors' bytes without gaps.
 // Pure; no torch, so that tools and fuzzers can use it alone.
 #pragma once
 
@@ -34,13 +35,17 @@ inline constexpr int64_t kSafetensorsPrefixBytes = 8;
 
 int64_t SafetensorsElementBytes(absl::string_view dtype);  // 0: unknown
 
-// The file's first bytes up to the data, padded to a multiple of 8. Sets every entry's begin and end from its shape.
+// The file's first bytes up to the data, padded to a multiple of 8.
+// Sets every entry's begin and end from its shape.
 std::string EncodeSafetensorsHeader(SafetensorsHeader& header);
 
-// The header's length out of the first 8 bytes. DATA_LOSS with CHECKPOINT_CORRUPT: fewer bytes, or an absurd length.
+// The header's length out of the first 8 bytes.
+// DATA_LOSS with CHECKPOINT_CORRUPT: fewer bytes, or an absurd length.
 absl::StatusOr<int64_t> SafetensorsHeaderBytes(absl::string_view prefix, int64_t file_bytes);
-// `json`: the header without the first 8 bytes. DATA_LOSS with CHECKPOINT_CORRUPT: not JSON, an unknown dtype, offsets
-// that overlap, leave gaps, do not fit the shape, or do not end where the file of `file_bytes` ends.
-absl::StatusOr<SafetensorsHeader> DecodeSafetensorsHeader(absl::string_view json, int64_t file_bytes);
+// `json`: the header without the first 8 bytes. DATA_LOSS with CHECKPOINT_CORRUPT: not JSON, an
+// unknown dtype, offsets that overlap, leave gaps, do not fit the shape,
+// or do not end where the file of `file_bytes` ends.
+absl::StatusOr<SafetensorsHeader> DecodeSafetensorsHeader(absl::string_view json,
+                                                          int64_t file_bytes);
 
 }  // namespace seer::engine

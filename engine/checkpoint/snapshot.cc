@@ -16,13 +16,16 @@ std::string SafetensorsDtype(const at::Tensor& tensor) {
   return tensor.scalar_type() == at::kFloat ? "F32" : "I64";
 }
 
-HostSnapshot TakeSnapshot(const std::vector<NamedTensor>& shared_state, const std::vector<NamedTensor>& first_rank_state,
-                          const std::map<std::string, std::string>& metadata, int rank, int world_size) {
+HostSnapshot TakeSnapshot(const std::vector<NamedTensor>& shared_state,
+                          const std::vector<NamedTensor>& first_rank_state,
+                          const std::map<std::string, std::string>& metadata, int rank,
+                          int world_size) {
   std::vector<NamedTensor> state = shared_state;
   state.insert(state.end(), first_rank_state.begin(), first_rank_state.end());
   std::vector<TensorSize> sizes;
   for (const NamedTensor& t : state) {
-    sizes.push_back({t.name, static_cast<int64_t>(t.tensor.nbytes()), sizes.size() >= shared_state.size()});
+    sizes.push_back(
+        {t.name, static_cast<int64_t>(t.tensor.nbytes()), sizes.size() >= shared_state.size()});
   }
   const std::vector<int> writers = AssignWriters(sizes, world_size);
 
@@ -39,7 +42,8 @@ HostSnapshot TakeSnapshot(const std::vector<NamedTensor>& shared_state, const st
   for (size_t i = 0; i < state.size(); ++i) {
     if (writers[i] != rank) continue;
     const at::Tensor host = state[i].tensor.detach().cpu().contiguous();
-    snapshot.header.entries.push_back({state[i].name, SafetensorsDtype(host), host.sizes().vec(), 0, 0});
+    snapshot.header.entries.push_back(
+        {state[i].name, SafetensorsDtype(host), host.sizes().vec(), 0, 0});
     snapshot.data.append(static_cast<const char*>(host.const_data_ptr()), host.nbytes());
   }
   return snapshot;

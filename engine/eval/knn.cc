@@ -17,11 +17,13 @@ std::vector<KnnResult> WeightedKnn(const LabelledFeatures& train, const Labelled
   const at::NoGradGuard no_grad;
   const int64_t train_count = train.features.size(0), count = held_out.features.size(0);
   const int64_t classes = train.labels.max().item<int64_t>() + 1;
-  const int64_t most = std::min<int64_t>(*std::max_element(config.k.begin(), config.k.end()), train_count);
+  const int64_t most =
+      std::min<int64_t>(*std::max_element(config.k.begin(), config.k.end()), train_count);
   std::vector<int64_t> top1(config.k.size(), 0), top5(config.k.size(), 0);
   for (int64_t begin = 0; begin < count; begin += kRowsAtOnce) {
     const int64_t rows = std::min(kRowsAtOnce, count - begin);
-    const at::Tensor similarity = at::matmul(held_out.features.narrow(0, begin, rows), train.features.t());
+    const at::Tensor similarity =
+        at::matmul(held_out.features.narrow(0, begin, rows), train.features.t());
     const auto [nearest, index] = similarity.topk(most, 1);
     const at::Tensor weight = (nearest / config.temperature).exp();
     const at::Tensor label = train.labels.index_select(0, index.reshape({-1})).view_as(index);

@@ -7,7 +7,8 @@
 namespace seer::engine {
 
 void LayeredSegment::UpdateRunningStatistics(const NormMemory& memory) {
-  SEER_CHECK(memory.entries.size() == norms_.size()) << name_ << ": " << memory.entries.size() << " statistics";
+  SEER_CHECK(memory.entries.size() == norms_.size())
+      << name_ << ": " << memory.entries.size() << " statistics";
   for (size_t i = 0; i < norms_.size(); ++i) norms_[i].UpdateRunning(memory.entries[i]);
 }
 
@@ -16,35 +17,43 @@ at::Tensor LayeredSegment::AddParameter(const std::string& name, at::Tensor tens
   return tensor;
 }
 
-SyncBatchNorm& LayeredSegment::AddNorm(const std::string& name, int64_t channels, const BuildContext& context) {
+SyncBatchNorm& LayeredSegment::AddNorm(const std::string& name, int64_t channels,
+                                       const BuildContext& context) {
   SyncBatchNorm& norm = norms_.emplace_back(name, channels, context.init, context.norm_group);
   norm.AppendTo(parameters_, buffers_);
   return norm;
 }
 
-ConvNorm::ConvNorm(LayeredSegment& owner, const std::string& name, const ConvShape& shape, const BuildContext& context)
+ConvNorm::ConvNorm(LayeredSegment& owner, const std::string& name, const ConvShape& shape,
+                   const BuildContext& context)
     : shape_(shape),
-      weight_(owner.AddParameter(name + ".0.weight", context.init.Conv(name + ".0.weight", shape.out,
-                                                                       shape.in / shape.groups, shape.kernel))),
+      weight_(owner.AddParameter(
+          name + ".0.weight",
+          context.init.Conv(name + ".0.weight", shape.out, shape.in / shape.groups, shape.kernel))),
       norm_(owner.AddNorm(name + ".1", shape.out, context)) {}
 
 at::Tensor ConvNorm::Forward(const at::Tensor& x, Pass& pass) const {
   const int64_t padding = shape_.kernel / 2;
-  const at::Tensor y = at::conv2d(x, weight_.to(x.scalar_type()), {}, {shape_.stride, shape_.stride},
-                                  {padding, padding}, {1, 1}, shape_.groups);
+  const at::Tensor y =
+      at::conv2d(x, weight_.to(x.scalar_type()), {}, {shape_.stride, shape_.stride},
+                 {padding, padding}, {1, 1}, shape_.groups);
   return norm_.Forward(y, pass);
 }
 
-at::Tensor ConvNorm::ForwardRelu(const at::Tensor& x, Pass& pass) const { return Forward(x, pass).relu_(); }
+at::Tensor ConvNorm::ForwardRelu(const at::Tensor& x, Pass& pass) const {
+  return Forward(x, pass).relu_();
+}
 
-SqueezeExcitation::SqueezeExcitation(LayeredSegment& owner, const std::string& name, int64_t width, int64_t squeezed,
-                                     const BuildContext& context) {
+SqueezeExcitation::SqueezeExcitation(LayeredSegment& owner, const std::string& name, int64_t width,
+                                     int64_t squeezed, const BuildContext& context) {
   const Initializer& init = context.init;
   const auto conv = [&](const std::string& layer, int64_t out, int64_t in) {
-    return owner.AddParameter(name + layer + ".weight", init.Conv(name + layer + ".weight", out, in, 1));
+    return owner.AddParameter(name + layer + ".weight",
+                              init.Conv(name + layer + ".weight", out, in, 1));
   };
   const auto bias = [&](const std::string& layer, int64_t out, int64_t in) {
-    return owner.AddParameter(name + layer + ".bias", init.Linear(name + layer + ".bias", {out}, in));
+    return owner.AddParameter(name + layer + ".bias",
+                              init.Linear(name + layer + ".bias", {out}, in));
   };
   fc1_weight_ = conv(".fc1", squeezed, width);
   fc1_bias_ = bias(".fc1", squeezed, width);

@@ -14,7 +14,8 @@
 
 namespace seer::engine {
 
-// What layers need while they are built. Both must outlive the layers (the initializer only their construction).
+// What layers need while they are built.
+// Both must outlive the layers (the initializer only their construction).
 struct BuildContext {
   const Initializer& init;
   Communicator& norm_group;
@@ -30,6 +31,7 @@ class LayeredSegment : public Segment {
   void UpdateRunningStatistics(const NormMemory& memory) override;
 
  protected:
+  // `name`: the reference's, complete. Returns `tensor`.
   at::Tensor AddParameter(const std::string& name, at::Tensor tensor);
   // In the order in which Forward runs them. The reference stays valid.
   SyncBatchNorm& AddNorm(const std::string& name, int64_t channels, const BuildContext& context);
@@ -43,8 +45,8 @@ class LayeredSegment : public Segment {
 };
 
 struct ConvShape {
-  int64_t in = 0, out = 0;
-  int64_t kernel = 1;
+  int64_t in = 0, out = 0;  // channels, multiples of groups
+  int64_t kernel = 1;       // pixels, odd
   int64_t stride = 1;
   int64_t groups = 1;
 };
@@ -52,9 +54,11 @@ struct ConvShape {
 // Convolution without bias (name.0), norm (name.1).
 class ConvNorm {
  public:
-  ConvNorm(LayeredSegment& owner, const std::string& name, const ConvShape& shape, const BuildContext& context);
-  at::Tensor Forward(const at::Tensor& x, Pass& pass) const;      // [N, in, H, W] -> [N, out, ceil(H / stride), …]
-  at::Tensor ForwardRelu(const at::Tensor& x, Pass& pass) const;
+  ConvNorm(LayeredSegment& owner, const std::string& name, const ConvShape& shape,
+           const BuildContext& context);
+  // [N, in, H, W] -> [N, out, ceil(H / stride), ceil(W / stride)], in x's type; padding kernel / 2.
+  at::Tensor Forward(const at::Tensor& x, Pass& pass) const;
+  at::Tensor ForwardRelu(const at::Tensor& x, Pass& pass) const;  // relu of Forward's result
 
  private:
   const ConvShape shape_;
@@ -62,7 +66,8 @@ class ConvNorm {
   SyncBatchNorm& norm_;
 };
 
-// x · sigmoid(fc2(relu(fc1(mean over pixels)))), Hu et al. 2018; fc1 and fc2 are 1 x 1 convolutions with bias.
+// x · sigmoid(fc2(relu(fc1(mean over pixels)))), Hu et al. 2018 (arXiv:1709.01507);
+// fc1 and fc2 are 1 x 1 convolutions with bias.
 class SqueezeExcitation {
  public:
   SqueezeExcitation(LayeredSegment& owner, const std::string& name, int64_t width, int64_t squeezed,

@@ -36,20 +36,26 @@ at::Tensor Initializer::Normal(const std::string& name, at::IntArrayRef sizes, d
   return Filled(seed_, name, sizes, [std](Philox& random) { return std * random.Normal(); });
 }
 
-at::Tensor Initializer::Uniform(const std::string& name, at::IntArrayRef sizes, double bound) const {
-  return Filled(seed_, name, sizes, [bound](Philox& random) { return random.Uniform(-bound, bound); });
+at::Tensor Initializer::Uniform(const std::string& name, at::IntArrayRef sizes,
+                                double bound) const {
+  return Filled(seed_, name, sizes,
+                [bound](Philox& random) { return random.Uniform(-bound, bound); });
 }
 
 at::Tensor Initializer::Constant(at::IntArrayRef sizes, double value) const {
   return at::full(sizes, value, at::kFloat).requires_grad_();
 }
 
-at::Tensor Initializer::Conv(const std::string& name, int64_t out, int64_t in_per_group, int64_t kernel) const {
+at::Tensor Initializer::Conv(const std::string& name, int64_t out, int64_t in_per_group,
+                             int64_t kernel) const {
   const double fan_out = static_cast<double>(kernel * kernel * out);
-  return Normal(name, {out, in_per_group, kernel, kernel}, std::sqrt(2.0 / fan_out));
+  const at::Tensor weight =
+      Normal(name, {out, in_per_group, kernel, kernel}, std::sqrt(2.0 / fan_out));
+  return weight.detach().contiguous(at::MemoryFormat::ChannelsLast).requires_grad_();
 }
 
-at::Tensor Initializer::Linear(const std::string& name, at::IntArrayRef sizes, int64_t inputs) const {
+at::Tensor Initializer::Linear(const std::string& name, at::IntArrayRef sizes,
+                               int64_t inputs) const {
   return Uniform(name, sizes, 1.0 / std::sqrt(static_cast<double>(inputs)));
 }
 

@@ -1,5 +1,5 @@
-// Initial weights as a pure function of (seed, parameter name, element): they do not depend on the order in which layers
-// are built, on the number of ranks or on threads.
+// Initial weights as a pure function of (seed, parameter name, element): they do not depend on the
+// order in which layers are built, on the number of ranks or on threads.
 #pragma once
 
 #include <cstdint>
@@ -13,15 +13,19 @@ class Initializer {
  public:
   explicit Initializer(uint64_t seed) : seed_(seed) {}
 
-  // Float leaves that require a gradient.
+  // All return float leaves that require a gradient. `name`: the parameter's, which keys the
+  // numbers. Mean 0, standard deviation `std`.
   at::Tensor Normal(const std::string& name, at::IntArrayRef sizes, double std) const;
-  at::Tensor Uniform(const std::string& name, at::IntArrayRef sizes, double bound) const;  // in [-bound, bound)
+  // In [-bound, bound).
+  at::Tensor Uniform(const std::string& name, at::IntArrayRef sizes, double bound) const;
   at::Tensor Constant(at::IntArrayRef sizes, double value) const;
 
-  // torchvision's rule for RegNet convolutions: normal, variance 2 / (kernel² · output channels), groups ignored.
+  // [out, in_per_group, kernel, kernel]. torchvision's rule for RegNet convolutions: normal,
+  // variance 2 / (kernel² · out), groups ignored. Channels last in memory, as the activations are:
+  // with another order oneDNN takes slow paths in the backward pass.
   at::Tensor Conv(const std::string& name, int64_t out, int64_t in_per_group, int64_t kernel) const;
-  // torch's default for linear layers and the biases of convolutions: uniform within 1 / sqrt(inputs). The reference
-  // implementation of SwAV leaves its head at that.
+  // torch's default for linear layers and the biases of convolutions: uniform within
+  // 1 / sqrt(inputs). The reference implementation of SwAV leaves its head at that.
   at::Tensor Linear(const std::string& name, at::IntArrayRef sizes, int64_t inputs) const;
 
  private:

@@ -17,8 +17,11 @@ namespace {
 class Stem final : public LayeredSegment {
  public:
   Stem(int stride, const BuildContext& context)
-      : LayeredSegment("stem"), conv_(*this, "stem", {3, kRegnetStemWidth, 3, stride, 1}, context) {}
-  at::Tensor Forward(const at::Tensor& x, Pass& pass) override { return conv_.ForwardRelu(x, pass); }
+      : LayeredSegment("stem"),
+        conv_(*this, "stem", {3, kRegnetStemWidth, 3, stride, 1}, context) {}
+  at::Tensor Forward(const at::Tensor& x, Pass& pass) override {
+    return conv_.ForwardRelu(x, pass);
+  }
 
  private:
   const ConvNorm conv_;
@@ -31,15 +34,19 @@ struct BlockShape {
   int64_t squeezed = 0;
 };
 
-// relu(shortcut(x) + c(se(b(a(x))))): 1 x 1, grouped 3 x 3, squeeze-and-excitation, 1 x 1; the bottleneck ratio is 1.
+// relu(shortcut(x) + c(se(b(a(x))))):
+// 1 x 1, grouped 3 x 3, squeeze-and-excitation, 1 x 1; the bottleneck ratio is 1.
 class Block final : public LayeredSegment {
  public:
-  Block(const std::string& name, const BlockShape& shape, const BuildContext& context) : LayeredSegment(name) {
+  Block(const std::string& name, const BlockShape& shape, const BuildContext& context)
+      : LayeredSegment(name) {
     if (shape.in != shape.out || shape.stride != 1) {
-      proj_.emplace(*this, name + ".proj", ConvShape{shape.in, shape.out, 1, shape.stride, 1}, context);
+      proj_.emplace(*this, name + ".proj", ConvShape{shape.in, shape.out, 1, shape.stride, 1},
+                    context);
     }
     a_.emplace(*this, name + ".f.a", ConvShape{shape.in, shape.out, 1, 1, 1}, context);
-    b_.emplace(*this, name + ".f.b", ConvShape{shape.out, shape.out, 3, shape.stride, shape.groups}, context);
+    b_.emplace(*this, name + ".f.b", ConvShape{shape.out, shape.out, 3, shape.stride, shape.groups},
+               context);
     if (shape.squeezed > 0) se_.emplace(*this, name + ".f.se", shape.out, shape.squeezed, context);
     c_.emplace(*this, name + ".f.c", ConvShape{shape.out, shape.out, 1, 1, 1}, context);
   }
@@ -60,7 +67,9 @@ class Block final : public LayeredSegment {
 class AveragePool final : public LayeredSegment {
  public:
   AveragePool() : LayeredSegment("avgpool") {}
-  at::Tensor Forward(const at::Tensor& x, Pass&) override { return at::adaptive_avg_pool2d(x, {1, 1}).flatten(1); }
+  at::Tensor Forward(const at::Tensor& x, Pass&) override {
+    return at::adaptive_avg_pool2d(x, {1, 1}).flatten(1);
+  }
 };
 
 }  // namespace
@@ -78,7 +87,8 @@ absl::StatusOr<Trunk> BuildRegnet(const TrunkConfig& config, const BuildContext&
   for (size_t s = 0; s < stages.size(); ++s) {
     const RegnetStage& stage = stages[s];
     for (int b = 0; b < stage.blocks; ++b) {
-      const BlockShape shape = {in, stage.width, b == 0 ? stage.stride : 1, stage.width / stage.group_width,
+      const BlockShape shape = {in, stage.width, b == 0 ? stage.stride : 1,
+                                stage.width / stage.group_width,
                                 RegnetSqueezeWidth(config.regnet, in)};
       const std::string name = absl::StrCat("trunk_output.block", s + 1, ".block", s + 1, "-", b);
       trunk.chain.push_back(std::make_unique<Block>(name, shape, context));

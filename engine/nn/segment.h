@@ -1,5 +1,5 @@
-// The unit of the chain: a run of layers that the executor runs forward, may run again in the backward pass
-// (recompute), and whose gradients it reduces as soon as they are there.
+// The unit of the chain: a run of layers that the executor runs forward, may run again in the
+// backward pass (recompute), and whose gradients it reduces as soon as they are there.
 #pragma once
 
 #include <memory>
@@ -10,8 +10,9 @@
 
 namespace seer::engine {
 
-// A parameter or buffer under the name that the reference implementation gives it (torchvision's for the trunk,
-// "trunk_output.block1.block1-0.proj.0.weight"; SwAV's for the head, "projection_head.0.weight"). Tensors are shared, not copied.
+// A parameter or buffer under the name that the reference implementation gives it (torchvision's
+// for the trunk, "trunk_output.block1.block1-0.proj.0.weight"; SwAV's for the head,
+// "projection_head.0.weight"). Tensors are shared, not copied.
 struct NamedTensor {
   std::string name;
   at::Tensor tensor;
@@ -24,9 +25,9 @@ struct NormStatistics {
   double count = 0;     // elements a channel
 };
 
-// What the norm layers of one segment remember of one forward pass, one entry a layer in order of execution: a recompute
-// of the same pass takes its statistics from here and does not communicate; the running statistics are updated from
-// here once, after the step was found to be sound.
+// What the norm layers of one segment remember of one forward pass, one entry a layer in order of
+// execution: a recompute of the same pass takes its statistics from here and does not communicate;
+// the running statistics are updated from here once, after the step was found to be sound.
 struct NormMemory {
   std::vector<NormStatistics> entries;
   size_t cursor = 0;  // the next entry of a recompute; set it to 0 before one
@@ -47,7 +48,8 @@ class Segment {
  public:
   virtual ~Segment() = default;
   virtual const std::string& name() const = 0;
-  // x: [N, C, H, W] (or [N, D] for the head), differentiable. Same arithmetic in kTrain and kRecompute, bit for bit.
+  // x: [N, C, H, W] (or [N, D] for the head), differentiable. Same arithmetic in kTrain and
+  // kRecompute, bit for bit.
   // The arithmetic is in x's type (float or bfloat16); parameters stay float.
   virtual at::Tensor Forward(const at::Tensor& x, Pass& pass) = 0;
   // Moves the running statistics towards those of one kTrain pass.

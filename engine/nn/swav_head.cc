@@ -12,7 +12,9 @@ namespace {
 
 constexpr double kTinyNorm = 1e-12;
 
-at::Tensor UnitRows(const at::Tensor& x) { return x / x.norm(2, {1}, /*keepdim=*/true).clamp_min(kTinyNorm); }
+at::Tensor UnitRows(const at::Tensor& x) {
+  return x / x.norm(2, {1}, /*keepdim=*/true).clamp_min(kTinyNorm);
+}
 
 class SwavHead final : public LayeredSegment {
  public:
@@ -22,12 +24,13 @@ class SwavHead final : public LayeredSegment {
     int64_t in = input_width;
     for (const int64_t width : config.hidden) {
       AddLinear(absl::StrCat("projection_head.", index++), in, width, context);
-      if (config.batch_norm) norms_.push_back(&AddNorm(absl::StrCat("projection_head.", index++), width, context));
+      if (config.batch_norm)
+        norms_.push_back(&AddNorm(absl::StrCat("projection_head.", index++), width, context));
       ++index;  // the activation has a place of its own in the reference's nn.Sequential
       in = width;
     }
-    AddLinear(config.hidden.empty() ? "projection_head" : absl::StrCat("projection_head.", index), in,
-              config.output_dim, context);
+    AddLinear(config.hidden.empty() ? "projection_head" : absl::StrCat("projection_head.", index),
+              in, config.output_dim, context);
   }
 
   at::Tensor Forward(const at::Tensor& x, Pass& pass) override {
@@ -47,8 +50,9 @@ class SwavHead final : public LayeredSegment {
     at::Tensor weight, bias;
   };
   void AddLinear(const std::string& name, int64_t in, int64_t out, const BuildContext& context) {
-    layers_.push_back({AddParameter(name + ".weight", context.init.Linear(name + ".weight", {out, in}, in)),
-                       AddParameter(name + ".bias", context.init.Linear(name + ".bias", {out}, in))});
+    layers_.push_back(
+        {AddParameter(name + ".weight", context.init.Linear(name + ".weight", {out, in}, in)),
+         AddParameter(name + ".bias", context.init.Linear(name + ".bias", {out}, in))});
   }
 
   std::vector<Linear> layers_;
@@ -57,7 +61,8 @@ class SwavHead final : public LayeredSegment {
 
 }  // namespace
 
-std::unique_ptr<Segment> BuildSwavHead(const HeadConfig& config, int64_t input_width, const BuildContext& context) {
+std::unique_ptr<Segment> BuildSwavHead(const HeadConfig& config, int64_t input_width,
+                                       const BuildContext& context) {
   return std::make_unique<SwavHead>(config, input_width, context);
 }
 

@@ -10,14 +10,17 @@
 
 namespace seer::engine {
 
-// Linear -> norm -> relu for each hidden width, Linear, L2 normalisation: [N, input_width] -> [N, output_dim] float,
-// each row of length 1. The linear layers run in the input's type, the normalisation in float.
-std::unique_ptr<Segment> BuildSwavHead(const HeadConfig& config, int64_t input_width, const BuildContext& context);
+// Linear -> norm -> relu for each hidden width, Linear, L2 normalisation:
+// [N, input_width] -> [N, output_dim] float, each row of length 1.
+// The linear layers run in the input's type, the normalisation in float.
+std::unique_ptr<Segment> BuildSwavHead(const HeadConfig& config, int64_t input_width,
+                                       const BuildContext& context);
 
-// [prototypes, output_dim]: a linear layer without bias whose rows the training step keeps at length 1.
+// [prototypes, output_dim]:
+// a linear layer without bias whose rows the training step keeps at length 1.
 NamedTensor BuildPrototypes(const HeadConfig& config, const Initializer& init);
 
-// Rows of length 1, in place (F.normalize, eps 1e-12). Not recorded for gradients.
+// rows: [N, D]. Rows of length 1, in place (F.normalize, eps 1e-12). Not recorded for gradients.
 void NormaliseRows(at::Tensor& rows);
 
 }  // namespace seer::engine

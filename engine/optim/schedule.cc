@@ -14,7 +14,8 @@ double LearningRate(const OptimConfig& config, int64_t step) {
   }
   const double progress = static_cast<double>(step - config.warmup_steps) /
                           static_cast<double>(config.total_steps - config.warmup_steps);
-  return config.final_lr + 0.5 * (config.base_lr - config.final_lr) * (1 + std::cos(std::numbers::pi * progress));
+  return config.final_lr +
+         0.5 * (config.base_lr - config.final_lr) * (1 + std::cos(std::numbers::pi * progress));
 }
 
 }  // namespace seer::engine

@@ -49,23 +49,28 @@ void Sgd::Step(double learning_rate, const std::vector<bool>& frozen) {
   }
 }
 
-void Sgd::ApplyLarc(std::vector<at::Tensor>& weights, std::vector<at::Tensor>& gradients, double learning_rate) const {
+void Sgd::ApplyLarc(std::vector<at::Tensor>& weights, std::vector<at::Tensor>& gradients,
+                    double learning_rate) const {
   if (weights.empty()) return;
   const at::Tensor weight_norms = at::stack(at::_foreach_norm(weights, 2)).to(at::kDouble).cpu();
-  const at::Tensor gradient_norms = at::stack(at::_foreach_norm(gradients, 2)).to(at::kDouble).cpu();
-  const double *w = weight_norms.const_data_ptr<double>(), *g = gradient_norms.const_data_ptr<double>();
+  const at::Tensor gradient_norms =
+      at::stack(at::_foreach_norm(gradients, 2)).to(at::kDouble).cpu();
+  const double *w = weight_norms.const_data_ptr<double>(),
+               *g = gradient_norms.const_data_ptr<double>();
   std::vector<at::Tensor> scaled_weights, scaled_gradients;
   std::vector<at::Scalar> rates;
   for (size_t i = 0; i < weights.size(); ++i) {
     if (w[i] == 0 || g[i] == 0) continue;  // apex: neither decay nor scaling then
-    double rate = config_.larc.trust * w[i] / (g[i] + w[i] * config_.weight_decay + config_.larc.epsilon);
+    double rate =
+        config_.larc.trust * w[i] / (g[i] + w[i] * config_.weight_decay + config_.larc.epsilon);
     if (config_.larc.clip) rate = std::min(rate / learning_rate, 1.0);
     scaled_weights.push_back(weights[i]);
     scaled_gradients.push_back(gradients[i]);
     rates.emplace_back(rate);
   }
   if (rates.empty()) return;
-  if (config_.weight_decay != 0) at::_foreach_add_(scaled_gradients, scaled_weights, config_.weight_decay);
+  if (config_.weight_decay != 0)
+    at::_foreach_add_(scaled_gradients, scaled_weights, config_.weight_decay);
   at::_foreach_mul_(scaled_gradients, rates);
 }
 
@@ -77,7 +82,8 @@ at::Tensor Sgd::GradientNorm() const {
 
 std::vector<NamedTensor> Sgd::momentum() const {
   std::vector<NamedTensor> named;
-  for (size_t i = 0; i < parameters_.size(); ++i) named.push_back({parameters_[i].name, momentum_[i]});
+  for (size_t i = 0; i < parameters_.size(); ++i)
+    named.push_back({parameters_[i].name, momentum_[i]});
   return named;
 }
 

@@ -31,8 +31,12 @@ class SoloCommunicator final : public Communicator {
   int rank() const override { return 0; }
   int size() const override { return 1; }
   double blocked_seconds() const override { return 0; }
-  std::unique_ptr<Pending> AllReduceAsync(at::Tensor) override { return std::make_unique<NothingPending>(); }
-  std::unique_ptr<Pending> AllReduceMaxAsync(at::Tensor) override { return std::make_unique<NothingPending>(); }
+  std::unique_ptr<Pending> AllReduceAsync(at::Tensor) override {
+    return std::make_unique<NothingPending>();
+  }
+  std::unique_ptr<Pending> AllReduceMaxAsync(at::Tensor) override {
+    return std::make_unique<NothingPending>();
+  }
   at::Tensor AllGather(const at::Tensor& tensor) override { return tensor; }
   void Broadcast(at::Tensor, int) override {}
   void Barrier() override {}
@@ -65,7 +69,8 @@ class GlooPending final : public Pending {
 
 class GlooCommunicator final : public Communicator {
  public:
-  explicit GlooCommunicator(c10::intrusive_ptr<c10d::ProcessGroupGloo> group) : group_(std::move(group)) {}
+  explicit GlooCommunicator(c10::intrusive_ptr<c10d::ProcessGroupGloo> group)
+      : group_(std::move(group)) {}
   int rank() const override { return group_->getRank(); }
   int size() const override { return group_->getSize(); }
   double blocked_seconds() const override { return blocked_seconds_; }
@@ -101,7 +106,8 @@ class GlooCommunicator final : public Communicator {
     c10d::AllreduceOptions options;
     options.reduceOp = op;
     return std::make_unique<GlooPending>(
-        Guarded("all-reduce", [&] { return group_->allreduce(tensors, options); }), blocked_seconds_);
+        Guarded("all-reduce", [&] { return group_->allreduce(tensors, options); }),
+        blocked_seconds_);
   }
   template <typename Call>
   void Timed(const char* what, Call&& call) {
@@ -114,8 +120,9 @@ class GlooCommunicator final : public Communicator {
   double blocked_seconds_ = 0;
 };
 
-// The address of the interface that leads to `host`: what a datagram socket connected there calls its own name. Nothing
-// is sent. Gloo would take the machine's host name instead, which in a container is often an address nobody reaches.
+// The address of the interface that leads to `host`: what a datagram socket connected there calls
+// its own name. Nothing is sent. Gloo would take the machine's host name instead, which in a
+// container is often an address nobody reaches.
 std::string LocalAddressTowards(const std::string& host, int port) {
   addrinfo hints{};
   hints.ai_socktype = SOCK_DGRAM;
@@ -129,8 +136,10 @@ std::string LocalAddressTowards(const std::string& host, int port) {
     sockaddr_storage own{};
     socklen_t length = sizeof(own);
     char text[NI_MAXHOST];
-    if (connect(fd, a->ai_addr, a->ai_addrlen) == 0 && getsockname(fd, reinterpret_cast<sockaddr*>(&own), &length) == 0 &&
-        getnameinfo(reinterpret_cast<sockaddr*>(&own), length, text, sizeof(text), nullptr, 0, NI_NUMERICHOST) == 0) {
+    if (connect(fd, a->ai_addr, a->ai_addrlen) == 0 &&
+        getsockname(fd, reinterpret_cast<sockaddr*>(&own), &length) == 0 &&
+        getnameinfo(reinterpret_cast<sockaddr*>(&own), length, text, sizeof(text), nullptr, 0,
+                    NI_NUMERICHOST) == 0) {
       address = text;
     }
     close(fd);
@@ -159,7 +168,8 @@ class GlooGang final : public Gang {
     store.numWorkers = options.world_size;
     store.waitWorkers = false;
     store.timeout = timeout_;
-    if (store.isServer && options.store_listen_fd >= 0) store.masterListenFd = options.store_listen_fd;
+    if (store.isServer && options.store_listen_fd >= 0)
+      store.masterListenFd = options.store_listen_fd;
     store_ = c10::make_intrusive<c10d::PrefixStore>(
         options.store_prefix, c10::make_intrusive<c10d::TCPStore>(options.store_host, store));
     address_ = LocalAddressTowards(options.store_host, options.store_port);
@@ -169,13 +179,14 @@ class GlooGang final : public Gang {
   Communicator& world() override { return *world_; }
 
   Communicator& Group(int group_size) override {
-    const int size = group_size <= 0 ? options_.world_size : std::min(group_size, options_.world_size);
+    const int size =
+        group_size <= 0 ? options_.world_size : std::min(group_size, options_.world_size);
     std::unique_ptr<Communicator>& group = groups_[size];
     if (group == nullptr) {
       const int index = options_.rank / size;
       const int first = index * size;
-      group = Make("group-" + std::to_string(size) + "-" + std::to_string(index), options_.rank - first,
-                   std::min(size, options_.world_size - first));
+      group = Make("group-" + std::to_string(size) + "-" + std::to_string(index),
+                   options_.rank - first, std::min(size, options_.world_size - first));
     }
     return *group;
   }
@@ -200,11 +211,14 @@ class GlooGang final : public Gang {
 
 }  // namespace
 
-std::unique_ptr<Communicator> MakeSoloCommunicator() { return std::make_unique<SoloCommunicator>(); }
+std::unique_ptr<Communicator> MakeSoloCommunicator() {
+  return std::make_unique<SoloCommunicator>();
+}
 
 std::unique_ptr<Gang> JoinGang(const GangOptions& options) {
   if (options.world_size == 1) return std::make_unique<SoloGang>();
-  return Guarded("meeting the gang", [&]() -> std::unique_ptr<Gang> { return std::make_unique<GlooGang>(options); });
+  return Guarded("meeting the gang",
+                 [&]() -> std::unique_ptr<Gang> { return std::make_unique<GlooGang>(options); });
 }
 
 }  // namespace seer::engine

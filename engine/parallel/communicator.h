@@ -1,6 +1,7 @@
-// The collectives that training uses, over one group of ranks. A thin face on c10d::Backend (Gloo on CPUs, NCCL on GPUs),
-// so that nothing else names a back end. Every rank of the group calls the same collectives in the same order.
-// Throws CollectiveError. Not thread-safe; a Pending may be waited on by another thread.
+// The collectives that training uses, over one group of ranks. A thin face on c10d (today Gloo), so
+// that nothing else names a back end. Every rank of the group calls the same collectives in the
+// same order. Throws CollectiveError. Not thread-safe, and a Pending is waited on by the thread
+// that started it.
 #pragma once
 
 #include <memory>
@@ -12,13 +13,15 @@
 
 namespace seer::engine {
 
-// A collective, or meeting the gang, failed: a peer is gone, a deadline passed. The process cannot go on.
+// A collective, or meeting the gang, failed:
+// a peer is gone, a deadline passed. The process cannot go on.
 class CollectiveError : public std::runtime_error {
  public:
   using std::runtime_error::runtime_error;
 };
 
-// An asynchronous collective in flight. The tensors it was given must live and stay untouched until Wait returns.
+// An asynchronous collective in flight.
+// The tensors it was given must live and stay untouched until Wait returns.
 class Pending {
  public:
   virtual ~Pending() = default;
@@ -34,13 +37,14 @@ class Communicator {
   // Host seconds spent blocked in this communicator's collectives so far; never goes back.
   virtual double blocked_seconds() const = 0;
 
-  // Sum in place. With one rank: nothing.
+  // Sum, or maximum, in place; contiguous, any type that the back end adds (float, double, int64).
+  // With one rank: nothing.
   virtual std::unique_ptr<Pending> AllReduceAsync(at::Tensor tensor) = 0;
   virtual std::unique_ptr<Pending> AllReduceMaxAsync(at::Tensor tensor) = 0;
-  // Concatenates along dimension 0 in rank order. All ranks pass the same shape.
+  // Concatenates along dimension 0 in rank order. All ranks pass the same shape and type.
   virtual at::Tensor AllGather(const at::Tensor& tensor) = 0;
-  virtual void Broadcast(at::Tensor tensor, int root) = 0;
-  virtual void Barrier() = 0;
+  virtual void Broadcast(at::Tensor tensor, int root) = 0;  // in place, from `root`; contiguous
+  virtual void Barrier() = 0;                               // returns when all ranks are in it
 
   void AllReduce(at::Tensor tensor) { AllReduceAsync(tensor)->Wait(); }
   void AllReduceMax(at::Tensor tensor) { AllReduceMaxAsync(tensor)->Wait(); }
@@ -52,23 +56,26 @@ std::unique_ptr<Communicator> MakeSoloCommunicator();
 struct GangOptions {
   int rank = 0;
   int world_size = 1;
-  std::string store_host;
+  std::string store_host;  // as all ranks reach rank 0's machine
   int store_port = 0;
-  int store_listen_fd = -1;  // rank 0: a socket that listens on store_port already and is taken over; -1: bind store_port
-  std::string store_prefix;
-  double timeout_seconds = 300;
+  int store_listen_fd = -1;      // rank 0: a socket that listens on store_port; -1: bind it
+  std::string store_prefix;      // of all keys: one an attempt
+  double timeout_seconds = 300;  // of meeting, and of every collective
 };
 
-// A gang that met through a TCPStore (rank 0 serves it). Makes the world's communicator and sub-groups.
+// A gang that met through a TCPStore (rank 0 serves it).
+// Makes the world's communicator and sub-groups.
 class Gang {
  public:
   virtual ~Gang() = default;
   virtual Communicator& world() = 0;
-  // Consecutive ranks in groups of `group_size` (the last may be smaller); 0: the world. Collective: all ranks call it
-  // in the same order with the same argument. Owned by the gang. Its collectives do not wait behind those of world().
+  // Consecutive ranks in groups of `group_size` (the last may be smaller); 0: the world.
+  // Collective: all ranks call it in the same order with the same argument. Owned by the gang. Its
+  // collectives do not wait behind those of world().
   virtual Communicator& Group(int group_size) = 0;
 };
-// Blocks until all ranks are there. Throws CollectiveError after the time limit. A world of one needs no store.
+// Blocks until all ranks are there.
+// Throws CollectiveError after the time limit. A world of one needs no store.
 std::unique_ptr<Gang> JoinGang(const GangOptions& options);
 
 }  // namespace seer::engine

@@ -12,7 +12,8 @@ namespace seer::engine {
 
 ChainExecutor::ChainExecutor(Chain& chain, std::vector<bool> recompute)
     : chain_(chain), recompute_(std::move(recompute)), kept_(chain.size()) {
-  SEER_CHECK(recompute_.size() == chain_.size()) << recompute_.size() << " choices for " << chain_.size() << " segments";
+  SEER_CHECK(recompute_.size() == chain_.size())
+      << recompute_.size() << " choices for " << chain_.size() << " segments";
 }
 
 std::vector<at::Tensor> ChainExecutor::Forward(const std::vector<at::Tensor>& inputs) {
@@ -37,7 +38,8 @@ std::vector<at::Tensor> ChainExecutor::Forward(const std::vector<at::Tensor>& in
   return outputs;
 }
 
-void ChainExecutor::Backward(std::vector<at::Tensor> gradients, const std::function<void(size_t)>& segment_done) {
+void ChainExecutor::Backward(std::vector<at::Tensor> gradients,
+                             const std::function<void(size_t)>& segment_done) {
   for (size_t i = chain_.size(); i-- > 0;) {
     for (size_t r = 0; r < gradients.size(); ++r) {
       Kept& kept = kept_[i][r];
@@ -59,7 +61,8 @@ void ChainExecutor::Backward(std::vector<at::Tensor> gradients, const std::funct
 void ChainExecutor::CommitStatistics() {
   const size_t resolutions = kept_.empty() ? 0 : kept_.front().size();
   for (size_t r = 0; r < resolutions; ++r) {
-    for (size_t i = 0; i < chain_.size(); ++i) chain_[i]->UpdateRunningStatistics(kept_[i][r].memory);
+    for (size_t i = 0; i < chain_.size(); ++i)
+      chain_[i]->UpdateRunningStatistics(kept_[i][r].memory);
   }
 }
 

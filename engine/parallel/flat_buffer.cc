@@ -2,9 +2,12 @@
 
 #include <ATen/ATen.h>
 
+#include "common/base/check.h"
+
 namespace seer::engine {
 
-FlatGradients::FlatGradients(const std::vector<std::vector<NamedTensor>>& groups, int64_t bucket_bytes)
+FlatGradients::FlatGradients(const std::vector<std::vector<NamedTensor>>& groups,
+                             int64_t bucket_bytes)
     : completed_by_(groups.size(), -1) {
   std::vector<at::Tensor> members;
   int64_t elements = 0;
@@ -13,7 +16,9 @@ FlatGradients::FlatGradients(const std::vector<std::vector<NamedTensor>>& groups
     at::Tensor flat = at::zeros({elements}, members.front().options().requires_grad(false));
     int64_t offset = 0;
     for (at::Tensor& parameter : members) {
-      parameter.mutable_grad() = flat.narrow(0, offset, parameter.numel()).view(parameter.sizes());
+      // In the parameter's own order, so that neither autograd nor the optimiser ever permutes.
+      SEER_CHECK(parameter.is_non_overlapping_and_dense()) << "a parameter with gaps in memory";
+      parameter.mutable_grad() = flat.as_strided(parameter.sizes(), parameter.strides(), offset);
       offset += parameter.numel();
     }
     completed_by_[last_group] = static_cast<int64_t>(buckets_.size());

@@ -7,7 +7,8 @@ namespace seer::engine {
 void ReplicatedGradients::GroupDone(size_t group) {
   if (world_.size() == 1) return;
   const int64_t bucket = gradients_.CompletedBy(group);
-  if (bucket >= 0) pending_.push_back(world_.AllReduceAsync(gradients_.bucket(static_cast<size_t>(bucket))));
+  if (bucket >= 0)
+    pending_.push_back(world_.AllReduceAsync(gradients_.bucket(static_cast<size_t>(bucket))));
 }
 
 void ReplicatedGradients::Finish() {

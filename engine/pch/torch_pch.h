@@ -1,4 +1,5 @@
-// What nearly every torch source of the engine includes, compiled once. Sources include what they use all the same.
+// What nearly every torch source of the engine includes, compiled once.
+// Sources include what they use all the same.
 #pragma once
 
 #include <cstdint>

@@ -19,18 +19,18 @@ struct CropTensor {
 };
 
 struct Batch {
-  int64_t step = 0;                     // counted from 0 over the whole job
-  int64_t first_sample = 0;             // global sample index of this rank's first sample
-  std::vector<CropTensor> crops;        // one a resolution, in the order of the crop recipe
+  int64_t step = 0;               // counted from 0 over the whole job
+  int64_t first_sample = 0;       // global sample index of this rank's first sample
+  std::vector<CropTensor> crops;  // one a resolution, in the order of the crop recipe
   std::vector<std::array<uint8_t, 32>> image_ids;  // [samples], SHA-256 of the image's bytes
-  std::vector<int32_t> labels;          // [samples], -1: unlabelled
+  std::vector<int32_t> labels;                     // [samples], -1: unlabelled
 };
 
 class BatchSource {
  public:
   virtual ~BatchSource() = default;
-  // The next batch: steps come in order, without gaps. Blocks while none is ready. OUT_OF_RANGE: the stream's end.
-  // An error is final: every later call returns it too.
+  // The next batch: steps come in order, without gaps. Blocks while none is ready. OUT_OF_RANGE:
+  // the stream's end. An error is final: every later call returns it too.
   virtual absl::StatusOr<Batch> Next() = 0;
 };
 

@@ -1,5 +1,6 @@
 // What a training or evaluation session is made of: plain structs, no torch, no protobuf.
-// worker/trainer/spec_to_config fills them from a JobSpec that has passed validation; defaults here are for tests only.
+// worker/trainer/spec_to_config fills them from a JobSpec that has passed validation;
+// defaults here are for tests only.
 #pragma once
 
 #include <cstdint>
@@ -21,29 +22,31 @@ struct HeadConfig {
 
 // Caron et al. 2020, arXiv:2006.09882, and its reference implementation's names.
 struct SwavConfig {
-  double temperature = 0.1;
-  double epsilon = 0.05;        // Sinkhorn regularisation
+  double temperature = 0.1;  // tau of equation 2
+  double epsilon = 0.05;     // Sinkhorn regularisation, equation 3
   int sinkhorn_iterations = 3;
-  int assign_views = 2;         // codes are computed for the first n views
-  int64_t queue_length = 0;     // features per assigned view over all ranks; 0: no queue
-  int64_t queue_start_step = 0;
-  int64_t freeze_prototypes_steps = 0;
+  int assign_views = 2;                 // codes are computed for the first n views
+  int64_t queue_length = 0;             // features per assigned view over all ranks; 0: no queue
+  int64_t queue_start_step = 0;         // the queue is filled and used from this step on
+  int64_t freeze_prototypes_steps = 0;  // so many first steps leave the prototypes as they are
 };
 
+// You et al. 2017, arXiv:1708.03888; see optim/sgd.h for the formula.
 struct LarcConfig {
   bool enabled = true;
-  double trust = 0.001;
-  bool clip = false;
-  double epsilon = 1e-8;
+  double trust = 0.001;   // eta, the trust coefficient
+  bool clip = false;      // true: a layer's rate is at most the schedule's
+  double epsilon = 1e-8;  // keeps the ratio of norms finite
 };
 
 struct OptimConfig {
   double momentum = 0.9;
   double weight_decay = 1e-6;
   bool nesterov = false;
-  bool decay_norm_and_bias = true;  // false: no weight decay (and no LARC) on biases and norm parameters
+  bool decay_norm_and_bias = true;  // false: no weight decay, no LARC on biases and norm layers
   LarcConfig larc;
-  // Linear warm-up from start_lr to base_lr over warmup_steps, then cosine to final_lr at total_steps.
+  // Linear warm-up from start_lr to base_lr over warmup_steps,
+  // then cosine to final_lr at total_steps.
   double base_lr = 0.6;
   double start_lr = 0.0;
   double final_lr = 0.0006;
@@ -51,13 +54,16 @@ struct OptimConfig {
   int64_t total_steps = 1;
 };
 
-// Applied per crop on the device after the uint8 crops arrive, in this order. Probabilities 0 switch a part off.
+// Applied per crop on the device after the uint8 crops arrive, in this order.
+// Probabilities 0 switch a part off.
 struct PhotometryConfig {
-  double jitter_strength = 1.0;  // brightness, contrast, saturation 0.8 s, hue 0.2 s, as SimCLR and SwAV
+  // s: brightness, contrast and saturation vary by 0.8 s, hue by 0.2 s, as in SimCLR and SwAV.
+  double jitter_strength = 1.0;
   double jitter_probability = 0.8;
   double grey_probability = 0.2;
   double blur_probability = 0.5;  // Gaussian, sigma uniform in [0.1, 2], pixels of a 224-pixel crop
   double solarize_probability = 0.0;
+  // Of red, green, blue, as values in [0, 1].
   std::vector<float> mean = {0.485f, 0.456f, 0.406f};
   std::vector<float> std = {0.229f, 0.224f, 0.225f};
 };
@@ -73,9 +79,9 @@ struct MemoryConfig {
 };
 
 struct DistributedConfig {
-  int sync_bn_group_size = 0;            // ranks that share BN statistics; 0: all, 1: none
-  int64_t bucket_bytes = 25 << 20;       // gradients are reduced in buckets of at least so many bytes
-  double collective_timeout_seconds = 300;
+  int sync_bn_group_size = 0;       // ranks that share BN statistics; 0: all, 1: none
+  int64_t bucket_bytes = 25 << 20;  // gradients are reduced in buckets of at least so many bytes
+  double collective_timeout_seconds = 300;  // of meeting the gang, and of every collective
 };
 
 struct TrainConfig {
@@ -98,9 +104,9 @@ struct RankConfig {
   int world_size = 1;
   std::string store_host = "127.0.0.1";  // TCPStore, served by rank 0
   int store_port = 0;                    // 0 with world_size 1: no store, no collectives
-  int store_listen_fd = -1;              // rank 0 only: a socket already listening on store_port, taken over; -1: none
-  std::string store_prefix;              // one per attempt, so that a stale rank never meets a new gang
-  int threads = 1;                       // intra-op threads of this process
+  int store_listen_fd = -1;  // rank 0: a socket that listens on store_port, taken over; -1: none
+  std::string store_prefix;  // one per attempt, so that a stale rank never meets a new gang
+  int threads = 1;           // intra-op threads of this process
 };
 
 }  // namespace seer::engine

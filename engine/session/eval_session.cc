@@ -52,8 +52,8 @@ class Session final : public EvalSession {
     const CropTensor& crop = batch.crops[0];
     if (batch.crops.size() != 1 || crop.views != 1) {
       return Error(absl::StatusCode::kInvalidArgument, reason::kInvalidArgument,
-                   absl::StrCat("evaluation takes one view of one size, the batch has ", batch.crops.size(),
-                                " sizes and ", crop.views, " views"))
+                   absl::StrCat("evaluation takes one view of one size, the batch has ",
+                                batch.crops.size(), " sizes and ", crop.views, " views"))
           .Field("batch.crops");
     }
     return AtTorchBoundary("computing features", [&]() -> absl::Status {
@@ -74,19 +74,24 @@ class Session final : public EvalSession {
   }
 
   absl::StatusOr<std::vector<KnnResult>> Knn(const KnnConfig& config) override {
-    for (const auto& [set, name] : {std::pair{Set::kTrain, "training"}, std::pair{Set::kHeldOut, "held-out"}}) {
+    for (const auto& [set, name] :
+         {std::pair{Set::kTrain, "training"}, std::pair{Set::kHeldOut, "held-out"}}) {
       const FeatureSet& features = sets_[static_cast<size_t>(set)];
       if (!features.features.empty() && !features.unlabelled) continue;
       return Error(absl::StatusCode::kFailedPrecondition, reason::kNoLabels,
-                   absl::StrCat("the ", name, " set ", features.features.empty() ? "is empty" : "has unlabelled images"))
+                   absl::StrCat("the ", name, " set ",
+                                features.features.empty() ? "is empty" : "has unlabelled images"))
           .Hint("ingest a labelled set, for example folders named after their class");
     }
     if (config.k.empty() || !(config.temperature > 0)) {
-      return Error(absl::StatusCode::kInvalidArgument, reason::kInvalidArgument, "k-NN needs a k and a temperature above 0");
+      return Error(absl::StatusCode::kInvalidArgument, reason::kInvalidArgument,
+                   "k-NN needs a k and a temperature above 0");
     }
     for (const int k : config.k) {
       if (k >= 1) continue;
-      return Error(absl::StatusCode::kInvalidArgument, reason::kOutOfRange, absl::StrCat("k is ", k, ", below 1")).Field("k");
+      return Error(absl::StatusCode::kInvalidArgument, reason::kOutOfRange,
+                   absl::StrCat("k is ", k, ", below 1"))
+          .Field("k");
     }
     return AtTorchBoundary("k-NN", [&]() -> absl::StatusOr<std::vector<KnnResult>> {
       return WeightedKnn(Joined(Set::kTrain), Joined(Set::kHeldOut), config);
@@ -108,19 +113,22 @@ class Session final : public EvalSession {
 
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<EvalSession>> EvalSession::Create(const TrainConfig& config, int threads) {
+absl::StatusOr<std::unique_ptr<EvalSession>> EvalSession::Create(const TrainConfig& config,
+                                                                 int threads) {
   if (threads < 1) {
-    return Error(absl::StatusCode::kInvalidArgument, reason::kOutOfRange, absl::StrCat(threads, " threads are none"))
+    return Error(absl::StatusCode::kInvalidArgument, reason::kOutOfRange,
+                 absl::StrCat(threads, " threads are none"))
         .Field("threads");
   }
   SEER_RETURN_IF_ERROR(CheckPhotometry(config.photometry));
-  return AtTorchBoundary("creating the evaluation", [&]() -> absl::StatusOr<std::unique_ptr<EvalSession>> {
-    at::set_num_threads(threads);
-    std::unique_ptr<Communicator> solo = MakeSoloCommunicator();
-    const Initializer init(config.seed);
-    SEER_ASSIGN_OR_RETURN(Trunk trunk, BuildRegnet(config.trunk, {init, *solo}));
-    return std::make_unique<Session>(config, std::move(solo), std::move(trunk));
-  });
+  return AtTorchBoundary(
+      "creating the evaluation", [&]() -> absl::StatusOr<std::unique_ptr<EvalSession>> {
+        at::set_num_threads(threads);
+        std::unique_ptr<Communicator> solo = MakeSoloCommunicator();
+        const Initializer init(config.seed);
+        SEER_ASSIGN_OR_RETURN(Trunk trunk, BuildRegnet(config.trunk, {init, *solo}));
+        return std::make_unique<Session>(config, std::move(solo), std::move(trunk));
+      });
 }
 
 }  // namespace seer::engine

@@ -1,5 +1,6 @@
-// k-NN evaluation of a frozen trunk, as VISSL and DINO report it: features of a labelled training set and of a held-out
-// set, cosine similarity, votes weighted by exp(similarity / temperature). One process. Not thread-safe.
+// k-NN evaluation of a frozen trunk, as VISSL and DINO report it: features of a labelled training
+// set and of a held-out set, cosine similarity, votes weighted by exp(similarity / temperature).
+// One process. Not thread-safe.
 #pragma once
 
 #include <cstdint>
@@ -16,30 +17,36 @@
 namespace seer::engine {
 
 struct KnnConfig {
-  std::vector<int> k = {20};
-  double temperature = 0.07;
+  std::vector<int> k = {20};  // neighbours; one result each
+  double temperature = 0.07;  // of the votes
 };
 
 struct KnnResult {
   int k = 0;
   double top1_ratio = 0;  // of the held-out images
-  double top5_ratio = 0;
+  double top5_ratio = 0;  // the right class is among the five with the most votes
 };
 
 class EvalSession {
  public:
-  // The trunk with its random weights (seed, parameter name): the baseline. Uses `config`'s trunk, precision,
-  // photometry mean/std and seed.
-  static absl::StatusOr<std::unique_ptr<EvalSession>> Create(const TrainConfig& config, int threads);
+  // The trunk with its random weights (seed, parameter name): the baseline. Uses `config`'s trunk,
+  // precision, photometry mean/std and seed. INVALID_ARGUMENT: the trunk cannot be built, or
+  // threads < 1.
+  static absl::StatusOr<std::unique_ptr<EvalSession>> Create(const TrainConfig& config,
+                                                             int threads);
   virtual ~EvalSession() = default;
 
-  // Loads the trunk's parameters and buffers out of a committed checkpoint.
+  // Loads the trunk's parameters and buffers out of a committed checkpoint; head, prototypes and
+  // momentum are passed over. NOT_FOUND with CHECKPOINT_NOT_FOUND, DATA_LOSS with
+  // CHECKPOINT_CORRUPT, FAILED_PRECONDITION with CHECKPOINT_MISMATCH.
   virtual absl::Status LoadTrunk(ObjectStore& store, const std::string& prefix) = 0;
 
   enum class Set { kTrain, kHeldOut };
-  // Runs the trunk in evaluation mode on single-view crops; keeps L2-normalised features and labels.
+  // Runs the trunk in evaluation mode on single-view crops, uint8 [samples, size, size, 3];
+  // keeps L2-normalised features and labels. INVALID_ARGUMENT: several views or sizes.
   virtual absl::Status Add(Set set, const Batch& batch) = 0;
-  // FAILED_PRECONDITION with NO_LABELS: a set is empty or has unlabelled images.
+  // FAILED_PRECONDITION with NO_LABELS: a set is empty or has unlabelled images. INVALID_ARGUMENT:
+  // no k, a k below 1, or a temperature that is not above 0.
   virtual absl::StatusOr<std::vector<KnnResult>> Knn(const KnnConfig& config) = 0;
 };
 

@@ -15,13 +15,17 @@ namespace seer::engine {
 namespace {
 
 absl::Status OutOfMemory(absl::string_view doing, absl::string_view detail) {
-  return Error(absl::StatusCode::kResourceExhausted, reason::kOutOfMemory, absl::StrCat(doing, ": out of memory: ", detail))
+  return Error(absl::StatusCode::kResourceExhausted, reason::kOutOfMemory,
+               absl::StrCat(doing, ": out of memory: ", detail))
       .Hint("recompute segments (memory.recompute), take a smaller batch, or more ranks");
 }
 
 absl::Status Disconnected(absl::string_view doing, absl::string_view detail) {
-  return Error(absl::StatusCode::kUnavailable, reason::kCollectiveFailed, absl::StrCat(doing, ": ", detail))
-      .Hint("another rank failed or cannot be reached; this process exits and the agent starts a new attempt");
+  return Error(absl::StatusCode::kUnavailable, reason::kCollectiveFailed,
+               absl::StrCat(doing, ": ", detail))
+      .Hint(
+          "another rank failed or cannot be reached; this process exits and the agent starts a new "
+          "attempt");
 }
 
 absl::Status Internal(absl::string_view doing, absl::string_view detail) {

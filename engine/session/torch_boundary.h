@@ -8,11 +8,12 @@
 
 namespace seer::engine {
 
-// Call inside a catch block. Out of memory -> RESOURCE_EXHAUSTED with OUT_OF_MEMORY; collectives, store and network ->
-// UNAVAILABLE with COLLECTIVE_FAILED; the rest -> INTERNAL.
+// Call inside a catch block. Out of memory -> RESOURCE_EXHAUSTED with OUT_OF_MEMORY; collectives,
+// store and network -> UNAVAILABLE with COLLECTIVE_FAILED; the rest -> INTERNAL.
 absl::Status StatusOfCurrentException(absl::string_view doing);
 
-// Runs `body`, which returns a Status or StatusOr, and turns what it throws into a status. `doing`: for the message.
+// Runs `body`, which returns a Status or StatusOr, and turns what it throws into a status.
+// `doing`: for the message.
 template <typename Body>
 auto AtTorchBoundary(absl::string_view doing, Body&& body) -> decltype(body()) {
   try {

@@ -32,7 +32,8 @@ class HeldSnapshot final : public CheckpointSnapshot {
   int64_t step() const override { return step_; }
   int64_t size_bytes() const override { return static_cast<int64_t>(snapshot_.data.size()); }
   absl::StatusOr<CheckpointFile> Write(ObjectStore& store, const std::string& prefix) override {
-    return AtTorchBoundary("writing a checkpoint", [&] { return WriteSnapshot(snapshot_, store, prefix); });
+    return AtTorchBoundary("writing a checkpoint",
+                           [&] { return WriteSnapshot(snapshot_, store, prefix); });
   }
 
  private:
@@ -46,16 +47,19 @@ absl::Status Unreadable(absl::string_view key) {
       .Hint("restore from an older checkpoint: 'seer checkpoint list' shows them");
 }
 
-absl::StatusOr<int64_t> Number(const std::map<std::string, std::string>& metadata, const std::string& key) {
+absl::StatusOr<int64_t> Number(const std::map<std::string, std::string>& metadata,
+                               const std::string& key) {
   const auto found = metadata.find(key);
   int64_t value = 0;
-  if (found == metadata.end() || !absl::SimpleAtoi(found->second, &value) || value < 0) return Unreadable(key);
+  if (found == metadata.end() || !absl::SimpleAtoi(found->second, &value) || value < 0)
+    return Unreadable(key);
   return value;
 }
 
 class Session final : public TrainSession {
  public:
-  Session(const TrainConfig& config, const RankConfig& rank, std::unique_ptr<Gang> gang, std::unique_ptr<TrainStep> step)
+  Session(const TrainConfig& config, const RankConfig& rank, std::unique_ptr<Gang> gang,
+          std::unique_ptr<TrainStep> step)
       : config_(config), rank_(rank), gang_(std::move(gang)), step_(std::move(step)) {}
 
   int64_t next_step() const override { return step_->next_step(); }
@@ -69,24 +73,31 @@ class Session final : public TrainSession {
   void RequestStop() override { step_->RequestStop(); }
 
   absl::StatusOr<std::unique_ptr<CheckpointSnapshot>> Snapshot() override {
-    return AtTorchBoundary("taking a snapshot", [&]() -> absl::StatusOr<std::unique_ptr<CheckpointSnapshot>> {
-      std::map<std::string, std::string> metadata = {{"format", kFormat},
-                                                     {"step", absl::StrCat(next_step())},
-                                                     {"config_sha256", ConfigDigest(config_)}};
-      if (step_->queue() != nullptr) metadata["queue_filled"] = absl::StrCat(step_->queue()->filled());
-      return std::make_unique<HeldSnapshot>(TakeSnapshot(SharedState(), step_->network().Buffers(), metadata, rank_.rank, rank_.world_size), next_step());
-    });
+    return AtTorchBoundary(
+        "taking a snapshot", [&]() -> absl::StatusOr<std::unique_ptr<CheckpointSnapshot>> {
+          std::map<std::string, std::string> metadata = {{"format", kFormat},
+                                                         {"step", absl::StrCat(next_step())},
+                                                         {"config_sha256", ConfigDigest(config_)}};
+          if (step_->queue() != nullptr)
+            metadata["queue_filled"] = absl::StrCat(step_->queue()->filled());
+          return std::make_unique<HeldSnapshot>(
+              TakeSnapshot(SharedState(), step_->network().Buffers(), metadata, rank_.rank,
+                           rank_.world_size),
+              next_step());
+        });
   }
 
   absl::Status Restore(ObjectStore& store, const std::string& prefix) override {
     if (next_step() != 0) {
-      return Error(absl::StatusCode::kFailedPrecondition, reason::kInvalidArgument,
-                   absl::StrCat("restore after ", next_step(), " steps; it must come before the first"));
+      return Error(
+          absl::StatusCode::kFailedPrecondition, reason::kInvalidArgument,
+          absl::StrCat("restore after ", next_step(), " steps; it must come before the first"));
     }
     return AtTorchBoundary("restoring a checkpoint", [&]() -> absl::Status {
       SEER_ASSIGN_OR_RETURN(const LoadedCheckpoint checkpoint, ReadCheckpoint(store, prefix));
       const auto format = checkpoint.metadata.find("format");
-      if (format == checkpoint.metadata.end() || format->second != kFormat) return Unreadable("format");
+      if (format == checkpoint.metadata.end() || format->second != kFormat)
+        return Unreadable("format");
       SEER_ASSIGN_OR_RETURN(const int64_t step, Number(checkpoint.metadata, "step"));
       int64_t queue_filled = 0;
       if (checkpoint.metadata.contains("queue_filled")) {
@@ -131,16 +142,18 @@ class Session final : public TrainSession {
 
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<TrainSession>> TrainSession::Create(const TrainConfig& config, const RankConfig& rank) {
+absl::StatusOr<std::unique_ptr<TrainSession>> TrainSession::Create(const TrainConfig& config,
+                                                                   const RankConfig& rank) {
   SEER_RETURN_IF_ERROR(CheckConfig(config, rank));
-  return AtTorchBoundary("creating the session", [&]() -> absl::StatusOr<std::unique_ptr<TrainSession>> {
-    at::set_num_threads(rank.threads);
-    std::unique_ptr<Gang> gang =
-        JoinGang({rank.rank, rank.world_size, rank.store_host, rank.store_port, rank.store_listen_fd, rank.store_prefix,
-                  config.distributed.collective_timeout_seconds});
-    SEER_ASSIGN_OR_RETURN(std::unique_ptr<TrainStep> step, TrainStep::Create(config, *gang));
-    return std::make_unique<Session>(config, rank, std::move(gang), std::move(step));
-  });
+  return AtTorchBoundary(
+      "creating the session", [&]() -> absl::StatusOr<std::unique_ptr<TrainSession>> {
+        at::set_num_threads(rank.threads);
+        std::unique_ptr<Gang> gang = JoinGang(
+            {rank.rank, rank.world_size, rank.store_host, rank.store_port, rank.store_listen_fd,
+             rank.store_prefix, config.distributed.collective_timeout_seconds});
+        SEER_ASSIGN_OR_RETURN(std::unique_ptr<TrainStep> step, TrainStep::Create(config, *gang));
+        return std::make_unique<Session>(config, rank, std::move(gang), std::move(step));
+      });
 }
 
 }  // namespace seer::engine

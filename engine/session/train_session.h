@@ -1,6 +1,7 @@
-// Trains one rank: the torch-free face of the engine. Not thread-safe but for RequestStop; one session a process.
-// Tensor code throws inside; every method here returns a status instead (session/torch_boundary): out of memory →
-// RESOURCE_EXHAUSTED, collectives and store → UNAVAILABLE, the rest → INTERNAL. After UNAVAILABLE the process must exit.
+// Trains one rank: the torch-free face of the engine. Not thread-safe but for RequestStop; one
+// session a process. Tensor code throws inside; every method here returns a status instead
+// (session/torch_boundary): out of memory → RESOURCE_EXHAUSTED, collectives and store →
+// UNAVAILABLE, the rest → INTERNAL. After UNAVAILABLE the process must exit.
 #pragma once
 
 #include <cstdint>
@@ -16,9 +17,11 @@
 
 namespace seer::engine {
 
-// Seconds spent in each part of a step, host time. Names are those of seer_train_step_seconds{phase}.
+// Seconds spent in each part of a step, host time.
+// Names are those of seer_train_step_seconds{phase}.
 struct PhaseSeconds {
-  double copy = 0, augment = 0, forward = 0, loss = 0, backward = 0, communication = 0, optimizer = 0;
+  double copy = 0, augment = 0, forward = 0, loss = 0, backward = 0, communication = 0,
+         optimizer = 0;
 };
 
 // What one step showed; loss and health are means over all ranks.
@@ -26,16 +29,16 @@ struct StepReport {
   int64_t step = 0;
   double loss = 0;
   double learning_rate = 0;
-  double gradient_norm = 0;
-  bool stop_requested = false;           // some rank had called RequestStop before this step's vote; same on all ranks
-  bool skipped = false;                  // non-finite: the optimiser step was refused on all ranks
-  double prototypes_used_ratio = 0;      // prototypes that are the argmax of at least one code, over all
-  double assignment_entropy_nats = 0;    // of the mean code; uniform: ln K
-  double top_prototype_share = 0;
-  double feature_std = 0;                // mean over dimensions of the std of the L2-normalised feature; collapse: 0
-  double sinkhorn_residual = 0;          // largest deviation of a prototype's marginal from 1/K, relative
-  int64_t images = 0;                    // of this rank
-  double flops = 0;                      // of this rank, forward + backward by the analytic count
+  double gradient_norm = 0;     // L2, of the mean gradient over ranks, before LARC and weight decay
+  bool stop_requested = false;  // some rank had voted to stop before this step; same on all ranks
+  bool skipped = false;         // non-finite: the optimiser step was refused on all ranks
+  double prototypes_used_ratio = 0;    // those that are the argmax of at least one code, over K
+  double assignment_entropy_nats = 0;  // of the mean code; uniform: ln K
+  double top_prototype_share = 0;  // of all codes, those whose argmax is the most used prototype
+  double feature_std = 0;        // of the L2-normalised feature, mean over dimensions; collapsed: 0
+  double sinkhorn_residual = 0;  // largest deviation of a prototype's marginal from 1/K, relative
+  int64_t images = 0;            // of this rank
+  double flops = 0;              // of this rank, forward + backward by the analytic count
   PhaseSeconds phases;
 };
 
@@ -46,7 +49,8 @@ struct CheckpointFile {
   std::string sha256;  // hex
 };
 
-// A copy of this rank's share of the state in host memory. Write may run on another thread while training goes on.
+// A copy of this rank's share of the state in host memory.
+// Write may run on another thread while training goes on.
 class CheckpointSnapshot {
  public:
   virtual ~CheckpointSnapshot() = default;
@@ -60,19 +64,25 @@ class CheckpointSnapshot {
 class TrainSession {
  public:
   // Joins the gang (rendezvous), builds the network with weights keyed by (seed, parameter name).
-  // INVALID_ARGUMENT: the configuration cannot be built. UNAVAILABLE: the gang did not meet in time.
-  static absl::StatusOr<std::unique_ptr<TrainSession>> Create(const TrainConfig& config, const RankConfig& rank);
+  // INVALID_ARGUMENT: the configuration cannot be built.
+  // UNAVAILABLE: the gang did not meet in time.
+  static absl::StatusOr<std::unique_ptr<TrainSession>> Create(const TrainConfig& config,
+                                                              const RankConfig& rank);
   virtual ~TrainSession() = default;
 
-  // Loads a committed checkpoint (all "<prefix>/rank-*.safetensors"), written by any world size. Before the first Step.
-  // DATA_LOSS with CHECKPOINT_CORRUPT, FAILED_PRECONDITION with CHECKPOINT_MISMATCH (names the first tensor that differs).
+  // Loads a committed checkpoint (all "<prefix>/rank-*.safetensors"), written by any world size.
+  // Before the first Step. DATA_LOSS with CHECKPOINT_CORRUPT, FAILED_PRECONDITION with
+  // CHECKPOINT_MISMATCH (names the first tensor that differs).
   virtual absl::Status Restore(ObjectStore& store, const std::string& prefix) = 0;
 
   virtual int64_t next_step() const = 0;
-  // INVALID_ARGUMENT: batch.step is not next_step(), or its shapes are not the configured ones.
+  // One step of SwAV (arXiv:2006.09882) over all ranks. Collective. A step with a number that is
+  // not finite on any rank changes nothing and is reported as skipped. INVALID_ARGUMENT: batch.step
+  // is not next_step(), or its shapes are not the configured ones.
   virtual absl::StatusOr<StepReport> Step(const Batch& batch) = 0;
-  // Votes to stop after the step that is running or comes next. Any rank may; sticky; from any thread. The votes travel
-  // with the step's other numbers, so all ranks read the same StepReport::stop_requested after the same step.
+  // Votes to stop after the step that is running or comes next. Any rank may; sticky; from any
+  // thread. The votes travel with the step's other numbers, so all ranks read the same
+  // StepReport::stop_requested after the same step.
   virtual void RequestStop() = 0;
   // Copies this rank's share; the state must not change meanwhile (call between steps).
   virtual absl::StatusOr<std::unique_ptr<CheckpointSnapshot>> Snapshot() = 0;

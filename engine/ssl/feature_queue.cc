@@ -18,7 +18,8 @@ at::Tensor FeatureQueue::Share(int rank, int world_size) const {
 void FeatureQueue::Push(const at::Tensor& features, Communicator& world) {
   const at::NoGradGuard no_grad;
   // Rank r holds a contiguous run of the step's samples: rank order is sample order.
-  const at::Tensor gathered = world.AllGather(features.transpose(0, 1).contiguous()).transpose(0, 1);
+  const at::Tensor gathered =
+      world.AllGather(features.transpose(0, 1).contiguous()).transpose(0, 1);
   const int64_t fresh = std::min(gathered.size(1), length_);
   rows_ = at::cat({gathered.narrow(1, 0, fresh), rows_.narrow(1, 0, length_ - fresh)}, 1);
   filled_ = std::min(length_, filled_ + fresh);

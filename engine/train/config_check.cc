@@ -12,29 +12,40 @@ namespace seer::engine {
 namespace {
 
 absl::Status Bad(absl::string_view field, const std::string& text, absl::string_view hint = "") {
-  return Error(absl::StatusCode::kInvalidArgument, reason::kInvalidArgument, text).Field(field).Hint(hint);
+  return Error(absl::StatusCode::kInvalidArgument, reason::kInvalidArgument, text)
+      .Field(field)
+      .Hint(hint);
 }
 
 absl::Status CheckSwav(const TrainConfig& config) {
   const SwavConfig& swav = config.swav;
   const int views = TotalViews(config);
-  if (!(swav.temperature > 0)) return Bad("swav.temperature", absl::StrCat("the temperature is ", swav.temperature, ", not above 0"));
-  if (!(swav.epsilon > 0)) return Bad("swav.epsilon", absl::StrCat("epsilon is ", swav.epsilon, ", not above 0"));
-  if (swav.sinkhorn_iterations < 1) return Bad("swav.sinkhorn_iterations", "Sinkhorn needs at least 1 iteration");
-  if (views < 2) return Bad("crops", absl::StrCat("the crops make ", views, " views; SwAV compares at least 2"));
+  if (!(swav.temperature > 0))
+    return Bad("swav.temperature",
+               absl::StrCat("the temperature is ", swav.temperature, ", not above 0"));
+  if (!(swav.epsilon > 0))
+    return Bad("swav.epsilon", absl::StrCat("epsilon is ", swav.epsilon, ", not above 0"));
+  if (swav.sinkhorn_iterations < 1)
+    return Bad("swav.sinkhorn_iterations", "Sinkhorn needs at least 1 iteration");
+  if (views < 2)
+    return Bad("crops", absl::StrCat("the crops make ", views, " views; SwAV compares at least 2"));
   if (swav.assign_views < 1 || swav.assign_views > views) {
-    return Bad("swav.assign_views", absl::StrCat("codes for ", swav.assign_views, " views of ", views));
+    return Bad("swav.assign_views",
+               absl::StrCat("codes for ", swav.assign_views, " views of ", views));
   }
   if (swav.queue_length < 0) return Bad("swav.queue_length", "the queue's length is negative");
   return absl::OkStatus();
 }
 
 absl::Status CheckOptim(const OptimConfig& optim) {
-  if (optim.total_steps < 1) return Bad("optim.total_steps", absl::StrCat(optim.total_steps, " steps are none"));
+  if (optim.total_steps < 1)
+    return Bad("optim.total_steps", absl::StrCat(optim.total_steps, " steps are none"));
   if (optim.warmup_steps < 0 || optim.warmup_steps > optim.total_steps) {
-    return Bad("optim.warmup_steps", absl::StrCat(optim.warmup_steps, " warm-up steps of ", optim.total_steps));
+    return Bad("optim.warmup_steps",
+               absl::StrCat(optim.warmup_steps, " warm-up steps of ", optim.total_steps));
   }
-  if (!(optim.momentum >= 0 && optim.momentum < 1)) return Bad("optim.momentum", absl::StrCat("momentum is ", optim.momentum, ", not in [0, 1)"));
+  if (!(optim.momentum >= 0 && optim.momentum < 1))
+    return Bad("optim.momentum", absl::StrCat("momentum is ", optim.momentum, ", not in [0, 1)"));
   if (!(optim.weight_decay >= 0)) return Bad("optim.weight_decay", "weight decay is negative");
   if (!(optim.base_lr >= 0)) return Bad("optim.base_lr", "the learning rate is negative");
   return absl::OkStatus();
@@ -60,16 +71,21 @@ absl::Status CheckConfig(const TrainConfig& config, const RankConfig& rank) {
     }
   }
   if (config.global_batch < 1 || config.global_batch % rank.world_size != 0) {
-    return Bad("global_batch", absl::StrCat("a global batch of ", config.global_batch, " is not divisible by ", rank.world_size, " ranks"),
+    return Bad("global_batch",
+               absl::StrCat("a global batch of ", config.global_batch, " is not divisible by ",
+                            rank.world_size, " ranks"),
                "take a multiple of the number of ranks");
   }
   if (config.head.output_dim < 1) return Bad("head.output_dim", "the head's output is empty");
-  if (config.head.prototypes < 2) return Bad("head.prototypes", absl::StrCat(config.head.prototypes, " prototypes; at least 2"));
+  if (config.head.prototypes < 2)
+    return Bad("head.prototypes", absl::StrCat(config.head.prototypes, " prototypes; at least 2"));
   for (const int64_t width : config.head.hidden) {
     if (width < 1) return Bad("head.hidden", absl::StrCat("a hidden layer of width ", width));
   }
-  if (config.distributed.sync_bn_group_size < 0) return Bad("distributed.sync_bn_group_size", "the group's size is negative");
-  if (config.distributed.bucket_bytes < 1) return Bad("distributed.bucket_bytes", "a bucket holds at least 1 byte");
+  if (config.distributed.sync_bn_group_size < 0)
+    return Bad("distributed.sync_bn_group_size", "the group's size is negative");
+  if (config.distributed.bucket_bytes < 1)
+    return Bad("distributed.bucket_bytes", "a bucket holds at least 1 byte");
   if (!(config.distributed.collective_timeout_seconds > 0)) {
     return Bad("distributed.collective_timeout_seconds", "the time limit is not above 0");
   }
@@ -85,7 +101,8 @@ absl::Status CheckPhotometry(const PhotometryConfig& photometry) {
   for (const float std : photometry.std) {
     if (!(std > 0)) return Bad("photometry.std", absl::StrCat("a std of ", std));
   }
-  if (!(photometry.jitter_strength >= 0)) return Bad("photometry.jitter_strength", "the strength is negative");
+  if (!(photometry.jitter_strength >= 0))
+    return Bad("photometry.jitter_strength", "the strength is negative");
   for (const double probability : {photometry.jitter_probability, photometry.grey_probability,
                                    photometry.blur_probability, photometry.solarize_probability}) {
     if (!(probability >= 0 && probability <= 1)) {
@@ -99,33 +116,44 @@ absl::Status CheckCrops(const Batch& batch) {
   if (batch.crops.empty()) return Bad("batch.crops", "the batch has no crops");
   for (size_t g = 0; g < batch.crops.size(); ++g) {
     const CropTensor& crop = batch.crops[g];
-    if (crop.views < 1 || crop.samples < 1 || crop.size < 1 || crop.samples != batch.crops[0].samples) {
-      return Bad("batch.crops", absl::StrCat("crop group ", g, " has ", crop.views, " views of ", crop.samples, " samples"));
+    if (crop.views < 1 || crop.samples < 1 || crop.size < 1 ||
+        crop.samples != batch.crops[0].samples) {
+      return Bad("batch.crops", absl::StrCat("crop group ", g, " has ", crop.views, " views of ",
+                                             crop.samples, " samples"));
     }
     const int64_t bytes = int64_t{3} * crop.views * crop.samples * crop.size * crop.size;
     if (static_cast<int64_t>(crop.pixels.size()) != bytes) {
-      return Bad("batch.crops", absl::StrCat("crop group ", g, " has ", crop.pixels.size(), " bytes, not ", bytes));
+      return Bad("batch.crops", absl::StrCat("crop group ", g, " has ", crop.pixels.size(),
+                                             " bytes, not ", bytes));
     }
   }
   const auto samples = static_cast<size_t>(batch.crops[0].samples);
   if (!batch.labels.empty() && batch.labels.size() != samples) {
-    return Bad("batch.labels", absl::StrCat(batch.labels.size(), " labels for ", samples, " samples"));
+    return Bad("batch.labels",
+               absl::StrCat(batch.labels.size(), " labels for ", samples, " samples"));
   }
   return absl::OkStatus();
 }
 
-absl::Status CheckBatch(const TrainConfig& config, int world_size, int64_t step, const Batch& batch) {
-  if (batch.step != step) return Bad("batch.step", absl::StrCat("the batch is of step ", batch.step, ", the next step is ", step));
+absl::Status CheckBatch(const TrainConfig& config, int world_size, int64_t step,
+                        const Batch& batch) {
+  if (batch.step != step)
+    return Bad("batch.step",
+               absl::StrCat("the batch is of step ", batch.step, ", the next step is ", step));
   SEER_RETURN_IF_ERROR(CheckCrops(batch));
   if (batch.crops.size() != config.crops.size()) {
-    return Bad("batch.crops", absl::StrCat(batch.crops.size(), " crop groups, not ", config.crops.size()));
+    return Bad("batch.crops",
+               absl::StrCat(batch.crops.size(), " crop groups, not ", config.crops.size()));
   }
   const int64_t samples = config.global_batch / world_size;
   for (size_t g = 0; g < batch.crops.size(); ++g) {
     const CropTensor& crop = batch.crops[g];
-    if (crop.views != config.crops[g].views || crop.size != config.crops[g].size || crop.samples != samples) {
-      return Bad("batch.crops", absl::StrCat("crop group ", g, " is ", crop.views, " views x ", crop.samples, " samples x ", crop.size,
-                                             " pixels, not ", config.crops[g].views, " x ", samples, " x ", config.crops[g].size));
+    if (crop.views != config.crops[g].views || crop.size != config.crops[g].size ||
+        crop.samples != samples) {
+      return Bad("batch.crops",
+                 absl::StrCat("crop group ", g, " is ", crop.views, " views x ", crop.samples,
+                              " samples x ", crop.size, " pixels, not ", config.crops[g].views,
+                              " x ", samples, " x ", config.crops[g].size));
     }
   }
   return absl::OkStatus();
@@ -133,23 +161,25 @@ absl::Status CheckBatch(const TrainConfig& config, int world_size, int64_t step,
 
 std::string ConfigDigest(const TrainConfig& c) {
   std::string text = absl::StrCat(
-      "trunk ", c.trunk.regnet.depth, " ", c.trunk.regnet.w_0, " ", c.trunk.regnet.w_a, " ", c.trunk.regnet.w_m, " ",
-      c.trunk.regnet.group_width, " ", c.trunk.regnet.se_ratio, " ", c.trunk.stem_stride, "\nhead ",
-      absl::StrJoin(c.head.hidden, ","), " ", c.head.output_dim, " ", c.head.batch_norm, " ", c.head.prototypes);
-  absl::StrAppend(&text, "\nswav ", c.swav.temperature, " ", c.swav.epsilon, " ", c.swav.sinkhorn_iterations, " ",
-                  c.swav.assign_views, " ", c.swav.queue_length, " ", c.swav.queue_start_step, " ",
-                  c.swav.freeze_prototypes_steps);
-  absl::StrAppend(&text, "\noptim ", c.optim.momentum, " ", c.optim.weight_decay, " ", c.optim.nesterov, " ",
-                  c.optim.decay_norm_and_bias, " ", c.optim.larc.enabled, " ", c.optim.larc.trust, " ",
-                  c.optim.larc.clip, " ", c.optim.larc.epsilon);
-  absl::StrAppend(&text, "\nschedule ", c.optim.base_lr, " ", c.optim.start_lr, " ", c.optim.final_lr, " ",
-                  c.optim.warmup_steps, " ", c.optim.total_steps);
-  absl::StrAppend(&text, "\nphotometry ", c.photometry.jitter_strength, " ", c.photometry.jitter_probability, " ",
-                  c.photometry.grey_probability, " ", c.photometry.blur_probability, " ",
-                  c.photometry.solarize_probability, " ", absl::StrJoin(c.photometry.mean, ","), " ",
-                  absl::StrJoin(c.photometry.std, ","));
-  absl::StrAppend(&text, "\nbn group ", c.distributed.sync_bn_group_size, "\nprecision ", static_cast<int>(c.precision),
-                  "\nbatch ", c.global_batch, "\nseed ", c.seed, "\ncrops");
+      "trunk ", c.trunk.regnet.depth, " ", c.trunk.regnet.w_0, " ", c.trunk.regnet.w_a, " ",
+      c.trunk.regnet.w_m, " ", c.trunk.regnet.group_width, " ", c.trunk.regnet.se_ratio, " ",
+      c.trunk.stem_stride, "\nhead ", absl::StrJoin(c.head.hidden, ","), " ", c.head.output_dim,
+      " ", c.head.batch_norm, " ", c.head.prototypes);
+  absl::StrAppend(&text, "\nswav ", c.swav.temperature, " ", c.swav.epsilon, " ",
+                  c.swav.sinkhorn_iterations, " ", c.swav.assign_views, " ", c.swav.queue_length,
+                  " ", c.swav.queue_start_step, " ", c.swav.freeze_prototypes_steps);
+  absl::StrAppend(&text, "\noptim ", c.optim.momentum, " ", c.optim.weight_decay, " ",
+                  c.optim.nesterov, " ", c.optim.decay_norm_and_bias, " ", c.optim.larc.enabled,
+                  " ", c.optim.larc.trust, " ", c.optim.larc.clip, " ", c.optim.larc.epsilon);
+  absl::StrAppend(&text, "\nschedule ", c.optim.base_lr, " ", c.optim.start_lr, " ",
+                  c.optim.final_lr, " ", c.optim.warmup_steps, " ", c.optim.total_steps);
+  absl::StrAppend(&text, "\nphotometry ", c.photometry.jitter_strength, " ",
+                  c.photometry.jitter_probability, " ", c.photometry.grey_probability, " ",
+                  c.photometry.blur_probability, " ", c.photometry.solarize_probability, " ",
+                  absl::StrJoin(c.photometry.mean, ","), " ", absl::StrJoin(c.photometry.std, ","));
+  absl::StrAppend(&text, "\nbn group ", c.distributed.sync_bn_group_size, "\nprecision ",
+                  static_cast<int>(c.precision), "\nbatch ", c.global_batch, "\nseed ", c.seed,
+                  "\ncrops");
   for (const CropGroup& group : c.crops) absl::StrAppend(&text, " ", group.views, "x", group.size);
   return Sha256Hex(text);
 }

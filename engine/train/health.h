@@ -1,5 +1,5 @@
-// What a step shows about the run, summed over all ranks in one small all-reduce, which is also the vote on whether the
-// step is sound and on whether the run is to stop.
+// What a step shows about the run, summed over all ranks in one small all-reduce, which is also the
+// vote on whether the step is sound and on whether the run is to stop.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -10,13 +10,13 @@
 namespace seer::engine {
 
 struct RankVote {
-  double loss = 0;       // this rank's
-  bool finite = false;   // this rank's loss and gradients
-  bool stop = false;     // this rank wants to stop
+  double loss = 0;      // this rank's mean over its samples
+  bool finite = false;  // this rank's loss and gradients
+  bool stop = false;    // this rank wants to stop
 };
 
 struct StepHealth {
-  double loss = 0;           // mean over ranks
+  double loss = 0;              // mean over ranks
   bool all_finite = false;      // on every rank
   bool stop_requested = false;  // on any rank
   double prototypes_used_ratio = 0;
@@ -25,7 +25,9 @@ struct StepHealth {
   double feature_std = 0;
 };
 
-// codes: [assigned, samples, K] and features: [assigned, samples, D], this rank's. Collective. See StepReport for what the numbers mean.
-StepHealth GatherHealth(const RankVote& vote, const at::Tensor& codes, const at::Tensor& features, Communicator& world);
+// codes: [assigned, samples, K] and features: [assigned, samples, D], this rank's. Collective. See
+// StepReport for what the numbers mean.
+StepHealth GatherHealth(const RankVote& vote, const at::Tensor& codes, const at::Tensor& features,
+                        Communicator& world);
 
 }  // namespace seer::engine

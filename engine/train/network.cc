@@ -12,8 +12,8 @@
 namespace seer::engine {
 namespace {
 
-// Model FLOPs as the literature counts utilisation: 2 a multiply-add, the backward pass twice the forward pass, and
-// recomputation not counted. Convolutions and linear layers only.
+// Model FLOPs as the literature counts utilisation: 2 a multiply-add, the backward pass twice the
+// forward pass, and recomputation not counted. Convolutions and linear layers only.
 constexpr double kFlopsPerMultiplyAdd = 2 * 3;
 
 absl::StatusOr<double> FlopsPerSample(const TrainConfig& config, int64_t trunk_width) {
@@ -23,7 +23,8 @@ absl::StatusOr<double> FlopsPerSample(const TrainConfig& config, int64_t trunk_w
     head += static_cast<double>(in * width);
     in = width;
   }
-  head += static_cast<double>(in * config.head.output_dim + config.head.output_dim * config.head.prototypes);
+  head += static_cast<double>(in * config.head.output_dim +
+                              config.head.output_dim * config.head.prototypes);
   double multiply_adds = 0;
   for (const CropGroup& group : config.crops) {
     SEER_ASSIGN_OR_RETURN(const TrunkCost cost, RegnetCost(config.trunk, group.size));
@@ -70,7 +71,8 @@ absl::StatusOr<std::vector<bool>> RecomputeChoice(const MemoryConfig& config, si
   for (const int index : config.recompute_segments) {
     if (index < 0 || static_cast<size_t>(index) >= chain_size) {
       return Error(absl::StatusCode::kInvalidArgument, reason::kOutOfRange,
-                   absl::StrCat("segment ", index, " of a chain of ", chain_size, " is to be recomputed"))
+                   absl::StrCat("segment ", index, " of a chain of ", chain_size,
+                                " is to be recomputed"))
           .Field("memory.recompute_segments");
     }
     choice[static_cast<size_t>(index)] = true;

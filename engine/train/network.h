@@ -1,4 +1,5 @@
-// Trunk, head and prototypes of one job, built from its configuration. Owns all parameters and buffers.
+// Trunk, head and prototypes of one job, built from its configuration.
+// Owns all parameters and buffers.
 #pragma once
 
 #include <cstdint>
@@ -12,19 +13,20 @@
 namespace seer::engine {
 
 struct Network {
-  Chain chain;                 // trunk, then the head
+  Chain chain;  // trunk, then the head: [N, 3, H, W] -> [N, output_dim]
   size_t trunk_segments = 0;
-  NamedTensor prototypes;
+  NamedTensor prototypes;       // [prototypes, output_dim] float
   double flops_per_sample = 0;  // of one training step: forward and backward of all views, see cc
 
   std::vector<NamedTensor> Parameters() const;  // of the chain in order, then the prototypes
-  std::vector<NamedTensor> Buffers() const;
+  std::vector<NamedTensor> Buffers() const;     // running means and variances, in that order
 };
 
 // `norm_group` must outlive the network. INVALID_ARGUMENT: the trunk cannot be built.
 absl::StatusOr<Network> BuildNetwork(const TrainConfig& config, Communicator& norm_group);
 
-// Which segments of `chain_size` are recomputed. INVALID_ARGUMENT: an index that is not in the chain.
+// Which segments of `chain_size` are recomputed.
+// INVALID_ARGUMENT: an index that is not in the chain.
 absl::StatusOr<std::vector<bool>> RecomputeChoice(const MemoryConfig& config, size_t chain_size);
 
 }  // namespace seer::engine

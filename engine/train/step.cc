@@ -59,16 +59,18 @@ std::vector<at::Tensor> ByResolution(const at::Tensor& by_view, const Batch& bat
 
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<TrainStep>> TrainStep::Create(const TrainConfig& config, Gang& gang) {
+absl::StatusOr<std::unique_ptr<TrainStep>> TrainStep::Create(const TrainConfig& config,
+                                                             Gang& gang) {
   Communicator& norm_group = gang.Group(config.distributed.sync_bn_group_size);
   SEER_ASSIGN_OR_RETURN(Network network, BuildNetwork(config, norm_group));
-  SEER_ASSIGN_OR_RETURN(std::vector<bool> recompute, RecomputeChoice(config.memory, network.chain.size()));
+  SEER_ASSIGN_OR_RETURN(std::vector<bool> recompute,
+                        RecomputeChoice(config.memory, network.chain.size()));
   return std::unique_ptr<TrainStep>(
       new TrainStep(config, gang, norm_group, std::move(network), std::move(recompute)));
 }
 
-TrainStep::TrainStep(const TrainConfig& config, Gang& gang, Communicator& norm_group, Network network,
-                     std::vector<bool> recompute)
+TrainStep::TrainStep(const TrainConfig& config, Gang& gang, Communicator& norm_group,
+                     Network network, std::vector<bool> recompute)
     : config_(config),
       world_(gang.world()),
       norm_group_(norm_group),
@@ -78,7 +80,8 @@ TrainStep::TrainStep(const TrainConfig& config, Gang& gang, Communicator& norm_g
       reduction_(gradients_, world_),
       optimizer_(network_.Parameters(), config.optim) {
   const SwavConfig& swav = config.swav;
-  if (swav.queue_length > 0) queue_.emplace(swav.assign_views, swav.queue_length, config.head.output_dim);
+  if (swav.queue_length > 0)
+    queue_.emplace(swav.assign_views, swav.queue_length, config.head.output_dim);
 }
 
 StepReport TrainStep::Run(const Batch& batch) {
@@ -114,7 +117,8 @@ StepReport TrainStep::Run(const Batch& batch) {
   const double own_loss = loss.item<double>();
   const at::Tensor assigned = features.detach().narrow(0, 0, config_.swav.assign_views);
   const bool finite = std::isfinite(own_loss) && std::isfinite(report.gradient_norm);
-  const StepHealth health = GatherHealth({own_loss, finite, stop_vote_}, codes.codes, assigned, world_);
+  const StepHealth health =
+      GatherHealth({own_loss, finite, stop_vote_}, codes.codes, assigned, world_);
   if (health.all_finite) {
     std::vector<bool> frozen(optimizer_.momentum().size(), false);
     frozen.back() = PrototypesFrozen();
@@ -144,8 +148,9 @@ std::vector<at::Tensor> TrainStep::Augment(const Batch& batch, PhaseSeconds& sec
   uint32_t crop_index = 0;
   PhaseClock clock(0);
   for (const CropTensor& crop : batch.crops) {
-    const at::Tensor pixels = at::from_blob(const_cast<char*>(crop.pixels.data()),
-                                            {crop.views * crop.samples, crop.size, crop.size, 3}, at::kByte);
+    const at::Tensor pixels =
+        at::from_blob(const_cast<char*>(crop.pixels.data()),
+                      {crop.views * crop.samples, crop.size, crop.size, 3}, at::kByte);
     seconds.copy += clock.Lap(0);
     std::vector<CropPhotometry> draws;
     for (int view = 0; view < crop.views; ++view, ++crop_index) {
@@ -168,7 +173,8 @@ Codes TrainStep::AssignCodes(const at::Tensor& scores) const {
   const SinkhornOptions options = {swav.epsilon, swav.sinkhorn_iterations};
   const at::Tensor own = scores.narrow(0, 0, swav.assign_views);
   if (!QueueActive() || !queue_->full()) return Sinkhorn(own, options, world_);
-  const at::Tensor queued = at::matmul(queue_->Share(world_.rank(), world_.size()), network_.prototypes.tensor.detach().t());
+  const at::Tensor queued = at::matmul(queue_->Share(world_.rank(), world_.size()),
+                                       network_.prototypes.tensor.detach().t());
   Codes all = Sinkhorn(at::cat({queued, own}, 1), options, world_);
   return {all.codes.narrow(1, queued.size(1), own.size(1)), all.residual};
 }

@@ -1,5 +1,5 @@
-// One training step of one rank, from uint8 crops to updated weights, and the state it moves. Not thread-safe.
-// Throws what tensor code throws; session/ turns that into statuses.
+// One training step of one rank, from uint8 crops to updated weights, and the state it moves. Not
+// thread-safe. Throws what tensor code throws; session/ turns that into statuses.
 #pragma once
 
 #include <atomic>
@@ -28,8 +28,11 @@ class TrainStep {
   // `gang` must outlive this. INVALID_ARGUMENT: the network cannot be built.
   static absl::StatusOr<std::unique_ptr<TrainStep>> Create(const TrainConfig& config, Gang& gang);
 
-  // The batch has the configured shapes. A step whose loss or gradient is not finite on any rank is refused on all:
-  // weights, momentum, running statistics and queue stay as they were, and the step counts as done.
+  // The batch has the configured shapes. A step whose loss or gradient is not finite on any rank is
+  // refused on all: weights, momentum,
+  // running statistics and queue stay as they were, and the step counts as done.
+  // Photometry, forward, codes, loss, backward with reduction, then SGD: arXiv:2006.09882, section
+  // 3, in the order of main_swav.py (prototypes normalised first; frozen ones get no gradient).
   StepReport Run(const Batch& batch);
 
   void RequestStop() { stop_vote_ = true; }  // thread-safe; see TrainSession::RequestStop
@@ -48,7 +51,9 @@ class TrainStep {
   std::vector<std::vector<NamedTensor>> GradientGroups() const;
   double BlockedSeconds() const;
   bool PrototypesFrozen() const { return next_step_ < config_.swav.freeze_prototypes_steps; }
-  bool QueueActive() const { return queue_.has_value() && next_step_ >= config_.swav.queue_start_step; }
+  bool QueueActive() const {
+    return queue_.has_value() && next_step_ >= config_.swav.queue_start_step;
+  }
 
   const TrainConfig config_;
   Communicator& world_;

@@ -1,4 +1,5 @@
-// Matchers for absl::Status and StatusOr: EXPECT_OK, ASSERT_OK_AND_ASSIGN, StatusIs(code), HasReasonText(reason).
+// Matchers for absl::Status and StatusOr:
+// EXPECT_OK, ASSERT_OK_AND_ASSIGN, StatusIs(code), HasReasonText(reason).
 #pragma once
 
 #include <gmock/gmock.h>
@@ -31,7 +32,8 @@ MATCHER_P(StatusIs, code, "has code " + absl::StatusCodeToString(code)) {
 }
 
 // The code, the reason (reasons.h) and a piece of the message.
-MATCHER_P3(FailsWith, code, reason_text, piece, "fails with reason " + std::string(reason_text) + " and text " + piece) {
+MATCHER_P3(FailsWith, code, reason_text, piece,
+           "fails with reason " + std::string(reason_text) + " and text " + piece) {
   const absl::Status& status = StatusOf(arg);
   *result_listener << status.ToString();
   return status.code() == code && HasReason(status, reason_text) &&
@@ -42,8 +44,9 @@ MATCHER_P3(FailsWith, code, reason_text, piece, "fails with reason " + std::stri
 
 #define EXPECT_OK(expr) EXPECT_THAT((expr), ::seer::testing::IsOk())
 #define ASSERT_OK(expr) ASSERT_THAT((expr), ::seer::testing::IsOk())
-#define ASSERT_OK_AND_ASSIGN(lhs, expr) ASSERT_OK_AND_ASSIGN_IMPL(SEER_MACRO_CONCAT(seer_test_or_, __LINE__), lhs, expr)
-#define ASSERT_OK_AND_ASSIGN_IMPL(name, lhs, expr)                    \
-  auto name = (expr);                                                 \
+#define ASSERT_OK_AND_ASSIGN(lhs, expr) \
+  ASSERT_OK_AND_ASSIGN_IMPL(SEER_MACRO_CONCAT(seer_test_or_, __LINE__), lhs, expr)
+#define ASSERT_OK_AND_ASSIGN_IMPL(name, lhs, expr)                      \
+  auto name = (expr);                                                   \
   ASSERT_TRUE(name.ok()) << ::seer::testing::StatusOf(name).ToString(); \
   lhs = std::move(name).value()

@@ -36,36 +36,49 @@ using internal::v1::Assign;
 using internal::v1::CoordinatorMessage;
 using internal::v1::RankReport;
 
-// While the coordinator is merely away (restarting, network), ranks train on for so many leases; while it is connected but
-// does not acknowledge, one lease is enough: it has given them up.
+// While the coordinator is merely away (restarting, network), ranks train on for so many leases;
+// while it is connected but does not acknowledge, one lease is enough: it has given them up.
 constexpr int kLeasesUnreachable = 10;
-constexpr size_t kMaxHeldLines = 10000;  // log lines that wait for a connection; the oldest go first
+constexpr size_t kMaxHeldLines =
+    10000;  // log lines that wait for a connection; the oldest go first
 constexpr size_t kLinesAMessage = 500;
 
 struct RankProcess {
   Assign assign;
   std::string assignment_path;
   bool exited = false;
-  RankReport exit;             // if it has
-  int64_t exit_sent_after = -1;  // heartbeats sent on this stream before the exit was; -1: not sent on this stream
+  RankReport exit;  // if it has
+  int64_t exit_sent_after =
+      -1;  // heartbeats sent on this stream before the exit was; -1: not sent on this stream
 };
 
 class AgentImpl final : public Agent {
  public:
   AgentImpl(const AgentConfig& config, MetricsRegistry& metrics)
-      : config_(config), clock_(Clock::Real()), incarnation_(absl::StrCat(::getpid(), "-", absl::ToUnixMicros(clock_.Now()))),
-        up_(metrics.AddGauge("seer_worker_up", "1 while the coordinator acknowledges this agent's heartbeats.")),
+      : config_(config),
+        clock_(Clock::Real()),
+        incarnation_(absl::StrCat(::getpid(), "-", absl::ToUnixMicros(clock_.Now()))),
+        up_(metrics.AddGauge("seer_worker_up",
+                             "1 while the coordinator acknowledges this agent's heartbeats.")),
         ranks_running_(metrics.AddGauge("seer_worker_ranks", "Trainer processes that run here.")),
-        dropped_lines_(metrics.AddCounter("seer_worker_dropped_log_lines_total", "Log lines that were not shipped: the coordinator was away for too long.")),
+        dropped_lines_(metrics.AddCounter(
+            "seer_worker_dropped_log_lines_total",
+            "Log lines that were not shipped: the coordinator was away for too long.")),
         loop_("agent", clock_) {
     last_ack_ = clock_.Steady();
     supervisor_ = std::make_unique<Supervisor>(SupervisorCallbacks{
         [this](int64_t key, int code) { loop_.Post([this, key, code] { Exited(key, code); }); },
-        [this](int64_t key, std::string line) { loop_.Post([this, key, line = std::move(line)]() mutable { TakeLine(key, std::move(line)); }); }});
-    link_ = std::make_unique<Link>(config.coordinator, LinkCallbacks{
-        [this] { return OnLoop([this] { return Hello(); }); },
-        [this](CoordinatorMessage message) { loop_.Post([this, message = std::move(message)] { Received(message); }); },
-        [this] { loop_.Post([this] { Closed(); }); }});
+        [this](int64_t key, std::string line) {
+          loop_.Post(
+              [this, key, line = std::move(line)]() mutable { TakeLine(key, std::move(line)); });
+        }});
+    link_ = std::make_unique<Link>(
+        config.coordinator,
+        LinkCallbacks{[this] { return OnLoop([this] { return Hello(); }); },
+                      [this](CoordinatorMessage message) {
+                        loop_.Post([this, message = std::move(message)] { Received(message); });
+                      },
+                      [this] { loop_.Post([this] { Closed(); }); }});
     loop_.Post([this] { Beat(); });
   }
 
@@ -131,8 +144,10 @@ class AgentImpl final : public Agent {
     switch (message.message_case()) {
       case CoordinatorMessage::kWelcome:
         connected_ = true;
-        heartbeat_ = absl::Seconds(message.welcome().heartbeat_period().seconds()) + absl::Nanoseconds(message.welcome().heartbeat_period().nanos());
-        lease_ = absl::Seconds(message.welcome().lease().seconds()) + absl::Nanoseconds(message.welcome().lease().nanos());
+        heartbeat_ = absl::Seconds(message.welcome().heartbeat_period().seconds()) +
+                     absl::Nanoseconds(message.welcome().heartbeat_period().nanos());
+        lease_ = absl::Seconds(message.welcome().lease().seconds()) +
+                 absl::Nanoseconds(message.welcome().lease().nanos());
         Acknowledged();
         SendExits();
         return;
@@ -141,9 +156,12 @@ class AgentImpl final : public Agent {
         Acknowledged();
         ForgetReported();
         return;
-      case CoordinatorMessage::kAssign: return Start(message.assign());
-      case CoordinatorMessage::kStop: return Stop(message.stop());
-      default: return;
+      case CoordinatorMessage::kAssign:
+        return Start(message.assign());
+      case CoordinatorMessage::kStop:
+        return Stop(message.stop());
+      default:
+        return;
     }
   }
 
@@ -163,7 +181,8 @@ class AgentImpl final : public Agent {
     if (connected_) {
       AgentMessage message;
       message.mutable_heartbeat();
-      for (auto& [key, rank] : ranks_) SetRunning(rank, *message.mutable_heartbeat()->add_running());
+      for (auto& [key, rank] : ranks_)
+        SetRunning(rank, *message.mutable_heartbeat()->add_running());
       if (link_->Send(message)) ++sent_beats_;
       SendLines();
     }
@@ -171,7 +190,9 @@ class AgentImpl final : public Agent {
     if (!fenced_ && silence > (connected_ ? lease_ : lease_ * kLeasesUnreachable)) {
       fenced_ = true;
       up_.Set(0);
-      if (AnyRunning()) LogError("lease_lost", {{"silent_seconds", absl::ToDoubleSeconds(silence)}, {"action", "killing all ranks"}});
+      if (AnyRunning())
+        LogError("lease_lost", {{"silent_seconds", absl::ToDoubleSeconds(silence)},
+                                {"action", "killing all ranks"}});
       SignalAll(SIGKILL);
     }
     loop_.After(heartbeat_, [this] { Beat(); });
@@ -179,18 +200,22 @@ class AgentImpl final : public Agent {
 
   void Start(const Assign& assign) {
     for (const auto& [key, rank] : ranks_) {
-      if (rank.assign.attempt_id() == assign.attempt_id() && rank.assign.rank() == assign.rank()) return;  // said twice
+      if (rank.assign.attempt_id() == assign.attempt_id() && rank.assign.rank() == assign.rank())
+        return;  // said twice
     }
     if (assign.attempt_id() < newest_attempt_[assign.job()]) {
-      LogWarn("stale_assignment_refused", {{"job", assign.job()}, {"attempt", assign.attempt_id()}});
+      LogWarn("stale_assignment_refused",
+              {{"job", assign.job()}, {"attempt", assign.attempt_id()}});
       return;
     }
     newest_attempt_[assign.job()] = assign.attempt_id();
     const int64_t key = ++last_key_;
     RankProcess& rank = ranks_[key];
     rank.assign = assign;
-    if (rank.assign.coordinator_address().empty()) rank.assign.set_coordinator_address(config_.coordinator);
-    rank.assignment_path = absl::StrCat(config_.work_dir, "/ranks/attempt-", assign.attempt_id(), "-rank-", assign.rank());
+    if (rank.assign.coordinator_address().empty())
+      rank.assign.set_coordinator_address(config_.coordinator);
+    rank.assignment_path = absl::StrCat(config_.work_dir, "/ranks/attempt-", assign.attempt_id(),
+                                        "-rank-", assign.rank());
     std::error_code error;
     fs::create_directories(fs::path(rank.assignment_path).parent_path(), error);
     fs::remove(rank.assignment_path + ".exit", error);
@@ -198,10 +223,12 @@ class AgentImpl final : public Agent {
     rank.assign.SerializeToOstream(&file);
     file.close();
     if (!file) {
-      Ended(rank, kExitStorage, std::string(reason::kStorageFailed), absl::StrCat("the agent cannot write ", rank.assignment_path));
+      Ended(rank, kExitStorage, std::string(reason::kStorageFailed),
+            absl::StrCat("the agent cannot write ", rank.assignment_path));
       return;
     }
-    LogInfo("rank_started", {{"job", assign.job()}, {"attempt", assign.attempt_id()}, {"rank", assign.rank()}});
+    LogInfo("rank_started",
+            {{"job", assign.job()}, {"attempt", assign.attempt_id()}, {"rank", assign.rank()}});
     supervisor_->Start(key, {config_.trainer, "--assignment", rank.assignment_path});
     AgentMessage message;
     FillReport(rank, *message.mutable_rank(), RankReport::STATE_STARTED);
@@ -210,11 +237,13 @@ class AgentImpl final : public Agent {
   }
 
   void Stop(const internal::v1::Stop& stop) {
-    const absl::Duration grace = stop.has_grace() ? absl::Seconds(stop.grace().seconds()) : absl::Minutes(10);
+    const absl::Duration grace =
+        stop.has_grace() ? absl::Seconds(stop.grace().seconds()) : absl::Minutes(10);
     for (const auto& [key, rank] : ranks_) {
       if (rank.assign.attempt_id() != stop.attempt_id() || rank.exited) continue;
       supervisor_->Signal(key, stop.kill() ? SIGKILL : SIGTERM);
-      if (!stop.kill()) loop_.After(grace, [this, key = key] { supervisor_->Signal(key, SIGKILL); });
+      if (!stop.kill())
+        loop_.After(grace, [this, key = key] { supervisor_->Signal(key, SIGKILL); });
     }
   }
 
@@ -246,7 +275,12 @@ class AgentImpl final : public Agent {
   }
 
   void Ended(RankProcess& rank, int exit_code, const std::string& why, const std::string& message) {
-    LogInfo("rank_exited", {{"job", rank.assign.job()}, {"attempt", rank.assign.attempt_id()}, {"rank", rank.assign.rank()}, {"exit_code", exit_code}, {"reason", why}, {"message", message}});
+    LogInfo("rank_exited", {{"job", rank.assign.job()},
+                            {"attempt", rank.assign.attempt_id()},
+                            {"rank", rank.assign.rank()},
+                            {"exit_code", exit_code},
+                            {"reason", why},
+                            {"message", message}});
     rank.exited = true;
     FillReport(rank, rank.exit, RankReport::STATE_EXITED);
     rank.exit.set_exit_code(exit_code);
@@ -273,7 +307,8 @@ class AgentImpl final : public Agent {
   // A heartbeat that was sent after the report has been acknowledged: so has the report.
   void ForgetReported() {
     for (auto it = ranks_.begin(); it != ranks_.end();) {
-      const bool known = it->second.exited && it->second.exit_sent_after >= 0 && acked_beats_ > it->second.exit_sent_after;
+      const bool known = it->second.exited && it->second.exit_sent_after >= 0 &&
+                         acked_beats_ > it->second.exit_sent_after;
       it = known ? ranks_.erase(it) : std::next(it);
     }
   }
@@ -289,9 +324,12 @@ class AgentImpl final : public Agent {
     line.set_attempt_id(it->second.assign.attempt_id());
     line.set_attempt(it->second.assign.attempt());
     line.set_rank(it->second.assign.rank());
-    for (char& c : text) if (static_cast<unsigned char>(c) < 0x20 && c != '\t') c = ' ';
+    for (char& c : text)
+      if (static_cast<unsigned char>(c) < 0x20 && c != '\t') c = ' ';
     last_line_[key] = text;
-    if (!IsUtf8(text)) for (char& c : text) if (static_cast<unsigned char>(c) >= 0x80) c = '?';  // protobuf text must be UTF-8
+    if (!IsUtf8(text))
+      for (char& c : text)
+        if (static_cast<unsigned char>(c) >= 0x80) c = '?';  // protobuf text must be UTF-8
     line.set_text(std::move(text));
     if (lines_.size() >= kMaxHeldLines) {
       lines_.pop_front();
@@ -315,17 +353,20 @@ class AgentImpl final : public Agent {
     while (connected_ && !lines_.empty()) {
       AgentMessage message;
       size_t count = 0;
-      for (; count < std::min(lines_.size(), kLinesAMessage); ++count) *message.mutable_logs()->add_lines() = lines_[count];
+      for (; count < std::min(lines_.size(), kLinesAMessage); ++count)
+        *message.mutable_logs()->add_lines() = lines_[count];
       if (!link_->Send(message)) return;
       lines_.erase(lines_.begin(), lines_.begin() + static_cast<std::ptrdiff_t>(count));
     }
   }
 
   void SignalAll(int signal) {
-    for (const auto& [key, rank] : ranks_) if (!rank.exited) supervisor_->Signal(key, signal);
+    for (const auto& [key, rank] : ranks_)
+      if (!rank.exited) supervisor_->Signal(key, signal);
   }
   bool AnyRunning() const {
-    for (const auto& [key, rank] : ranks_) if (!rank.exited) return true;
+    for (const auto& [key, rank] : ranks_)
+      if (!rank.exited) return true;
     return false;
   }
   void CountRanks() {
@@ -361,17 +402,28 @@ class AgentImpl final : public Agent {
 
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<Agent>> Agent::Start(const AgentConfig& config, MetricsRegistry& metrics) {
+absl::StatusOr<std::unique_ptr<Agent>> Agent::Start(const AgentConfig& config,
+                                                    MetricsRegistry& metrics) {
   if (config.devices < 1 || config.devices > 1024) {
-    return Error(absl::StatusCode::kInvalidArgument, reason::kOutOfRange, absl::StrCat("--devices is ", config.devices, ", must be from 1 to 1024")).Field("devices");
+    return Error(absl::StatusCode::kInvalidArgument, reason::kOutOfRange,
+                 absl::StrCat("--devices is ", config.devices, ", must be from 1 to 1024"))
+        .Field("devices");
   }
   if (::access(config.trainer.c_str(), X_OK) != 0) {
-    return Error(absl::StatusCode::kNotFound, reason::kInvalidArgument, absl::StrCat("cannot run the trainer ", config.trainer)).Field("trainer").Hint("seer-trainer lies beside seer-worker; or name it with --trainer PATH");
+    return Error(absl::StatusCode::kNotFound, reason::kInvalidArgument,
+                 absl::StrCat("cannot run the trainer ", config.trainer))
+        .Field("trainer")
+        .Hint("seer-trainer lies beside seer-worker; or name it with --trainer PATH");
   }
   std::error_code error;
-  fs::remove_all(fs::path(config.work_dir) / "ranks", error);  // of an earlier life: its trainers died with it
+  fs::remove_all(fs::path(config.work_dir) / "ranks",
+                 error);  // of an earlier life: its trainers died with it
   fs::create_directories(config.work_dir, error);
-  if (error) return Error(absl::StatusCode::kPermissionDenied, reason::kStorageFailed, absl::StrCat("cannot make ", config.work_dir, ": ", error.message())).Field("work-dir").Hint("choose a folder that can be written with --work-dir");
+  if (error)
+    return Error(absl::StatusCode::kPermissionDenied, reason::kStorageFailed,
+                 absl::StrCat("cannot make ", config.work_dir, ": ", error.message()))
+        .Field("work-dir")
+        .Hint("choose a folder that can be written with --work-dir");
   return std::unique_ptr<Agent>(std::make_unique<AgentImpl>(config, metrics));
 }
 

@@ -1,5 +1,6 @@
-// The worker agent: offers this machine's devices to the coordinator and runs the ranks it is given. Thread-safe.
-// The destructor stops its ranks as a pause does (checkpoint first), kills what is left after the grace time.
+// The worker agent: offers this machine's devices to the coordinator and runs the ranks it is
+// given. Thread-safe. The destructor stops its ranks as a pause does (checkpoint first), kills what
+// is left after the grace time.
 #pragma once
 
 #include <memory>
@@ -12,19 +13,20 @@
 namespace seer::worker {
 
 struct AgentConfig {
-  std::string coordinator;              // host:port
-  std::string name;                     // stable over restarts; default: the host's name
-  int devices = 1;                      // ranks this machine may hold
-  std::string address = "127.0.0.1";    // where other ranks reach it
-  std::string work_dir;                 // assignments and logs of ranks
-  std::string trainer;                  // path of seer-trainer
+  std::string coordinator;                   // host:port
+  std::string name;                          // stable over restarts; default: the host's name
+  int devices = 1;                           // ranks this machine may hold
+  std::string address = "127.0.0.1";         // where other ranks reach it
+  std::string work_dir;                      // assignments and logs of ranks
+  std::string trainer;                       // path of seer-trainer
   absl::Duration grace = absl::Seconds(10);  // at shutdown
 };
 
 class Agent {
  public:
   // INVALID_ARGUMENT: the configuration. The coordinator need not be there yet.
-  static absl::StatusOr<std::unique_ptr<Agent>> Start(const AgentConfig& config, MetricsRegistry& metrics);
+  static absl::StatusOr<std::unique_ptr<Agent>> Start(const AgentConfig& config,
+                                                      MetricsRegistry& metrics);
   virtual ~Agent() = default;
 };
 

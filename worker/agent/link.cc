@@ -18,7 +18,10 @@ constexpr absl::Duration kMaxBackoff = absl::Seconds(3);
 }  // namespace
 
 Link::Link(const std::string& coordinator, LinkCallbacks callbacks)
-    : coordinator_(coordinator), callbacks_(std::move(callbacks)), channel_(MakeChannel({coordinator})), thread_("link", [this] { Run(); }) {}
+    : coordinator_(coordinator),
+      callbacks_(std::move(callbacks)),
+      channel_(MakeChannel({coordinator})),
+      thread_("link", [this] { Run(); }) {}
 
 Link::~Link() {
   {
@@ -71,7 +74,9 @@ void Link::Run() {
     if (welcomed) callbacks_.closed();
     absl::MutexLock lock(&mu_);
     context_ = nullptr;
-    if (!stopping_ && !std::exchange(said, true)) LogWarn("coordinator_unreachable", {{"coordinator", coordinator_}, {"status", status.error_message()}});
+    if (!stopping_ && !std::exchange(said, true))
+      LogWarn("coordinator_unreachable",
+              {{"coordinator", coordinator_}, {"status", status.error_message()}});
     mu_.AwaitWithTimeout(absl::Condition(&stopping_), backoff * absl::Uniform(random, 0.0, 1.0));
     backoff = std::min(backoff * 2, kMaxBackoff);
   }

@@ -1,5 +1,5 @@
-// The agent's stream to the coordinator: dialled, read, and dialled again with full jitter when it breaks. Thread-safe.
-// Owns one thread; the destructor cancels the stream and joins it.
+// The agent's stream to the coordinator: dialled, read, and dialled again with full jitter when it
+// breaks. Thread-safe. Owns one thread; the destructor cancels the stream and joins it.
 #pragma once
 
 #include <functional>
@@ -28,7 +28,8 @@ class Link {
   bool Send(const internal::v1::AgentMessage& message) ABSL_LOCKS_EXCLUDED(mu_);
 
  private:
-  using Stream = grpc::ClientReaderWriter<internal::v1::AgentMessage, internal::v1::CoordinatorMessage>;
+  using Stream =
+      grpc::ClientReaderWriter<internal::v1::AgentMessage, internal::v1::CoordinatorMessage>;
   void Run();
 
   const std::string coordinator_;

@@ -20,34 +20,46 @@ int main(int argc, char** argv) {
   char hostname[256] = "worker";
   ::gethostname(hostname, sizeof(hostname) - 1);
   config.name = hostname;
-  config.trainer = (std::filesystem::read_symlink("/proc/self/exe").parent_path() / "seer-trainer").string();
+  config.trainer =
+      (std::filesystem::read_symlink("/proc/self/exe").parent_path() / "seer-trainer").string();
   config.work_dir = (std::filesystem::temp_directory_path() / "seer-worker").string();
-  CLI::App app{"Offers this machine's devices to a coordinator and runs one trainer process per rank."};
+  CLI::App app{
+      "Offers this machine's devices to a coordinator and runs one trainer process per rank."};
   app.set_version_flag("--version", SEER_VERSION);
   app.add_option("--coordinator", config.coordinator, "HOST:PORT of the coordinator")->required();
   app.add_option("--name", config.name, "Stable name of this worker")->capture_default_str();
-  app.add_option("--devices", config.devices, "Ranks this machine may hold at a time")->capture_default_str();
-  app.add_option("--address", config.address, "Address at which ranks on other machines reach this one")->capture_default_str();
-  app.add_option("--work-dir", config.work_dir, "Folder for assignments of ranks")->capture_default_str();
+  app.add_option("--devices", config.devices, "Ranks this machine may hold at a time")
+      ->capture_default_str();
+  app.add_option("--address", config.address,
+                 "Address at which ranks on other machines reach this one")
+      ->capture_default_str();
+  app.add_option("--work-dir", config.work_dir, "Folder for assignments of ranks")
+      ->capture_default_str();
   app.add_option("--trainer", config.trainer, "Path of the trainer program")->capture_default_str();
-  app.add_option("--metrics", metrics_address, "HOST:PORT of the Prometheus endpoint /metrics")->capture_default_str();
+  app.add_option("--metrics", metrics_address, "HOST:PORT of the Prometheus endpoint /metrics")
+      ->capture_default_str();
   app.add_option("--port-file", port_file, "File to write \"0 METRICS_PORT\" to once running");
   app.add_option("--log-format", log_format, "text or json")
-      ->transform(CLI::CheckedTransformer(std::map<std::string, seer::LogFormat>{{"text", seer::LogFormat::kText}, {"json", seer::LogFormat::kJson}}));
-  app.footer("Examples:\n  seer-worker --coordinator 127.0.0.1:7070 --devices 2\n  seer-worker --coordinator head:7070 --name node-17 --address 10.0.0.17");
+      ->transform(CLI::CheckedTransformer(std::map<std::string, seer::LogFormat>{
+          {"text", seer::LogFormat::kText}, {"json", seer::LogFormat::kJson}}));
+  app.footer(
+      "Examples:\n  seer-worker --coordinator 127.0.0.1:7070 --devices 2\n  seer-worker "
+      "--coordinator head:7070 --name node-17 --address 10.0.0.17");
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
     return app.exit(error) == 0 ? 0 : 2;
   }
-  seer::InitLogging(log_format, seer::LogLevel::kInfo, {{"process", "worker"}, {"worker", config.name}});
+  seer::InitLogging(log_format, seer::LogLevel::kInfo,
+                    {{"process", "worker"}, {"worker", config.name}});
   seer::MetricsRegistry registry;
   auto metrics = seer::MetricsHttp::Start(metrics_address, registry);
   if (!metrics.ok()) return seer::FailProgram(metrics.status());
   auto agent = seer::worker::Agent::Start(config, registry);
   if (!agent.ok()) return seer::FailProgram(agent.status());
   if (!port_file.empty()) {
-    const absl::Status written = seer::WriteFileAtomically(port_file, absl::StrCat("0 ", (*metrics)->port()));
+    const absl::Status written =
+        seer::WriteFileAtomically(port_file, absl::StrCat("0 ", (*metrics)->port()));
     if (!written.ok()) return seer::FailProgram(written);
   }
   seer::WaitForTermination();

@@ -17,7 +17,9 @@
 namespace seer::worker {
 
 Supervisor::Supervisor(SupervisorCallbacks callbacks)
-    : callbacks_(std::move(callbacks)), wake_fd_(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)), thread_("supervisor", [this] { Run(); }) {}
+    : callbacks_(std::move(callbacks)),
+      wake_fd_(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)),
+      thread_("supervisor", [this] { Run(); }) {}
 
 Supervisor::~Supervisor() {
   {
@@ -30,7 +32,9 @@ Supervisor::~Supervisor() {
   ::close(wake_fd_);
 }
 
-void Supervisor::Start(int64_t key, std::vector<std::string> command) { Post({key, std::move(command), 0}); }
+void Supervisor::Start(int64_t key, std::vector<std::string> command) {
+  Post({key, std::move(command), 0});
+}
 void Supervisor::Signal(int64_t key, int signal) { Post({key, {}, signal}); }
 
 void Supervisor::Post(Request request) {
@@ -87,7 +91,8 @@ void Supervisor::Spawn(const Request& request) {
   int pipe_fds[2];
   SEER_CHECK(::pipe2(pipe_fds, O_CLOEXEC) == 0);
   std::vector<char*> arguments;
-  for (const std::string& argument : request.command) arguments.push_back(const_cast<char*>(argument.c_str()));
+  for (const std::string& argument : request.command)
+    arguments.push_back(const_cast<char*>(argument.c_str()));
   arguments.push_back(nullptr);
   const pid_t parent = ::getpid();
   const pid_t pid = ::fork();
@@ -133,7 +138,8 @@ void Supervisor::ReadOutput(Child& child, bool to_the_end) {
     }
     for (ssize_t i = 0; i < got; ++i) {
       if (buffer[i] != '\n') child.partial.push_back(buffer[i]);
-      if (buffer[i] == '\n' || child.partial.size() >= kMaxLineBytes) callbacks_.line(child.key, std::exchange(child.partial, {}));
+      if (buffer[i] == '\n' || child.partial.size() >= kMaxLineBytes)
+        callbacks_.line(child.key, std::exchange(child.partial, {}));
     }
     if (!to_the_end) return;
   }

@@ -1,5 +1,6 @@
-// Child processes, each in a process group of its own: started, watched and reaped by one long-lived thread (children die
-// with the thread that forked them, PR_SET_PDEATHSIG). Thread-safe. The destructor kills what still runs.
+// Child processes, each in a process group of its own: started, watched and reaped by one
+// long-lived thread (children die with the thread that forked them, PR_SET_PDEATHSIG). Thread-safe.
+// The destructor kills what still runs.
 #pragma once
 
 #include <cstdint>

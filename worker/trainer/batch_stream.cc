@@ -27,8 +27,10 @@ bool Retryable(const absl::Status& status) {
     case absl::StatusCode::kUnknown:
     case absl::StatusCode::kInternal:
     case absl::StatusCode::kDeadlineExceeded:
-    case absl::StatusCode::kAborted: return true;
-    default: return false;
+    case absl::StatusCode::kAborted:
+      return true;
+    default:
+      return false;
   }
 }
 
@@ -36,7 +38,9 @@ engine::Batch FromProto(v1::BatchMessage& message) {
   engine::Batch batch;
   batch.step = message.step();
   batch.first_sample = message.first_sample();
-  for (auto& crop : *message.mutable_crops()) batch.crops.push_back({crop.views(), crop.samples(), crop.size(), std::move(*crop.mutable_pixels())});
+  for (auto& crop : *message.mutable_crops())
+    batch.crops.push_back(
+        {crop.views(), crop.samples(), crop.size(), std::move(*crop.mutable_pixels())});
   batch.image_ids.resize(message.image_ids().size() / 32);
   std::memcpy(batch.image_ids.data(), message.image_ids().data(), batch.image_ids.size() * 32);
   batch.labels.assign(message.labels().begin(), message.labels().end());
@@ -46,7 +50,9 @@ engine::Batch FromProto(v1::BatchMessage& message) {
 }  // namespace
 
 BatchStream::BatchStream(v1::StreamBatchesRequest request, BatchStreamOptions options)
-    : request_(std::move(request)), options_(std::move(options)), reader_("batches", [this] { Read(); }) {}
+    : request_(std::move(request)),
+      options_(std::move(options)),
+      reader_("batches", [this] { Read(); }) {}
 
 BatchStream::~BatchStream() {
   {
@@ -60,8 +66,10 @@ BatchStream::~BatchStream() {
 absl::StatusOr<engine::Batch> BatchStream::Next() {
   absl::MutexLock lock(&mu_);
   if (!mu_.AwaitWithTimeout(absl::Condition(this, &BatchStream::HasNext), options_.stall_limit)) {
-    end_ = Error(absl::StatusCode::kDeadlineExceeded, reason::kDataStalled, absl::StrCat("no batch for ", absl::FormatDuration(options_.stall_limit)))
-               .Hint("look at the data service: its logs, its /metrics, whether its address is right");
+    end_ =
+        Error(absl::StatusCode::kDeadlineExceeded, reason::kDataStalled,
+              absl::StrCat("no batch for ", absl::FormatDuration(options_.stall_limit)))
+            .Hint("look at the data service: its logs, its /metrics, whether its address is right");
   }
   if (ready_.empty()) return end_;
   engine::Batch batch = std::move(ready_.front());
@@ -86,7 +94,8 @@ void BatchStream::Read() {
       end_ = status;
       return;
     }
-    LogWarn("batch_replica_left", {{"replica", replica}, {"step", request_.first_step()}, {"status", status.ToString()}});
+    LogWarn("batch_replica_left",
+            {{"replica", replica}, {"step", request_.first_step()}, {"status", status.ToString()}});
     if (request_.first_step() > before) backoff = kFirstBackoff;
     mu_.AwaitWithTimeout(absl::Condition(&stopping_), backoff * absl::Uniform(random, 0.0, 1.0));
     backoff = std::min(backoff * 2, kMaxBackoff);
@@ -107,7 +116,8 @@ absl::Status BatchStream::ReadFrom(const std::string& replica) {
   absl::Status wrong;
   while (wrong.ok() && stream->Read(&message)) {
     if (message.step() != request_.first_step()) {
-      wrong = absl::InternalError(absl::StrCat("replica ", replica, " sent step ", message.step(), " instead of ", request_.first_step()));
+      wrong = absl::InternalError(absl::StrCat("replica ", replica, " sent step ", message.step(),
+                                               " instead of ", request_.first_step()));
       context.TryCancel();
     } else if (Push(FromProto(message))) {
       request_.set_first_step(message.step() + 1);
@@ -120,7 +130,8 @@ absl::Status BatchStream::ReadFrom(const std::string& replica) {
   absl::MutexLock lock(&mu_);
   context_ = nullptr;
   if (!wrong.ok()) return wrong;
-  if (finished.ok() && !request_.one_epoch() && request_.first_step() < request_.end_step()) return absl::UnavailableError("the replica ended the stream early");
+  if (finished.ok() && !request_.one_epoch() && request_.first_step() < request_.end_step())
+    return absl::UnavailableError("the replica ended the stream early");
   return finished;
 }
 

@@ -1,6 +1,6 @@
 // One rank's batches, read ahead of the training loop. Thread-safe.
-// Owns one reader thread, joined by the destructor. A replica that dies or drains is left for the next one, at the message
-// that is due: no step is missed or comes twice.
+// Owns one reader thread, joined by the destructor. A replica that dies or drains is left for the
+// next one, at the message that is due: no step is missed or comes twice.
 #pragma once
 
 #include <deque>
@@ -18,9 +18,9 @@
 namespace seer::worker {
 
 struct BatchStreamOptions {
-  std::vector<std::string> replicas;  // host:port, at least one
-  int first_replica = 0;              // to spread ranks; the others follow in order
-  int prefetch_steps = 4;             // batches held in host memory, 1 to 64
+  std::vector<std::string> replicas;              // host:port, at least one
+  int first_replica = 0;                          // to spread ranks; the others follow in order
+  int prefetch_steps = 4;                         // batches held in host memory, 1 to 64
   absl::Duration stall_limit = absl::Minutes(5);  // no batch for so long fails the stream
 };
 
@@ -30,15 +30,18 @@ class BatchStream final : public engine::BatchSource {
   BatchStream(v1::StreamBatchesRequest request, BatchStreamOptions options);
   ~BatchStream() override;  // cancels the call, then joins; Next() must not be running
 
-  // Blocks while none is ready. OUT_OF_RANGE: the stream's end. DATA_LOSS: too many undecodable samples.
-  // DEADLINE_EXCEEDED with DATA_STALLED: stall_limit passed. An error is final: every later call returns it too.
+  // Blocks while none is ready. OUT_OF_RANGE: the stream's end. DATA_LOSS: too many undecodable
+  // samples. DEADLINE_EXCEEDED with DATA_STALLED: stall_limit passed. An error is final: every
+  // later call returns it too.
   absl::StatusOr<engine::Batch> Next() override ABSL_LOCKS_EXCLUDED(mu_);
 
  private:
   void Read();
-  absl::Status ReadFrom(const std::string& replica);  // until it ends; OK: the stream's end
+  absl::Status ReadFrom(const std::string& replica);        // until it ends; OK: the stream's end
   bool Push(engine::Batch batch) ABSL_LOCKS_EXCLUDED(mu_);  // false: stopping
-  bool HasRoom() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) { return stopping_ || static_cast<int>(ready_.size()) < options_.prefetch_steps; }
+  bool HasRoom() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) {
+    return stopping_ || static_cast<int>(ready_.size()) < options_.prefetch_steps;
+  }
   bool HasNext() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) { return !ready_.empty() || !end_.ok(); }
 
   v1::StreamBatchesRequest request_;  // the reader's own

@@ -18,11 +18,17 @@ constexpr absl::Duration kFirstPoll = absl::Milliseconds(20), kMaxPoll = absl::S
 
 }  // namespace
 
-Checkpointer::Checkpointer(ObjectStore& store, std::string prefix, Report report, MetricsRegistry& metrics)
-    : store_(store), prefix_(std::move(prefix)), report_(std::move(report)),
-      seconds_(metrics.AddHistogram("seer_checkpoint_seconds", "Time of a checkpoint's stages.", {.01, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60, 300})),
-      bytes_(metrics.AddGauge("seer_checkpoint_bytes", "Size of this rank's file of the newest checkpoint.")),
-      failures_(metrics.AddCounter("seer_checkpoint_failures_total", "Checkpoints that failed, by reason.")),
+Checkpointer::Checkpointer(ObjectStore& store, std::string prefix, Report report,
+                           MetricsRegistry& metrics)
+    : store_(store),
+      prefix_(std::move(prefix)),
+      report_(std::move(report)),
+      seconds_(metrics.AddHistogram("seer_checkpoint_seconds", "Time of a checkpoint's stages.",
+                                    {.01, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60, 300})),
+      bytes_(metrics.AddGauge("seer_checkpoint_bytes",
+                              "Size of this rank's file of the newest checkpoint.")),
+      failures_(metrics.AddCounter("seer_checkpoint_failures_total",
+                                   "Checkpoints that failed, by reason.")),
       thread_("checkpoint", [this] { Run(); }) {}
 
 Checkpointer::~Checkpointer() {
@@ -76,7 +82,8 @@ absl::Status Checkpointer::Write(engine::CheckpointSnapshot& snapshot) {
   const absl::Duration start = clock.Steady();
   const int64_t step = snapshot.step();
   SEER_FAILPOINT("trainer.checkpoint_write");
-  SEER_ASSIGN_OR_RETURN(const engine::CheckpointFile file, snapshot.Write(store_, absl::StrCat(prefix_, "/", step)));
+  SEER_ASSIGN_OR_RETURN(const engine::CheckpointFile file,
+                        snapshot.Write(store_, absl::StrCat(prefix_, "/", step)));
   const absl::Duration written = clock.Steady();
   seconds_.Observe(absl::ToDoubleSeconds(written - start), {{"stage", "write"}});
   bytes_.Set(static_cast<double>(file.size_bytes));
@@ -84,7 +91,8 @@ absl::Status Checkpointer::Write(engine::CheckpointSnapshot& snapshot) {
   for (absl::Duration poll = kFirstPoll;; poll = std::min(poll * 2, kMaxPoll)) {
     const absl::StatusOr<bool> committed = report_(step, file);
     if (committed.ok() && *committed) break;
-    const bool away = committed.status().code() == absl::StatusCode::kUnavailable || committed.status().code() == absl::StatusCode::kDeadlineExceeded;
+    const bool away = committed.status().code() == absl::StatusCode::kUnavailable ||
+                      committed.status().code() == absl::StatusCode::kDeadlineExceeded;
     if (!committed.ok() && !away) return committed.status();
     absl::MutexLock lock(&mu_);
     mu_.AwaitWithTimeout(absl::Condition(&stopping_), poll * absl::Uniform(random, 0.5, 1.0));

@@ -1,5 +1,5 @@
-// Writes checkpoints while training goes on: one at a time on a thread of its own, reported to the coordinator until it has
-// committed them. Thread-safe.
+// Writes checkpoints while training goes on: one at a time on a thread of its own, reported to the
+// coordinator until it has committed them. Thread-safe.
 #pragma once
 
 #include <functional>
@@ -8,8 +8,8 @@
 
 #include "absl/base/thread_annotations.h"
 #include "absl/status/status.h"
-#include "absl/synchronization/mutex.h"
 #include "absl/status/statusor.h"
+#include "absl/synchronization/mutex.h"
 #include "common/base/object_store.h"
 #include "common/base/thread.h"
 #include "common/metrics/registry.h"
@@ -19,15 +19,19 @@ namespace seer::worker {
 
 class Checkpointer {
  public:
-  // Reports a file; true: the step is committed. UNAVAILABLE: the coordinator is away; anything else but OK is final.
-  using Report = std::function<absl::StatusOr<bool>(int64_t step, const engine::CheckpointFile& file)>;
+  // Reports a file; true: the step is committed. UNAVAILABLE: the coordinator is away; anything
+  // else but OK is final.
+  using Report =
+      std::function<absl::StatusOr<bool>(int64_t step, const engine::CheckpointFile& file)>;
 
   // `store` and `metrics` must outlive this. `prefix`: "<job>/checkpoints".
   Checkpointer(ObjectStore& store, std::string prefix, Report report, MetricsRegistry& metrics);
   ~Checkpointer();  // gives up what is not committed
 
-  // Waits for the one before, if it is still being written. Its failure is returned here or by Finish.
-  absl::Status Submit(std::unique_ptr<engine::CheckpointSnapshot> snapshot) ABSL_LOCKS_EXCLUDED(mu_);
+  // Waits for the one before, if it is still being written. Its failure is returned here or by
+  // Finish.
+  absl::Status Submit(std::unique_ptr<engine::CheckpointSnapshot> snapshot)
+      ABSL_LOCKS_EXCLUDED(mu_);
   // Waits until all is committed.
   absl::Status Finish() ABSL_LOCKS_EXCLUDED(mu_);
   absl::Status status() const ABSL_LOCKS_EXCLUDED(mu_);  // the first failure
@@ -35,8 +39,12 @@ class Checkpointer {
  private:
   void Run();
   absl::Status Write(engine::CheckpointSnapshot& snapshot) ABSL_LOCKS_EXCLUDED(mu_);
-  bool Idle() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) { return snapshot_ == nullptr || !status_.ok(); }
-  bool HasWork() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) { return stopping_ || (snapshot_ != nullptr && status_.ok()); }
+  bool Idle() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) {
+    return snapshot_ == nullptr || !status_.ok();
+  }
+  bool HasWork() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) {
+    return stopping_ || (snapshot_ != nullptr && status_.ok());
+  }
 
   ObjectStore& store_;
   const std::string prefix_;

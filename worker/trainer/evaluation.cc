@@ -19,18 +19,26 @@
 namespace seer::worker {
 namespace {
 
-absl::StatusOr<int64_t> NewestGeneration(const internal::v1::Assign& assign, const std::string& pool) {
-  const std::vector<std::string> addresses(assign.dataservice_addresses().begin(), assign.dataservice_addresses().end());
+absl::StatusOr<int64_t> NewestGeneration(const internal::v1::Assign& assign,
+                                         const std::string& pool) {
+  const std::vector<std::string> addresses(assign.dataservice_addresses().begin(),
+                                           assign.dataservice_addresses().end());
   const auto stub = v1::Pools::NewStub(MakeChannel(addresses));
   v1::GetPoolRequest request;
   request.set_name(absl::StrCat("pools/", pool));
   v1::Pool answer;
-  SEER_RETURN_IF_ERROR(CallWithRetry({}, "the data service", [&](grpc::ClientContext& context) { return FromGrpc(stub->GetPool(&context, request, &answer)); }));
+  SEER_RETURN_IF_ERROR(CallWithRetry({}, "the data service", [&](grpc::ClientContext& context) {
+    return FromGrpc(stub->GetPool(&context, request, &answer));
+  }));
   if (answer.generation() > 0) return answer.generation();
-  return Error(absl::StatusCode::kFailedPrecondition, reason::kPoolEmpty, absl::StrCat("pool ", pool, " is empty")).Hint(absl::StrCat("`seer pool ingest ", pool, " DIR` fills it"));
+  return Error(absl::StatusCode::kFailedPrecondition, reason::kPoolEmpty,
+               absl::StrCat("pool ", pool, " is empty"))
+      .Hint(absl::StrCat("`seer pool ingest ", pool, " DIR` fills it"));
 }
 
-absl::StatusOr<int64_t> AddPool(const v1::JobSpec& spec, const internal::v1::Assign& assign, const std::string& pool, engine::EvalSession::Set set, engine::EvalSession& session) {
+absl::StatusOr<int64_t> AddPool(const v1::JobSpec& spec, const internal::v1::Assign& assign,
+                                const std::string& pool, engine::EvalSession::Set set,
+                                engine::EvalSession& session) {
   SEER_ASSIGN_OR_RETURN(const int64_t generation, NewestGeneration(assign, pool));
   v1::StreamBatchesRequest request;
   request.set_pool(absl::StrCat("pools/", pool));
@@ -47,7 +55,8 @@ absl::StatusOr<int64_t> AddPool(const v1::JobSpec& spec, const internal::v1::Ass
   request.set_max_bad_ratio(spec.data().max_bad_ratio());
   request.set_job(assign.job());
   BatchStreamOptions options;
-  options.replicas.assign(assign.dataservice_addresses().begin(), assign.dataservice_addresses().end());
+  options.replicas.assign(assign.dataservice_addresses().begin(),
+                          assign.dataservice_addresses().end());
   BatchStream stream(std::move(request), std::move(options));
   int64_t images = 0;
   while (true) {
@@ -61,9 +70,11 @@ absl::StatusOr<int64_t> AddPool(const v1::JobSpec& spec, const internal::v1::Ass
 
 }  // namespace
 
-absl::Status RunEvaluation(const v1::JobSpec& spec, const internal::v1::Assign& assign, internal::v1::Trainers::StubInterface& coordinator) {
+absl::Status RunEvaluation(const v1::JobSpec& spec, const internal::v1::Assign& assign,
+                           internal::v1::Trainers::StubInterface& coordinator) {
   SEER_ASSIGN_OR_RETURN(const engine::TrainConfig config, ToTrainConfig(spec));
-  SEER_ASSIGN_OR_RETURN(auto session, engine::EvalSession::Create(config, ToRankConfig(spec, assign).threads));
+  SEER_ASSIGN_OR_RETURN(auto session,
+                        engine::EvalSession::Create(config, ToRankConfig(spec, assign).threads));
   if (!assign.eval_checkpoint_uri().empty()) {
     SEER_ASSIGN_OR_RETURN(auto store, OpenStore(assign.storage_uri()));
     absl::string_view prefix = assign.eval_checkpoint_uri();
@@ -78,8 +89,10 @@ absl::Status RunEvaluation(const v1::JobSpec& spec, const internal::v1::Assign& 
   report.set_attempt_id(assign.attempt_id());
   report.set_job(assign.job());
   using Set = engine::EvalSession::Set;
-  SEER_ASSIGN_OR_RETURN(const int64_t train_images, AddPool(spec, assign, spec.eval().train_pool(), Set::kTrain, *session));
-  SEER_ASSIGN_OR_RETURN(const int64_t test_images, AddPool(spec, assign, spec.eval().test_pool(), Set::kHeldOut, *session));
+  SEER_ASSIGN_OR_RETURN(const int64_t train_images,
+                        AddPool(spec, assign, spec.eval().train_pool(), Set::kTrain, *session));
+  SEER_ASSIGN_OR_RETURN(const int64_t test_images,
+                        AddPool(spec, assign, spec.eval().test_pool(), Set::kHeldOut, *session));
   report.set_train_images(train_images);
   report.set_test_images(test_images);
   engine::KnnConfig knn;

@@ -44,15 +44,22 @@ int main(int argc, char** argv) {
     return seer::worker::kExitInternal;
   }
   seer::InitLogging(seer::LogFormat::kText, seer::LogLevel::kInfo,
-                    {{"process", "trainer"}, {"job", assign.job()}, {"attempt", absl::StrCat(assign.attempt())}, {"rank", absl::StrCat(assign.rank())}});
+                    {{"process", "trainer"},
+                     {"job", assign.job()},
+                     {"attempt", absl::StrCat(assign.attempt())},
+                     {"rank", absl::StrCat(assign.rank())}});
   seer::MetricsRegistry metrics;
   const auto http = seer::MetricsHttp::Start("127.0.0.1:0", metrics);
   if (http.ok()) seer::LogInfo("metrics", {{"port", (*http)->port()}});
   const seer::worker::RankOutcome outcome = seer::worker::RunRank(assign, stop_requested, metrics);
   if (outcome.exit_code != seer::worker::kExitDone) {
-    seer::LogWarn("rank_ends", {{"exit_code", outcome.exit_code}, {"reason", outcome.reason}, {"message", outcome.message}});
+    seer::LogWarn("rank_ends", {{"exit_code", outcome.exit_code},
+                                {"reason", outcome.reason},
+                                {"message", outcome.message}});
     const nlohmann::json word = {{"reason", outcome.reason}, {"message", outcome.message}};
-    seer::WriteFileAtomically(path + ".exit", word.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace)).IgnoreError();
+    seer::WriteFileAtomically(path + ".exit",
+                              word.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace))
+        .IgnoreError();
   }
   std::fflush(nullptr);
   // Not exit(): collectives of a gang that lost a rank may hang in their destructors.

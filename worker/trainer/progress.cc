@@ -9,7 +9,8 @@ constexpr absl::Duration kPeriod = absl::Seconds(1);
 
 }  // namespace
 
-ProgressReporter::ProgressReporter(Send send) : send_(std::move(send)), thread_("progress", [this] { Run(); }) {}
+ProgressReporter::ProgressReporter(Send send)
+    : send_(std::move(send)), thread_("progress", [this] { Run(); }) {}
 
 ProgressReporter::~ProgressReporter() {
   {

@@ -1,5 +1,5 @@
-// Tells the coordinator how rank 0 gets on, about once a second, off the training thread. A coordinator that is away never
-// stops training. Thread-safe; owns one thread.
+// Tells the coordinator how rank 0 gets on, about once a second, off the training thread. A
+// coordinator that is away never stops training. Thread-safe; owns one thread.
 #pragma once
 
 #include <atomic>
@@ -16,7 +16,8 @@ namespace seer::worker {
 
 class ProgressReporter {
  public:
-  // Sends one report; true: the coordinator wants a pause. FAILED_PRECONDITION: this attempt is stale.
+  // Sends one report; true: the coordinator wants a pause. FAILED_PRECONDITION: this attempt is
+  // stale.
   using Send = std::function<absl::StatusOr<bool>(const internal::v1::ReportProgressRequest&)>;
   explicit ProgressReporter(Send send);
   ~ProgressReporter();  // sends the newest once more
@@ -27,7 +28,9 @@ class ProgressReporter {
 
  private:
   void Run();
-  bool HasWork() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) { return stopping_ || newest_.has_value(); }
+  bool HasWork() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) {
+    return stopping_ || newest_.has_value();
+  }
 
   const Send send_;
   std::atomic<bool> pause_{false}, stale_{false};

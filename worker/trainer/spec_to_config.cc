@@ -59,12 +59,15 @@ absl::StatusOr<engine::TrainConfig> ToTrainConfig(const v1::JobSpec& spec) {
   c.memory.recompute = spec.memory().recompute() == v1::RECOMPUTE_MODE_ALL    ? Recompute::kAll
                        : spec.memory().recompute() == v1::RECOMPUTE_MODE_LIST ? Recompute::kList
                                                                               : Recompute::kNone;
-  c.memory.recompute_segments.assign(spec.memory().recompute_segments().begin(), spec.memory().recompute_segments().end());
+  c.memory.recompute_segments.assign(spec.memory().recompute_segments().begin(),
+                                     spec.memory().recompute_segments().end());
   c.distributed.sync_bn_group_size = spec.distributed().sync_bn_group_size();
   c.distributed.bucket_bytes = spec.distributed().bucket_bytes();
   const auto& timeout = spec.distributed().collective_timeout();
-  c.distributed.collective_timeout_seconds = static_cast<double>(timeout.seconds()) + timeout.nanos() * 1e-9;
-  c.precision = spec.precision().mode() == v1::PRECISION_MODE_BF16 ? engine::Precision::kBf16 : engine::Precision::kFp32;
+  c.distributed.collective_timeout_seconds =
+      static_cast<double>(timeout.seconds()) + timeout.nanos() * 1e-9;
+  c.precision = spec.precision().mode() == v1::PRECISION_MODE_BF16 ? engine::Precision::kBf16
+                                                                   : engine::Precision::kFp32;
   c.crops.clear();
   for (const auto& crop : spec.augment().crops()) c.crops.push_back({crop.views(), crop.size()});
   c.global_batch = spec.data().global_batch();
@@ -80,11 +83,14 @@ engine::RankConfig ToRankConfig(const v1::JobSpec& spec, const internal::v1::Ass
   rank.store_port = assign.store_port();
   rank.store_prefix = absl::StrCat("attempt-", assign.attempt_id());
   const int cores = std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
-  rank.threads = spec.distributed().threads_per_rank() > 0 ? spec.distributed().threads_per_rank() : std::max(1, cores / std::max(1, assign.ranks_on_machine()));
+  rank.threads = spec.distributed().threads_per_rank() > 0
+                     ? spec.distributed().threads_per_rank()
+                     : std::max(1, cores / std::max(1, assign.ranks_on_machine()));
   return rank;
 }
 
-v1::StreamBatchesRequest ToStreamRequest(const v1::JobSpec& spec, const internal::v1::Assign& assign, int64_t first_step) {
+v1::StreamBatchesRequest ToStreamRequest(const v1::JobSpec& spec,
+                                         const internal::v1::Assign& assign, int64_t first_step) {
   v1::StreamBatchesRequest request;
   request.set_pool(absl::StrCat("pools/", spec.data().pool()));
   for (const auto& entry : assign.data_plan()) {

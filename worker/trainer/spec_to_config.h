@@ -1,4 +1,5 @@
-// JobSpec (protobuf, validated, with defaults) and Assign -> the engine's plain structs. The only place. Pure.
+// JobSpec (protobuf, validated, with defaults) and Assign -> the engine's plain structs. The only
+// place. Pure.
 #pragma once
 
 #include "engine/session/config.h"
@@ -12,6 +13,7 @@ namespace seer::worker {
 absl::StatusOr<engine::TrainConfig> ToTrainConfig(const v1::JobSpec& spec);
 engine::RankConfig ToRankConfig(const v1::JobSpec& spec, const internal::v1::Assign& assign);
 // The stream of the rank's batches from `first_step` to the job's end.
-v1::StreamBatchesRequest ToStreamRequest(const v1::JobSpec& spec, const internal::v1::Assign& assign, int64_t first_step);
+v1::StreamBatchesRequest ToStreamRequest(const v1::JobSpec& spec,
+                                         const internal::v1::Assign& assign, int64_t first_step);
 
 }  // namespace seer::worker

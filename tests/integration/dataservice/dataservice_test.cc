@@ -9,9 +9,9 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "common/base/error.h"
+#include "common/objectstore/local_store.h"
 #include "common/rpc/channel.h"
 #include "common/rpc/status_grpc.h"
-#include "common/objectstore/local_store.h"
 #include "dataservice/pool/pool_store.h"
 #include "dataservice/server.h"
 #include "seer/v1/batches.grpc.pb.h"
@@ -41,7 +41,9 @@ class DataServiceTest : public ::testing::Test {
     return std::move(*server);
   }
 
-  std::unique_ptr<v1::Pools::Stub> Pools() { return v1::Pools::NewStub(MakeChannel({absl::StrCat("127.0.0.1:", server_->port())})); }
+  std::unique_ptr<v1::Pools::Stub> Pools() {
+    return v1::Pools::NewStub(MakeChannel({absl::StrCat("127.0.0.1:", server_->port())}));
+  }
 
   absl::Status Create(const std::string& pool) {
     grpc::ClientContext context;
@@ -51,7 +53,9 @@ class DataServiceTest : public ::testing::Test {
     return FromGrpc(Pools()->CreatePool(&context, request, &answer));
   }
 
-  absl::StatusOr<v1::IngestProgress> Ingest(const std::string& pool, const std::vector<std::string>& sources, bool labels = false) {
+  absl::StatusOr<v1::IngestProgress> Ingest(const std::string& pool,
+                                            const std::vector<std::string>& sources,
+                                            bool labels = false) {
     grpc::ClientContext context;
     v1::IngestPoolRequest request;
     request.set_name("pools/" + pool);
@@ -71,7 +75,8 @@ class DataServiceTest : public ::testing::Test {
   void MakePool(const std::string& pool, int images) {
     for (int i = 0; i < images; ++i) {
       const std::string name = absl::StrCat("images/", pool, "/", 1000 + i);
-      WriteFile(dir_ / (name + (i % 2 == 0 ? ".png" : ".jpg")), i % 2 == 0 ? MakePng(20 + i % 7, 24, i) : MakeJpeg(40, 30 + i % 5, i));
+      WriteFile(dir_ / (name + (i % 2 == 0 ? ".png" : ".jpg")),
+                i % 2 == 0 ? MakePng(20 + i % 7, 24, i) : MakeJpeg(40, 30 + i % 5, i));
     }
     ASSERT_TRUE(Create(pool).ok());
     const auto ingested = Ingest(pool, {dir_ / ("images/" + pool)});
@@ -88,7 +93,8 @@ class DataServiceTest : public ::testing::Test {
     request.set_world_size(1);
     request.set_global_batch(batch);
     request.set_order(v1::SAMPLE_ORDER_SHUFFLED);
-    for (const auto& [views, size, low, high] : {std::tuple(2, 16, 0.4, 1.0), std::tuple(1, 8, 0.1, 0.4)}) {
+    for (const auto& [views, size, low, high] :
+         {std::tuple(2, 16, 0.4, 1.0), std::tuple(1, 8, 0.1, 0.4)}) {
       auto& crop = *request.add_crops();
       crop.set_views(views);
       crop.set_size(size);
@@ -100,9 +106,11 @@ class DataServiceTest : public ::testing::Test {
     return request;
   }
 
-  static absl::Status Stream(DataServer& server, const v1::StreamBatchesRequest& request, std::vector<v1::BatchMessage>& out) {
+  static absl::Status Stream(DataServer& server, const v1::StreamBatchesRequest& request,
+                             std::vector<v1::BatchMessage>& out) {
     grpc::ClientContext context;
-    const auto stub = v1::Batches::NewStub(MakeChannel({absl::StrCat("127.0.0.1:", server.port())}));
+    const auto stub =
+        v1::Batches::NewStub(MakeChannel({absl::StrCat("127.0.0.1:", server.port())}));
     auto stream = stub->StreamBatches(&context, request);
     v1::BatchMessage message;
     while (stream->Read(&message)) out.push_back(message);
@@ -132,7 +140,8 @@ TEST_F(DataServiceTest, BatchesArePureFunctionsOfTheRequest) {
   const auto other = Start(1);  // another replica, another number of threads
   std::vector<v1::BatchMessage> second;
   ASSERT_TRUE(Stream(*other, request, second).ok());
-  for (size_t i = 0; i < first.size(); ++i) EXPECT_EQ(first[i].SerializeAsString(), second[i].SerializeAsString()) << i;
+  for (size_t i = 0; i < first.size(); ++i)
+    EXPECT_EQ(first[i].SerializeAsString(), second[i].SerializeAsString()) << i;
   auto later = request;  // resumed in the middle of an epoch
   later.set_first_step(4);
   const auto rest = Stream(later);
@@ -169,7 +178,8 @@ TEST_F(DataServiceTest, EachImageComesOnceAnEpoch) {
   MakePool("p", 40);
   std::multiset<std::string> seen;
   for (const auto& message : Stream(Request("p", 5, 8))) {
-    for (int i = 0; i < 8; ++i) seen.insert(message.image_ids().substr(static_cast<size_t>(i) * 32, 32));
+    for (int i = 0; i < 8; ++i)
+      seen.insert(message.image_ids().substr(static_cast<size_t>(i) * 32, 32));
   }
   EXPECT_EQ(seen.size(), 40);
   EXPECT_EQ(std::set<std::string>(seen.begin(), seen.end()).size(), 40);
@@ -190,7 +200,8 @@ TEST_F(DataServiceTest, OneEpochInOrderWithLabels) {
   request.mutable_crops(0)->set_views(1);
   request.mutable_crops(0)->set_size(12);
   std::vector<int> labels;
-  for (const auto& message : Stream(request)) labels.insert(labels.end(), message.labels().begin(), message.labels().end());
+  for (const auto& message : Stream(request))
+    labels.insert(labels.end(), message.labels().begin(), message.labels().end());
   EXPECT_EQ(labels, (std::vector<int>{0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 2, 2, 2, 2, 2}));
 }
 
@@ -213,7 +224,8 @@ TEST_F(DataServiceTest, BadFilesAreQuarantinedWithTheirReason) {
   ASSERT_TRUE(Pools()->ListQuarantine(&context, request, &response).ok());
   std::vector<std::string> reasons;
   for (const auto& image : response.images()) reasons.push_back(image.reason());
-  EXPECT_EQ(reasons, (std::vector<std::string>{"UNKNOWN_FORMAT", "UNKNOWN_FORMAT", "IMAGE_TRUNCATED", "IMAGE_TOO_LARGE"}));
+  EXPECT_EQ(reasons, (std::vector<std::string>{"UNKNOWN_FORMAT", "UNKNOWN_FORMAT",
+                                               "IMAGE_TRUNCATED", "IMAGE_TOO_LARGE"}));
 }
 
 TEST_F(DataServiceTest, ErrorsSayWhatAndWhatNext) {
@@ -260,7 +272,8 @@ TEST_F(DataServiceTest, DamagedBytesAreReplacedAndBoundedByTheJob) {
   int substituted = 0;
   for (const auto& message : messages) substituted += message.substituted_size();
   EXPECT_EQ(substituted, 1);
-  EXPECT_EQ(Stream(request)[0].SerializeAsString(), messages[0].SerializeAsString());  // the same substitute
+  // The same substitute.
+  EXPECT_EQ(Stream(request)[0].SerializeAsString(), messages[0].SerializeAsString());
   request.set_max_bad_ratio(0);
   std::vector<v1::BatchMessage> some;
   const absl::Status failed = Stream(*server_, request, some);
@@ -305,7 +318,8 @@ TEST_F(DataServiceTest, SecondServerOnThePortIsTold) {
 
 TEST_F(DataServiceTest, ReadsRealTarShards) {
   const char* source_dir = std::getenv("SEER_SOURCE_DIR");
-  const fs::path shard = fs::path(source_dir == nullptr ? "." : source_dir) / "../shared/data/cifar10-test-0000.tar";
+  const fs::path shard =
+      fs::path(source_dir == nullptr ? "." : source_dir) / "../shared/data/cifar10-test-0000.tar";
   if (!fs::exists(shard)) GTEST_SKIP() << shard << " is absent";
   ASSERT_TRUE(Create("cifar").ok());
   const auto ingested = Ingest("cifar", {shard.string()});

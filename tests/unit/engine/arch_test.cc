@@ -39,10 +39,11 @@ TEST(Regnet, WidthsAsPublished) {
 TEST(Regnet, ParametersAsPublished) {
   // torchvision's model cards, less the classifier of 1000 classes: (width + 1) * 1000.
   const std::map<std::string, int64_t> with_classifier = {
-      {"regnety_400mf", 4344144},   {"regnety_800mf", 6432512},   {"regnety_1.6gf", 11202430}, {"regnety_3.2gf", 19436338},
-      {"regnety_8.0gf", 39381472},  {"regnety_16gf", 83590140},   {"regnety_32gf", 145046770}, {"regnety_128gf", 644812894},
-      {"regnetx_400mf", 5495976},   {"regnetx_800mf", 7259656},   {"regnetx_1.6gf", 9190136},  {"regnetx_3.2gf", 15296552},
-      {"regnetx_8.0gf", 39572648},  {"regnetx_16gf", 54278536},   {"regnetx_32gf", 107811560}};
+      {"regnety_400mf", 4344144},  {"regnety_800mf", 6432512},   {"regnety_1.6gf", 11202430},
+      {"regnety_3.2gf", 19436338}, {"regnety_8.0gf", 39381472},  {"regnety_16gf", 83590140},
+      {"regnety_32gf", 145046770}, {"regnety_128gf", 644812894}, {"regnetx_400mf", 5495976},
+      {"regnetx_800mf", 7259656},  {"regnetx_1.6gf", 9190136},   {"regnetx_3.2gf", 15296552},
+      {"regnetx_8.0gf", 39572648}, {"regnetx_16gf", 54278536},   {"regnetx_32gf", 107811560}};
   for (const auto& [preset, parameters] : with_classifier) {
     EXPECT_EQ(Parameters(preset), parameters - (Stages(preset).back().second + 1) * 1000) << preset;
   }
@@ -53,9 +54,14 @@ TEST(Regnet, ParametersAsPublished) {
 
 TEST(Regnet, FlopsAsNamed) {
   // Multiply-adds at 224 pixels: a preset's name is its budget, met within a tenth.
-  for (const auto& [preset, billions] : std::map<std::string, double>{
-           {"regnety_200mf", 0.2}, {"regnety_400mf", 0.4}, {"regnety_800mf", 0.8}, {"regnety_8.0gf", 8.0},
-           {"regnety_16gf", 16}, {"regnety_32gf", 32.3}, {"regnety_128gf", 127.5}, {"regnetx_32gf", 31.7}}) {
+  for (const auto& [preset, billions] : std::map<std::string, double>{{"regnety_200mf", 0.2},
+                                                                      {"regnety_400mf", 0.4},
+                                                                      {"regnety_800mf", 0.8},
+                                                                      {"regnety_8.0gf", 8.0},
+                                                                      {"regnety_16gf", 16},
+                                                                      {"regnety_32gf", 32.3},
+                                                                      {"regnety_128gf", 127.5},
+                                                                      {"regnetx_32gf", 31.7}}) {
     TrunkConfig config;
     config.regnet = *RegnetPreset(preset);
     EXPECT_NEAR(RegnetCost(config, 224)->flops_per_image / 1e9, billions, billions / 10) << preset;
@@ -63,24 +69,29 @@ TEST(Regnet, FlopsAsNamed) {
 }
 
 TEST(Regnet, EveryPresetCanBeBuilt) {
-  for (const std::string& preset : RegnetPresetNames()) EXPECT_OK(RegnetStages(*RegnetPreset(preset))) << preset;
+  for (const std::string& preset : RegnetPresetNames())
+    EXPECT_OK(RegnetStages(*RegnetPreset(preset))) << preset;
 }
 
 TEST(Regnet, RefusesWhatMakesNoNetwork) {
-  EXPECT_THAT(RegnetPreset("regnety_200"), FailsWith(absl::StatusCode::kNotFound, reason::kInvalidSpec, "regnety_200"));
+  EXPECT_THAT(RegnetPreset("regnety_200"),
+              FailsWith(absl::StatusCode::kNotFound, reason::kInvalidSpec, "regnety_200"));
   const RegnetParams good;
   const auto refused = [&](auto spoil, const std::string& text) {
     RegnetParams bad = good;
     spoil(bad);
-    EXPECT_THAT(RegnetStages(bad), FailsWith(absl::StatusCode::kInvalidArgument, reason::kOutOfRange, text));
+    EXPECT_THAT(RegnetStages(bad),
+                FailsWith(absl::StatusCode::kInvalidArgument, reason::kOutOfRange, text));
   };
   refused([](RegnetParams& p) { p.depth = 0; }, "depth is 0");
   refused([](RegnetParams& p) { p.w_0 = 25; }, "multiple of 8");
   refused([](RegnetParams& p) { p.w_m = 1; }, "w_m");
   refused([](RegnetParams& p) { p.group_width = 0; }, "group_width");
   refused([](RegnetParams& p) { p.w_a = 1e9; }, "channels wide");
-  EXPECT_THAT(RegnetCost({good, 3}, 224), FailsWith(absl::StatusCode::kInvalidArgument, reason::kOutOfRange, "stride is 3"));
-  EXPECT_THAT(RegnetCost({good, 2}, 0), FailsWith(absl::StatusCode::kInvalidArgument, reason::kOutOfRange, "0 pixels"));
+  EXPECT_THAT(RegnetCost({good, 3}, 224),
+              FailsWith(absl::StatusCode::kInvalidArgument, reason::kOutOfRange, "stride is 3"));
+  EXPECT_THAT(RegnetCost({good, 2}, 0),
+              FailsWith(absl::StatusCode::kInvalidArgument, reason::kOutOfRange, "0 pixels"));
 }
 
 }  // namespace

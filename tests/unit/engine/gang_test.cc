@@ -1,7 +1,9 @@
 // Runs of several ranks against runs of one.
 #include <ATen/ATen.h>
 #include <ATen/core/grad_mode.h>
+#include <torch/csrc/autograd/autograd.h>
 
+#include "common/base/reasons.h"
 #include "engine/checkpoint/reader.h"
 #include "engine/nn/swav_head.h"
 #include "engine/nn/sync_batch_norm.h"
@@ -20,23 +22,23 @@ using testing::SmallBatch;
 using testing::SmallConfig;
 
 std::unique_ptr<Gang> Join(const RankConfig& rank) {
-  return JoinGang({rank.rank, rank.world_size, rank.store_host, rank.store_port, rank.store_listen_fd, rank.store_prefix, 60});
+  return JoinGang({rank.rank, rank.world_size, rank.store_host, rank.store_port,
+                   rank.store_listen_fd, rank.store_prefix, 60});
 }
 
-// fp32 sums in another order differ by 1e-7, and training amplifies that: an activation within it of 0 falls on the other
-// side of a ReLU and moves the gradient of this small network by 1e-3 at once (seen at learning rate 0.1 from step 9 on).
-// At a small rate 20 steps stay below 1e-4, which any error of method exceeds in the first (see the test after this one).
+// fp32 sums in another order differ by 1e-7, and training amplifies that: an activation within it
+// of 0 falls on the other side of a ReLU, which moves the gradient of this small network by as much
+// as 1e-2 at once, and at learning rate 0.1 the loss by 1e-3 after 20 steps. At 0.005 the gap is
+// 1e-5 (three seeds), while the updates move the loss by 3e-2.
 TEST(Gang, LossDoesNotDependOnTheWorldSize) {
   TrainConfig config = SmallConfig();
-  config.trunk.stem_stride = 1;
-  config.optim.base_lr = config.optim.start_lr = 0.02;
+  config.optim.base_lr = config.optim.start_lr = 0.005;
   config.swav.queue_length = 48;
   config.swav.queue_start_step = 4;
   config.swav.freeze_prototypes_steps = 2;
   const auto one = RunSmall(config, {.until = 20});
   const auto two = RunSmall(config, {.world_size = 2, .until = 20});
   const auto four = RunSmall(config, {.world_size = 4, .until = 20});
-  for (size_t i = 0; i < one.size(); ++i) printf("%zu %.6f %.2e %.2e g %.5f %.2e\n", i, one[i].loss, two[i].loss-one[i].loss, four[i].loss-one[i].loss, one[i].gradient_norm, two[i].gradient_norm-one[i].gradient_norm);  // DBG
   EXPECT_LT(LargestLossGap(one, two), 1e-4);
   EXPECT_LT(LargestLossGap(one, four), 1e-4);
   EXPECT_NEAR(two.back().feature_std, one.back().feature_std, 1e-4);
@@ -45,28 +47,16 @@ TEST(Gang, LossDoesNotDependOnTheWorldSize) {
   EXPECT_EQ(two[0].images, 8);
   config.optim.base_lr = config.optim.start_lr = 0;
   config.optim.final_lr = 0;
-  EXPECT_GT(LargestLossGap(one, RunSmall(config, {.until = 20})), 1e-2) << "the updates do not matter to the loss";
-}
-
-TEST(Gang, Debug) {
-  TrainConfig config = SmallConfig();
-  config.trunk.stem_stride = 1;
-  config.optim.larc.enabled = false; config.optim.weight_decay = 0;
-  config.optim.base_lr = config.optim.start_lr = 1e-9;
-  const auto store = MakeMemoryStore();
-  RunSmall(config, {.until = 1, .save_to = "a", .store = store.get()});
-  RunSmall(config, {.world_size = 2, .until = 1, .save_to = "b", .store = store.get()});
-  auto a = *ReadCheckpoint(*store, "a"), b = *ReadCheckpoint(*store, "b");
-  for (auto& [name, t] : a.tensors) {
-    auto d = (t - b.tensors.at(name)).norm().item<double>();
-    printf("%-50s %.3e rel %.2e\n", name.c_str(), t.norm().item<double>(), d / t.norm().item<double>());
-  }
+  EXPECT_GT(LargestLossGap(one, RunSmall(config, {.until = 20})), 1e-2)
+      << "the updates do not matter to the loss";
 }
 
 TEST(Gang, WithoutSyncedNormsTheLossDiffers) {  // the test above can fail
   TrainConfig config = SmallConfig();
   config.distributed.sync_bn_group_size = 1;
-  EXPECT_GT(LargestLossGap(RunSmall(config, {.until = 3}), RunSmall(config, {.world_size = 2, .until = 3})), 1e-4);
+  EXPECT_GT(LargestLossGap(RunSmall(config, {.until = 3}),
+                           RunSmall(config, {.world_size = 2, .until = 3})),
+            1e-4);
 }
 
 TEST(Gang, TwoRunsAreBitEqualAndRestoreIsExact) {
@@ -75,7 +65,9 @@ TEST(Gang, TwoRunsAreBitEqualAndRestoreIsExact) {
   RunSmall(config, {.world_size = 2, .until = 5, .save_to = "a", .store = store.get()});
   RunSmall(config, {.world_size = 2, .until = 5, .save_to = "b", .store = store.get()});
   RunSmall(config, {.world_size = 2, .until = 2, .save_to = "half", .store = store.get()});
-  RunSmall(config, {.world_size = 2, .until = 5, .restore_from = "half", .save_to = "c", .store = store.get()});
+  RunSmall(
+      config,
+      {.world_size = 2, .until = 5, .restore_from = "half", .save_to = "c", .store = store.get()});
   EXPECT_EQ(CheckpointBytes(*store, "a"), CheckpointBytes(*store, "b"));
   EXPECT_EQ(CheckpointBytes(*store, "a"), CheckpointBytes(*store, "c"));
 }
@@ -86,13 +78,18 @@ TEST(Gang, RestoresAnotherWorldSize) {
   const auto store = MakeMemoryStore();
   const auto whole = RunSmall(config, {.until = 8});
   RunSmall(config, {.world_size = 2, .until = 4, .save_to = "two", .store = store.get()});
-  RunSmall(config, {.world_size = 4, .until = 6, .restore_from = "two", .save_to = "four", .store = store.get()});
+  RunSmall(config, {.world_size = 4,
+                    .until = 6,
+                    .restore_from = "two",
+                    .save_to = "four",
+                    .store = store.get()});
   const auto rest = RunSmall(config, {.until = 8, .restore_from = "four", .store = store.get()});
   ASSERT_EQ(rest.size(), 2u);
   EXPECT_NEAR(rest[1].loss, whole[7].loss, 1e-4);
   ASSERT_OK(store->Delete("four/rank-2.safetensors"));
   EXPECT_THAT(ReadCheckpoint(*store, "four"),
-              seer::testing::FailsWith(absl::StatusCode::kDataLoss, reason::kCheckpointCorrupt, "rank-2.safetensors of 4"));
+              seer::testing::FailsWith(absl::StatusCode::kDataLoss, reason::kCheckpointCorrupt,
+                                       "rank-2.safetensors of 4"));
 }
 
 TEST(Gang, RunningStatisticsOfACheckpointComeFromOneRank) {
@@ -111,7 +108,8 @@ TEST(Gang, OneRanksVoteStopsAllAfterTheSameStep) {
     ASSERT_OK_AND_ASSIGN(const auto session, TrainSession::Create(config, rank));
     for (int64_t step = 0; step < 4; ++step) {
       if (step == 2 && rank.rank == 1) session->RequestStop();
-      ASSERT_OK_AND_ASSIGN(const StepReport report, session->Step(SmallBatch(config, step, rank.rank, 2)));
+      ASSERT_OK_AND_ASSIGN(const StepReport report,
+                           session->Step(SmallBatch(config, step, rank.rank, 2)));
       EXPECT_EQ(report.stop_requested, step >= 2) << "rank " << rank.rank << " step " << step;
     }
   });
@@ -134,7 +132,8 @@ TEST(Gang, OneRanksNanIsRefusedByAll) {
     EXPECT_TRUE(step->Run(SmallBatch(config, 1, rank.rank, 2)).skipped) << rank.rank;
     weight.copy_(good);
     for (size_t i = 0; i < state.size(); ++i) {
-      if (state[i].name == "prototypes.weight" && state[i].tensor.requires_grad()) {  // normalised as each step begins
+      // Normalised as each step begins.
+      if (state[i].name == "prototypes.weight" && state[i].tensor.requires_grad()) {
         NormaliseRows(before[i]);
         EXPECT_TRUE(state[i].tensor.detach().allclose(before[i], 0, 1e-6));
       } else {
@@ -152,7 +151,8 @@ TEST(Gang, NormsCountUnevenBatchesExactly) {
   const at::Tensor upstream = at::randn({12, 5, 3, 3});
   const Initializer init(1);
   const auto solo = MakeSoloCommunicator();
-  const auto run = [&](Communicator& group, const at::Tensor& x, const at::Tensor& dy, NormMemory& memory) {
+  const auto run = [&](Communicator& group, const at::Tensor& x, const at::Tensor& dy,
+                       NormMemory& memory) {
     const SyncBatchNorm norm("n", 5, init, group);
     Pass pass{PassMode::kTrain, &memory};
     at::Tensor input = x.detach().clone().requires_grad_();
@@ -165,7 +165,9 @@ TEST(Gang, NormsCountUnevenBatchesExactly) {
   OnRanks(3, [&](const RankConfig& rank) {
     const std::unique_ptr<Gang> gang = Join(rank);
     const int64_t first[] = {0, 1, 6}, count[] = {1, 5, 6};
-    const auto cut = [&](const at::Tensor& t) { return t.narrow(0, first[rank.rank], count[rank.rank]); };
+    const auto cut = [&](const at::Tensor& t) {
+      return t.narrow(0, first[rank.rank], count[rank.rank]);
+    };
     NormMemory memory;
     const auto [own_y, own_dx] = run(gang->Group(0), cut(all), cut(upstream), memory);
     EXPECT_TRUE(own_y.allclose(cut(y), 1e-5, 1e-5));
@@ -183,8 +185,9 @@ TEST(Gang, AMissingRankIsUnavailable) {
   int port = 0;
   rank.store_listen_fd = testing::ListenOnFreePort(port);
   rank.store_port = port;
-  EXPECT_THAT(TrainSession::Create(config, rank),
-              seer::testing::FailsWith(absl::StatusCode::kUnavailable, reason::kCollectiveFailed, ""));
+  EXPECT_THAT(
+      TrainSession::Create(config, rank),
+      seer::testing::FailsWith(absl::StatusCode::kUnavailable, reason::kCollectiveFailed, ""));
 }
 
 }  // namespace

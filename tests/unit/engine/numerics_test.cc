@@ -1,11 +1,12 @@
-// The parts of a step by themselves: Sinkhorn, loss, schedule, optimiser, photometry, k-NN, weights, files.
+// The parts of a step by themselves: Sinkhorn, loss,
+// schedule, optimiser, photometry, k-NN, weights, files.
 #include <cstdlib>
 #include <fstream>
 
 #include <ATen/ATen.h>
 #include <ATen/CPUGeneratorImpl.h>
-#include <torch/csrc/autograd/autograd.h>
 #include <gtest/gtest.h>
+#include <torch/csrc/autograd/autograd.h>
 
 #include "common/base/digest.h"
 #include "common/base/reasons.h"
@@ -92,7 +93,8 @@ TEST(Schedule, WarmsUpLinearlyThenFollowsACosine) {
   EXPECT_DOUBLE_EQ(LearningRate(config, 4), 1);
   EXPECT_DOUBLE_EQ(LearningRate(config, 5), 1);
   EXPECT_NEAR(LearningRate(config, 15), 0.55, 1e-12);
-  for (int64_t step = 6; step < 25; ++step) EXPECT_LT(LearningRate(config, step), LearningRate(config, step - 1));
+  for (int64_t step = 6; step < 25; ++step)
+    EXPECT_LT(LearningRate(config, step), LearningRate(config, step - 1));
   EXPECT_DOUBLE_EQ(LearningRate(config, 25), 0.1);
   EXPECT_DOUBLE_EQ(LearningRate(config, 1000), 0.1);
   config.warmup_steps = 1;
@@ -104,7 +106,8 @@ TEST(Schedule, WarmsUpLinearlyThenFollowsACosine) {
 TEST(Sgd, FrozenAndZeroGradientParametersStay) {
   OptimConfig config;
   std::vector<NamedTensor> parameters;
-  for (int i = 0; i < 3; ++i) parameters.push_back({std::to_string(i), Random({4, 3}).requires_grad_()});
+  for (int i = 0; i < 3; ++i)
+    parameters.push_back({std::to_string(i), Random({4, 3}).requires_grad_()});
   parameters[0].tensor.mutable_grad() = at::ones({4, 3});
   parameters[1].tensor.mutable_grad() = at::zeros({4, 3});  // LARC: neither decay nor scaling
   parameters[2].tensor.mutable_grad() = at::ones({4, 3});
@@ -148,11 +151,13 @@ TEST(Photometry, ACropDoesNotDependOnItsNeighbours) {
   config.solarize_probability = 0.3;
   const at::Tensor pixels = Pixels(24, 48);
   std::vector<CropPhotometry> draws;
-  for (uint64_t sample = 0; sample < 24; ++sample) draws.push_back(DrawPhotometry(config, 9, sample, 1));
+  for (uint64_t sample = 0; sample < 24; ++sample)
+    draws.push_back(DrawPhotometry(config, 9, sample, 1));
   const at::Tensor all = ApplyPhotometry(pixels, draws, config);
   EXPECT_TRUE(all.is_contiguous(at::MemoryFormat::ChannelsLast));
   for (const size_t i : {0, 7, 23}) {
-    const at::Tensor alone = ApplyPhotometry(pixels.narrow(0, static_cast<int64_t>(i), 1), {draws[i]}, config);
+    const at::Tensor alone =
+        ApplyPhotometry(pixels.narrow(0, static_cast<int64_t>(i), 1), {draws[i]}, config);
     EXPECT_LT(Largest(alone - all.narrow(0, static_cast<int64_t>(i), 1)), 1e-5) << i;
   }
 }
@@ -177,7 +182,8 @@ TEST(Photometry, SwitchedOffIsNormalisation) {
   PhotometryConfig config;
   config.jitter_probability = config.grey_probability = config.blur_probability = 0;
   const at::Tensor pixels = Pixels(2, 8);
-  const std::vector<CropPhotometry> draws = {DrawPhotometry(config, 1, 1, 0), DrawPhotometry(config, 1, 2, 0)};
+  const std::vector<CropPhotometry> draws = {DrawPhotometry(config, 1, 1, 0),
+                                             DrawPhotometry(config, 1, 2, 0)};
   const at::Tensor x = ApplyPhotometry(pixels, draws, config);
   EXPECT_TRUE(x.equal(NormalisePixels(pixels, config)));
   const double expected = (pixels[1][2][3][1].item<double>() / 255 - 0.456) / 0.224;
@@ -191,7 +197,8 @@ TEST(Knn, FindsClassesAndWeighsByTemperature) {
   const at::Tensor labels = at::arange(3, at::kLong).repeat({4});
   at::Tensor held_out = at::eye(3) + 0.1;
   held_out = held_out / held_out.norm(2, {1}, true);
-  auto results = WeightedKnn({train, labels}, {held_out, at::arange(3, at::kLong)}, {{1, 4, 100}, 0.07});
+  auto results =
+      WeightedKnn({train, labels}, {held_out, at::arange(3, at::kLong)}, {{1, 4, 100}, 0.07});
   ASSERT_EQ(results.size(), 3u);
   for (const KnnResult& result : results) EXPECT_EQ(result.top1_ratio, 1) << result.k;
   results = WeightedKnn({train, labels}, {held_out, at::tensor({1, 1, 1}, at::kLong)}, {{4}, 0.07});
@@ -199,13 +206,15 @@ TEST(Knn, FindsClassesAndWeighsByTemperature) {
   EXPECT_EQ(results[0].top5_ratio, 1) << "of 3 classes, each is among the first 5";
   // One near neighbour of class 0 against two far ones of class 1: temperature decides.
   const at::Tensor three = at::tensor({1.f, 0.f, .8f, .6f, .8f, -.6f}).view({3, 2});
-  const LabelledFeatures few{three, at::tensor({0, 1, 1}, at::kLong)}, query{three.narrow(0, 0, 1), at::tensor({0}, at::kLong)};
+  const LabelledFeatures few{three, at::tensor({0, 1, 1}, at::kLong)},
+      query{three.narrow(0, 0, 1), at::tensor({0}, at::kLong)};
   EXPECT_EQ(WeightedKnn(few, query, {{3}, 0.07})[0].top1_ratio, 1);
   EXPECT_EQ(WeightedKnn(few, query, {{3}, 10})[0].top1_ratio, 0);
 }
 
 TEST(Layout, BalancesAndPins) {
-  const std::vector<TensorSize> tensors = {{"a", 100}, {"b", 60}, {"c", 50}, {"r", 10, true}, {"d", 10}};
+  const std::vector<TensorSize> tensors = {
+      {"a", 100}, {"b", 60}, {"c", 50}, {"r", 10, true}, {"d", 10}};
   EXPECT_EQ(AssignWriters(tensors, 2), (std::vector<int>{1, 0, 0, 0, 1}));
   EXPECT_EQ(AssignWriters(tensors, 1), (std::vector<int>(5, 0)));
 }
@@ -213,16 +222,20 @@ TEST(Layout, BalancesAndPins) {
 std::string SmallFile() {
   SafetensorsHeader header;
   header.metadata = {{"who", "\"quoted\" ü"}};
-  header.entries = {{"a", "F32", {2, 2}, 0, 0}, {"b", "I64", {}, 0, 0}, {"empty", "F32", {0, 3}, 0, 0}};
+  header.entries = {
+      {"a", "F32", {2, 2}, 0, 0}, {"b", "I64", {}, 0, 0}, {"empty", "F32", {0, 3}, 0, 0}};
   return EncodeSafetensorsHeader(header) + std::string(24, 'x');
 }
 
 TEST(Safetensors, RoundTrip) {
   const std::string file = SmallFile();
   const auto bytes = static_cast<int64_t>(file.size());
-  ASSERT_OK_AND_ASSIGN(const int64_t length, SafetensorsHeaderBytes(absl::string_view(file).substr(0, 8), bytes));
+  ASSERT_OK_AND_ASSIGN(const int64_t length,
+                       SafetensorsHeaderBytes(absl::string_view(file).substr(0, 8), bytes));
   EXPECT_EQ(length % 8, 0);
-  ASSERT_OK_AND_ASSIGN(const auto header, DecodeSafetensorsHeader(absl::string_view(file).substr(8, static_cast<size_t>(length)), bytes));
+  ASSERT_OK_AND_ASSIGN(const auto header,
+                       DecodeSafetensorsHeader(
+                           absl::string_view(file).substr(8, static_cast<size_t>(length)), bytes));
   EXPECT_EQ(header.metadata.at("who"), "\"quoted\" ü");
   ASSERT_EQ(header.entries.size(), 3u);
   EXPECT_EQ(header.entries[0].shape, (std::vector<int64_t>{2, 2}));
@@ -235,14 +248,17 @@ TEST(Safetensors, RefusesBrokenHeaders) {
     return DecodeSafetensorsHeader(json, 8 + static_cast<int64_t>(json.size()) + data);
   };
   EXPECT_OK(decode(R"({"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}})", 8));
-  for (const char* bad : {"", "[]", "{", R"({"a":1})", R"({"a":{}})", R"({"__metadata__":{"x":1}})",
-                          R"({"a":{"dtype":"F31","shape":[2],"data_offsets":[0,8]}})",
-                          R"({"a":{"dtype":"F32","shape":[-2],"data_offsets":[0,8]}})",
-                          R"({"a":{"dtype":"F32","shape":[3],"data_offsets":[0,8]}})",
-                          R"({"a":{"dtype":"F32","shape":[2],"data_offsets":[8,0]}})",
-                          R"({"a":{"dtype":"F32","shape":[4611686018427387904,4],"data_offsets":[0,8]}})",
-                          R"({"a":{"dtype":"F32","shape":[1],"data_offsets":[4,8]}})"}) {
-    EXPECT_THAT(decode(bad, 8), FailsWith(absl::StatusCode::kDataLoss, reason::kCheckpointCorrupt, "")) << bad;
+  for (const char* bad :
+       {"", "[]", "{", R"({"a":1})", R"({"a":{}})", R"({"__metadata__":{"x":1}})",
+        R"({"a":{"dtype":"F31","shape":[2],"data_offsets":[0,8]}})",
+        R"({"a":{"dtype":"F32","shape":[-2],"data_offsets":[0,8]}})",
+        R"({"a":{"dtype":"F32","shape":[3],"data_offsets":[0,8]}})",
+        R"({"a":{"dtype":"F32","shape":[2],"data_offsets":[8,0]}})",
+        R"({"a":{"dtype":"F32","shape":[4611686018427387904,4],"data_offsets":[0,8]}})",
+        R"({"a":{"dtype":"F32","shape":[1],"data_offsets":[4,8]}})"}) {
+    EXPECT_THAT(decode(bad, 8),
+                FailsWith(absl::StatusCode::kDataLoss, reason::kCheckpointCorrupt, ""))
+        << bad;
   }
   EXPECT_THAT(SafetensorsHeaderBytes(std::string(8, '\xff'), 100),
               FailsWith(absl::StatusCode::kDataLoss, reason::kCheckpointCorrupt, "header"));
@@ -261,14 +277,16 @@ TEST(Safetensors, ASnapshotComesBack) {
   }
   ASSERT_OK_AND_ASSIGN(const LoadedCheckpoint loaded, ReadCheckpoint(*store, "c"));
   EXPECT_EQ(loaded.metadata.at("step"), "3");
-  for (const auto& t : {state[0], state[1], counts[0]}) EXPECT_TRUE(loaded.tensors.at(t.name).equal(t.tensor)) << t.name;
+  for (const auto& t : {state[0], state[1], counts[0]})
+    EXPECT_TRUE(loaded.tensors.at(t.name).equal(t.tensor)) << t.name;
 }
 
 #ifdef SEER_PYTHON
 // Reads a file of ours by the format's own description, in another language.
 TEST(Safetensors, PythonReadsIt) {
   const seer::testing::TempDir dir;
-  const HostSnapshot snapshot = TakeSnapshot({{"w", at::arange(6, at::kFloat).view({2, 3})}}, {}, {{"step", "3"}}, 0, 1);
+  const HostSnapshot snapshot =
+      TakeSnapshot({{"w", at::arange(6, at::kFloat).view({2, 3})}}, {}, {{"step", "3"}}, 0, 1);
   const auto store = MakeMemoryStore();
   ASSERT_OK(WriteSnapshot(snapshot, *store, "c"));
   std::ofstream(dir / "f.safetensors", std::ios::binary) << *store->Get("c/rank-0.safetensors");
@@ -291,7 +309,8 @@ except ImportError:
     metadata = header["__metadata__"]
 assert (tensor == numpy.arange(6).reshape(2, 3)).all() and metadata["step"] == "3", (tensor, metadata)
 )py";
-  const std::string command = std::string(SEER_PYTHON) + " " + (dir / "check.py") + " " + (dir / "f.safetensors");
+  const std::string command =
+      std::string(SEER_PYTHON) + " " + (dir / "check.py") + " " + (dir / "f.safetensors");
   EXPECT_EQ(std::system(command.c_str()), 0);
 }
 #endif

@@ -1,5 +1,6 @@
-// A training job small enough for tests: configuration, batches that are a function of the global sample index, and
-// gangs of which every rank is a thread with a session of its own (collectives go through Gloo on the loopback).
+// A training job small enough for tests: configuration, batches that are a function of the global
+// sample index, and gangs of which every rank is a thread with a session of its own (collectives go
+// through Gloo on the loopback).
 #pragma once
 
 #include <gtest/gtest.h>
@@ -39,7 +40,8 @@ inline TrainConfig SmallConfig() {
   return config;
 }
 
-// Images differ by sample in colour and gradient, and views of a sample look alike, so that there is something to learn.
+// Images differ by sample in colour and gradient,
+// and views of a sample look alike, so that there is something to learn.
 inline Batch SmallBatch(const TrainConfig& config, int64_t step, int rank, int world_size) {
   Batch batch;
   batch.step = step;
@@ -53,14 +55,18 @@ inline Batch SmallBatch(const TrainConfig& config, int64_t step, int rank, int w
     for (int view = 0; view < group.views; ++view, ++view_index) {
       for (int s = 0; s < samples; ++s) {
         const auto sample = static_cast<uint64_t>(batch.first_sample + s) % 64;
-        Philox content(1, RandomPurpose::kTest, sample), noise(2, RandomPurpose::kTest, sample, view_index);
+        Philox content(1, RandomPurpose::kTest, sample),
+            noise(2, RandomPurpose::kTest, sample, view_index);
         double base[3], slope[3];
-        for (int c = 0; c < 3; ++c) base[c] = content.Uniform(40, 200), slope[c] = content.Uniform(-60, 60);
+        for (int c = 0; c < 3; ++c)
+          base[c] = content.Uniform(40, 200), slope[c] = content.Uniform(-60, 60);
         for (int y = 0; y < group.size; ++y) {
           for (int x = 0; x < group.size; ++x) {
             for (int c = 0; c < 3; ++c) {
-              const double value = base[c] + slope[c] * (x + (c + 1) * y) / (2.0 * group.size) + noise.Uniform(-30, 30);
-              crop.pixels[at++] = static_cast<char>(static_cast<uint8_t>(std::clamp(value, 0.0, 255.0)));
+              const double value = base[c] + slope[c] * (x + (c + 1) * y) / (2.0 * group.size) +
+                                   noise.Uniform(-30, 30);
+              crop.pixels[at++] =
+                  static_cast<char>(static_cast<uint8_t>(std::clamp(value, 0.0, 255.0)));
             }
           }
         }
@@ -80,7 +86,8 @@ inline int ListenOnFreePort(int& port) {
   address.sin_family = AF_INET;
   address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
   socklen_t length = sizeof(address);
-  SEER_CHECK(fd >= 0 && bind(fd, reinterpret_cast<sockaddr*>(&address), length) == 0 && listen(fd, 64) == 0 &&
+  SEER_CHECK(fd >= 0 && bind(fd, reinterpret_cast<sockaddr*>(&address), length) == 0 &&
+             listen(fd, 64) == 0 &&
              getsockname(fd, reinterpret_cast<sockaddr*>(&address), &length) == 0)
       << "no free port";
   port = ntohs(address.sin_port);
@@ -106,9 +113,9 @@ inline void OnRanks(int world_size, const std::function<void(const RankConfig&)>
 
 struct RunOptions {
   int world_size = 1;
-  int64_t until = 5;                  // steps
-  std::string restore_from;           // prefix in `store`; empty: from random weights
-  std::string save_to;                // prefix in `store`; empty: no checkpoint
+  int64_t until = 5;         // steps
+  std::string restore_from;  // prefix in `store`; empty: from random weights
+  std::string save_to;       // prefix in `store`; empty: no checkpoint
   ObjectStore* store = nullptr;
 };
 
@@ -117,10 +124,12 @@ inline std::vector<StepReport> RunSmall(const TrainConfig& config, const RunOpti
   std::vector<StepReport> reports;
   OnRanks(options.world_size, [&](const RankConfig& rank) {
     ASSERT_OK_AND_ASSIGN(const auto session, TrainSession::Create(config, rank));
-    if (!options.restore_from.empty()) ASSERT_OK(session->Restore(*options.store, options.restore_from));
+    if (!options.restore_from.empty())
+      ASSERT_OK(session->Restore(*options.store, options.restore_from));
     while (session->next_step() < options.until) {
-      ASSERT_OK_AND_ASSIGN(const StepReport report,
-                           session->Step(SmallBatch(config, session->next_step(), rank.rank, rank.world_size)));
+      ASSERT_OK_AND_ASSIGN(
+          const StepReport report,
+          session->Step(SmallBatch(config, session->next_step(), rank.rank, rank.world_size)));
       if (rank.rank == 0) reports.push_back(report);
     }
     if (options.save_to.empty()) return;

@@ -68,7 +68,8 @@ TEST(TrainSession, StopAndRestoreIsNoStopAtAll) {
   const auto store = MakeMemoryStore();
   const auto whole = RunSmall(config, {.until = 6, .save_to = "whole", .store = store.get()});
   RunSmall(config, {.until = 2, .save_to = "half", .store = store.get()});
-  const auto rest = RunSmall(config, {.until = 6, .restore_from = "half", .save_to = "resumed", .store = store.get()});
+  const auto rest = RunSmall(
+      config, {.until = 6, .restore_from = "half", .save_to = "resumed", .store = store.get()});
   ASSERT_EQ(rest.size(), 4u);
   EXPECT_EQ(rest[0].step, 2);
   EXPECT_EQ(rest[3].loss, whole[5].loss);
@@ -84,10 +85,12 @@ TEST(TrainSession, RecomputeChangesNothing) {
   config.memory.recompute = MemoryConfig::Recompute::kList;
   config.memory.recompute_segments = {0, 2, 6};
   RunSmall(config, {.until = 4, .save_to = "some", .store = store.get()});
-  EXPECT_EQ(CheckpointBytes(*store, "kept"), CheckpointBytes(*store, "all")) << "running statistics included";
+  EXPECT_EQ(CheckpointBytes(*store, "kept"), CheckpointBytes(*store, "all"))
+      << "running statistics included";
   EXPECT_EQ(CheckpointBytes(*store, "kept"), CheckpointBytes(*store, "some"));
   config.memory.recompute_segments = {7};
-  EXPECT_THAT(TrainSession::Create(config, {}), FailsWith(kInvalid, reason::kOutOfRange, "segment 7"));
+  EXPECT_THAT(TrainSession::Create(config, {}),
+              FailsWith(kInvalid, reason::kOutOfRange, "segment 7"));
 }
 
 TEST(TrainSession, Bf16StaysNearFp32) {
@@ -111,7 +114,8 @@ TEST(TrainSession, QueueIsUsedOnceFullAndHoldsTheNewestFirst) {
   for (size_t step : {0, 1, 2}) EXPECT_EQ(plain[step].loss, queued[step].loss) << step;
   EXPECT_NE(plain[3].loss, queued[3].loss) << "steps 1 and 2 filled the queue";
   RunSmall(config, {.until = 4, .save_to = "4", .store = store.get()});
-  const at::Tensor older = TensorOf(*store, "4", "queue/features"), newer = TensorOf(*store, "5", "queue/features");
+  const at::Tensor older = TensorOf(*store, "4", "queue/features"),
+                   newer = TensorOf(*store, "5", "queue/features");
   ASSERT_EQ(newer.sizes(), at::IntArrayRef({2, 32, 24}));
   EXPECT_TRUE(newer.narrow(1, 16, 16).equal(older.narrow(1, 0, 16)));
   EXPECT_NEAR(newer.norm(2, {2}).min().item<double>(), 1, 1e-5);
@@ -158,18 +162,22 @@ TEST(TrainSession, RefusesWrongBatches) {
   refused([](Batch& b) { b.crops.pop_back(); }, "1 crop groups, not 2");
   refused([](Batch& b) { b.crops.clear(); }, "no crops");
   refused([](Batch& b) { b.crops[0].pixels.pop_back(); }, "bytes, not");
-  refused([](Batch& b) { std::swap(b.crops[0], b.crops[1]); }, "crop group 0 is 2 views x 16 samples x 16");
+  refused([](Batch& b) { std::swap(b.crops[0], b.crops[1]); },
+          "crop group 0 is 2 views x 16 samples x 16");
   refused([](Batch& b) { b.crops[1].views = -2; }, "-2 views");
   refused([](Batch& b) { b.labels.pop_back(); }, "15 labels for 16 samples");
-  EXPECT_THAT(session->Step(SmallBatch(config, 0, 0, 2)), FailsWith(kInvalid, reason::kInvalidArgument, "8 samples"));
+  EXPECT_THAT(session->Step(SmallBatch(config, 0, 0, 2)),
+              FailsWith(kInvalid, reason::kInvalidArgument, "8 samples"));
   EXPECT_OK(session->Step(good)) << "a refused batch leaves the session usable";
 }
 
 TEST(TrainSession, RefusesWrongConfigurations) {
-  const auto refused = [&](const std::function<void(TrainConfig&)>& spoil, const std::string& text) {
+  const auto refused = [&](const std::function<void(TrainConfig&)>& spoil,
+                           const std::string& text) {
     TrainConfig config = SmallConfig();
     spoil(config);
-    EXPECT_THAT(TrainSession::Create(config, {}), FailsWith(kInvalid, reason::kInvalidArgument, text));
+    EXPECT_THAT(TrainSession::Create(config, {}),
+                FailsWith(kInvalid, reason::kInvalidArgument, text));
   };
   refused([](TrainConfig& c) { c.crops.clear(); }, "no crops");
   refused([](TrainConfig& c) { c.crops = {{1, 32}}; }, "compares at least 2");
@@ -184,7 +192,8 @@ TEST(TrainSession, RefusesWrongConfigurations) {
   odd.global_batch = 9;
   RankConfig rank;
   rank.world_size = 2;
-  EXPECT_THAT(TrainSession::Create(odd, rank), FailsWith(kInvalid, reason::kInvalidArgument, "not divisible by 2"));
+  EXPECT_THAT(TrainSession::Create(odd, rank),
+              FailsWith(kInvalid, reason::kInvalidArgument, "not divisible by 2"));
 }
 
 class RestoreTest : public ::testing::Test {
@@ -205,16 +214,19 @@ class RestoreTest : public ::testing::Test {
 
 TEST_F(RestoreTest, RefusesEveryTornOrFlippedFile) {
   EXPECT_OK(RestoreFrom(bytes_, config_));
-  for (const size_t kept : {size_t{0}, size_t{5}, size_t{8}, size_t{300}, bytes_.size() / 2, bytes_.size() - 1}) {
+  for (const size_t kept :
+       {size_t{0}, size_t{5}, size_t{8}, size_t{300}, bytes_.size() / 2, bytes_.size() - 1}) {
     EXPECT_THAT(RestoreFrom(bytes_.substr(0, kept), config_),
-                FailsWith(absl::StatusCode::kDataLoss, reason::kCheckpointCorrupt, "")) << kept << " bytes kept";
+                FailsWith(absl::StatusCode::kDataLoss, reason::kCheckpointCorrupt, ""))
+        << kept << " bytes kept";
   }
   const size_t step_digit = bytes_.find("\"step\":\"1\"") + 8;
   ASSERT_LT(step_digit, bytes_.size());
   for (const size_t at : {size_t{0}, size_t{8}, step_digit, bytes_.size() / 2, bytes_.size() - 1}) {
     std::string flipped = bytes_;
     flipped[at] = static_cast<char>(flipped[at] ^ 1);
-    EXPECT_THAT(RestoreFrom(flipped, config_), FailsWith(absl::StatusCode::kDataLoss, reason::kCheckpointCorrupt, ""))
+    EXPECT_THAT(RestoreFrom(flipped, config_),
+                FailsWith(absl::StatusCode::kDataLoss, reason::kCheckpointCorrupt, ""))
         << "byte " << at;
   }
 }
@@ -223,22 +235,25 @@ TEST_F(RestoreTest, NamesTheTensorThatDoesNotFit) {
   TrainConfig other = config_;
   other.head.prototypes = 21;
   EXPECT_THAT(RestoreFrom(bytes_, other),
-              FailsWith(absl::StatusCode::kFailedPrecondition, reason::kCheckpointMismatch, "prototypes.weight"));
+              FailsWith(absl::StatusCode::kFailedPrecondition, reason::kCheckpointMismatch,
+                        "prototypes.weight"));
   other = config_;
   other.swav.queue_length = 32;
-  EXPECT_THAT(RestoreFrom(bytes_, other),
-              FailsWith(absl::StatusCode::kFailedPrecondition, reason::kCheckpointMismatch, "queue/features"));
+  EXPECT_THAT(RestoreFrom(bytes_, other), FailsWith(absl::StatusCode::kFailedPrecondition,
+                                                    reason::kCheckpointMismatch, "queue/features"));
   other = config_;
   other.trunk.regnet.se_ratio = 0;
-  EXPECT_THAT(RestoreFrom(bytes_, other),
-              FailsWith(absl::StatusCode::kFailedPrecondition, reason::kCheckpointMismatch, ".se.fc1"));
+  EXPECT_THAT(RestoreFrom(bytes_, other), FailsWith(absl::StatusCode::kFailedPrecondition,
+                                                    reason::kCheckpointMismatch, ".se.fc1"));
 }
 
 TEST_F(RestoreTest, RefusesAbsentAndLate) {
   ASSERT_OK_AND_ASSIGN(const auto session, TrainSession::Create(config_, {}));
-  EXPECT_THAT(session->Restore(*store_, "none"), FailsWith(absl::StatusCode::kNotFound, reason::kCheckpointNotFound, "none"));
+  EXPECT_THAT(session->Restore(*store_, "none"),
+              FailsWith(absl::StatusCode::kNotFound, reason::kCheckpointNotFound, "none"));
   ASSERT_OK(session->Step(SmallBatch(config_, 0, 0, 1)));
-  EXPECT_THAT(session->Restore(*store_, "good"), seer::testing::StatusIs(absl::StatusCode::kFailedPrecondition));
+  EXPECT_THAT(session->Restore(*store_, "good"),
+              seer::testing::StatusIs(absl::StatusCode::kFailedPrecondition));
 }
 
 TEST_F(RestoreTest, EvaluationTakesTheTrunk) {
@@ -246,7 +261,8 @@ TEST_F(RestoreTest, EvaluationTakesTheTrunk) {
   images.crops = {{1, 16, 32, images.crops[0].pixels.substr(0, 16 * 32 * 32 * 3)}};
   ASSERT_OK_AND_ASSIGN(const auto eval, EvalSession::Create(config_, 1));
   ASSERT_OK(eval->LoadTrunk(*store_, "good"));
-  EXPECT_THAT(eval->Knn({{1}, 0.07}), FailsWith(absl::StatusCode::kFailedPrecondition, reason::kNoLabels, "empty"));
+  EXPECT_THAT(eval->Knn({{1}, 0.07}),
+              FailsWith(absl::StatusCode::kFailedPrecondition, reason::kNoLabels, "empty"));
   for (int i = 0; i < 16; ++i) images.labels[static_cast<size_t>(i)] = i;
   ASSERT_OK(eval->Add(EvalSession::Set::kTrain, images));
   ASSERT_OK(eval->Add(EvalSession::Set::kHeldOut, images));
@@ -255,7 +271,8 @@ TEST_F(RestoreTest, EvaluationTakesTheTrunk) {
   EXPECT_EQ(results[1].k, 5);
   images.labels[3] = -1;
   ASSERT_OK(eval->Add(EvalSession::Set::kTrain, images));
-  EXPECT_THAT(eval->Knn({{1}, 0.07}), FailsWith(absl::StatusCode::kFailedPrecondition, reason::kNoLabels, "unlabelled"));
+  EXPECT_THAT(eval->Knn({{1}, 0.07}),
+              FailsWith(absl::StatusCode::kFailedPrecondition, reason::kNoLabels, "unlabelled"));
 }
 
 }  // namespace

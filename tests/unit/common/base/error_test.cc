@@ -35,7 +35,33 @@ TEST(ErrorTest, PlainStatusHasNoDetail) {
 
 TEST(ReasonsTest, EachTextStandsOnce) {
   std::set<std::string> seen;
-  for (const absl::string_view text : reason::kAll) EXPECT_TRUE(seen.insert(std::string(text)).second) << text;
+  for (const absl::string_view text : reason::kAll)
+    EXPECT_TRUE(seen.insert(std::string(text)).second) << text;
+}
+
+}  // namespace
+}  // namespace seer
+
+#include <cstdlib>
+#include <fstream>
+#include <set>
+#include <sstream>
+
+namespace seer {
+namespace {
+
+TEST(Reasons, AreAllInTheDocumentation) {
+  const char* source = std::getenv("SEER_SOURCE_DIR");
+  ASSERT_NE(source, nullptr);
+  std::stringstream text;
+  text << std::ifstream(std::string(source) + "/docs/errors.md").rdbuf();
+  std::set<std::string> documented;
+  for (std::string line; std::getline(text, line);) {
+    if (line.rfind("- `", 0) == 0) documented.insert(line.substr(3, line.find('`', 3) - 3));
+  }
+  std::set<std::string> known;
+  for (const absl::string_view reason : reason::kAll) known.insert(std::string(reason));
+  EXPECT_EQ(documented, known);
 }
 
 }  // namespace

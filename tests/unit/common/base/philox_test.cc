@@ -18,8 +18,8 @@ TEST(PhiloxTest, AgreesWithTheReferenceVectors) {
 }
 
 TEST(PhiloxTest, SameMeaningSameNumbersOtherMeaningOthers) {
-  Philox a(7, RandomPurpose::kTest, 12, 3), b(7, RandomPurpose::kTest, 12, 3), c(7, RandomPurpose::kTest, 12, 4),
-      d(7, RandomPurpose::kFlip, 12, 3);
+  Philox a(7, RandomPurpose::kTest, 12, 3), b(7, RandomPurpose::kTest, 12, 3),
+      c(7, RandomPurpose::kTest, 12, 4), d(7, RandomPurpose::kFlip, 12, 3);
   for (int i = 0; i < 10; ++i) {
     const uint32_t x = a.Next32();
     EXPECT_EQ(x, b.Next32());
@@ -34,7 +34,8 @@ TEST(PhiloxTest, BelowIsUniform) {
   constexpr int kDraws = 70000;
   for (int i = 0; i < kDraws; ++i) ++counts[random.Below(7)];
   double chi2 = 0;
-  for (const int count : counts) chi2 += (count - kDraws / 7.0) * (count - kDraws / 7.0) / (kDraws / 7.0);
+  for (const int count : counts)
+    chi2 += (count - kDraws / 7.0) * (count - kDraws / 7.0) / (kDraws / 7.0);
   EXPECT_LT(chi2, 22.5);  // 6 degrees of freedom, p = 0.001
 }
 

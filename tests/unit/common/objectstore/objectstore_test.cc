@@ -45,7 +45,8 @@ TEST_P(ObjectStoreTest, PutGetReplaceDelete) {
 }
 
 TEST_P(ObjectStoreTest, ListsByPrefixInOrder) {
-  for (const char* key : {"x/2", "x/1", "y/1", "x/sub/3", "xy"}) ASSERT_TRUE(store_->Put(key, key).ok());
+  for (const char* key : {"x/2", "x/1", "y/1", "x/sub/3", "xy"})
+    ASSERT_TRUE(store_->Put(key, key).ok());
   std::string keys;
   const auto listed = store_->List("x/");
   ASSERT_TRUE(listed.ok());
@@ -58,7 +59,9 @@ TEST_P(ObjectStoreTest, ListsByPrefixInOrder) {
 TEST_P(ObjectStoreTest, OfManyWritersOneCreates) {
   std::atomic<int> created{0};
   std::vector<Thread> writers;
-  for (int i = 0; i < 8; ++i) writers.emplace_back("writer", [&, i] { created += store_->PutIfAbsent("k", absl::StrCat(i)).ok(); });
+  for (int i = 0; i < 8; ++i)
+    writers.emplace_back("writer",
+                         [&, i] { created += store_->PutIfAbsent("k", absl::StrCat(i)).ok(); });
   for (auto& writer : writers) writer.Join();
   EXPECT_EQ(created, 1);
   EXPECT_EQ(store_->PutIfAbsent("k", "x").code(), absl::StatusCode::kAlreadyExists);
@@ -72,7 +75,8 @@ TEST_P(ObjectStoreTest, AnUncommittedWriterLeavesNothing) {
   }
   EXPECT_TRUE(store_->List("")->empty());
   auto writer = store_->OpenWriter("w");
-  ASSERT_TRUE((*writer)->Append("a").ok() && (*writer)->Append("b").ok() && (*writer)->Commit().ok());
+  ASSERT_TRUE((*writer)->Append("a").ok() && (*writer)->Append("b").ok() &&
+              (*writer)->Commit().ok());
   EXPECT_EQ(*store_->Get("w"), "ab");
 }
 
@@ -89,7 +93,8 @@ INSTANTIATE_TEST_SUITE_P(All, ObjectStoreTest, ::testing::Values("local", "memor
 TEST(LocalStore, RefusesKeysThatLeaveTheRoot) {
   testing::TempDir dir;
   auto store = OpenLocalStore(dir.path().string());
-  for (const char* key : {"../x", "a/../../x", "/etc/x", "", "a//b", "."}) EXPECT_EQ((*store)->Put(key, "").code(), absl::StatusCode::kInvalidArgument) << key;
+  for (const char* key : {"../x", "a/../../x", "/etc/x", "", "a//b", "."})
+    EXPECT_EQ((*store)->Put(key, "").code(), absl::StatusCode::kInvalidArgument) << key;
   EXPECT_FALSE(OpenStore("s3://bucket").ok());
 }
 

@@ -15,7 +15,9 @@
 namespace seer {
 namespace {
 
-absl::Status ParseError(const std::string& yaml) { return ParseJobSpec(yaml, "job.yaml", {}).status(); }
+absl::Status ParseError(const std::string& yaml) {
+  return ParseJobSpec(yaml, "job.yaml", {}).status();
+}
 
 v1::JobSpec Valid() {
   v1::JobSpec spec;
@@ -33,7 +35,8 @@ distributed: {collectiveTimeout: 90s}
 model: {head: {hidden: [1, 2, 3]}}
 augment: {crops: [{views: 2, size: 32}, {views: 4, size: 16}]}
 metadata: {labels: {team: vision}}
-)", "job.yaml", {});
+)",
+                                 "job.yaml", {});
   ASSERT_TRUE(spec.ok()) << spec.status();
   EXPECT_EQ(spec->optim().start_lr(), 0.1);
   EXPECT_EQ(spec->optim().final_lr(), 0.2);
@@ -54,10 +57,15 @@ TEST(SpecYaml, UnknownKeyNamesLineAndNearest) {
 
 TEST(SpecYaml, WrongTypesNameLinePathAndWhatWasExpected) {
   for (const auto& [yaml, path, expected] :
-       {std::tuple("optim: {steps: many}", "optim.steps", "a whole number"), std::tuple("optim: {steps: [1]}", "optim.steps", "a whole number"),
-        std::tuple("optim: 3", "optim", "a mapping"), std::tuple("precision: {mode: fp8}", "precision.mode", "one of fp32, bf16"),
-        std::tuple("seed: -1", "seed", "at least 0"), std::tuple("distributed: {collectiveTimeout: soon}", "distributed.collectiveTimeout", "a duration"),
-        std::tuple("model: {head: {hidden: 3}}", "model.head.hidden", "a list of"), std::tuple("[1, 2]", "the job", "a mapping")}) {
+       {std::tuple("optim: {steps: many}", "optim.steps", "a whole number"),
+        std::tuple("optim: {steps: [1]}", "optim.steps", "a whole number"),
+        std::tuple("optim: 3", "optim", "a mapping"),
+        std::tuple("precision: {mode: fp8}", "precision.mode", "one of fp32, bf16"),
+        std::tuple("seed: -1", "seed", "at least 0"),
+        std::tuple("distributed: {collectiveTimeout: soon}", "distributed.collectiveTimeout",
+                   "a duration"),
+        std::tuple("model: {head: {hidden: 3}}", "model.head.hidden", "a list of"),
+        std::tuple("[1, 2]", "the job", "a mapping")}) {
     const absl::Status status = ParseError(yaml);
     EXPECT_TRUE(HasReason(status, reason::kWrongType)) << yaml << ": " << status;
     EXPECT_TRUE(absl::StrContains(status.message(), path)) << status;
@@ -74,13 +82,17 @@ TEST(SpecYaml, BrokenYamlNamesTheLine) {
 
 TEST(SpecYaml, ExtendsARecipeAndOverridesIt) {
   testing::TempDir dir;
-  std::ofstream(dir / "base.yaml") << "optim: {steps: 5, lr: 1}\naugment: {crops: [{size: 8}, {size: 9}]}\n";
-  const auto spec = ParseJobSpec("extends: recipes/base\noptim: {lr: 2}\naugment: {crops: [{size: 64}]}\n", "job.yaml", {dir.path().string()});
+  std::ofstream(dir / "base.yaml")
+      << "optim: {steps: 5, lr: 1}\naugment: {crops: [{size: 8}, {size: 9}]}\n";
+  const auto spec =
+      ParseJobSpec("extends: recipes/base\noptim: {lr: 2}\naugment: {crops: [{size: 64}]}\n",
+                   "job.yaml", {dir.path().string()});
   ASSERT_TRUE(spec.ok()) << spec.status();
   EXPECT_EQ(spec->optim().steps(), 5);
   EXPECT_EQ(spec->optim().lr(), 2);
   EXPECT_EQ(spec->augment().crops_size(), 1);  // lists are replaced
-  const absl::Status unknown = ParseJobSpec("extends: other", "job.yaml", {dir.path().string()}).status();
+  const absl::Status unknown =
+      ParseJobSpec("extends: other", "job.yaml", {dir.path().string()}).status();
   EXPECT_TRUE(HasReason(unknown, reason::kUnknownRecipe));
   EXPECT_TRUE(absl::StrContains(GetErrorDetail(unknown)->hint, "base")) << unknown;
   std::ofstream(dir / "circle.yaml") << "extends: circle\n";
@@ -117,15 +129,32 @@ TEST(SpecDefaults, FillIsIdempotentAndValid) {
 
 TEST(SpecValidate, NamesTheFieldOfEveryBrokenRule) {
   for (const auto& [set, field] :
-       {std::pair("optim.steps=-3", "optim.steps"), std::pair("optim.steps=0", "optim.steps"), std::pair("optim.lr=-1", "optim.lr"), std::pair("optim.momentum=1", "optim.momentum"),
-        std::pair("data.pool=''", "data.pool"), std::pair("data.pool='Bad Name'", "data.pool"), std::pair("data.globalBatch=7", "data.globalBatch"),
-        std::pair("distributed.ranks=0", "distributed.ranks"), std::pair("distributed.syncBnGroupSize=3", "distributed.syncBnGroupSize"), std::pair("loss.swav.prototypes=1", "loss.swav.prototypes"),
-        std::pair("loss.swav.epsilon=nan", "loss.swav.epsilon"), std::pair("loss.swav.assignViews=3", "loss.swav.assignViews"), std::pair("model.trunk.preset=regnety_1", "model.trunk.preset"),
-        std::pair("model.trunk.stemStride=3", "model.trunk.stemStride"), std::pair("augment.flipProbability=1.5", "augment.flipProbability"), std::pair("augment.photometry.mean=[1]", "augment.photometry.mean"),
-        std::pair("augment.crops=[{views: 2, size: 4}]", "augment.crops[0].size"), std::pair("augment.crops=[{views: 1, size: 32}]", "augment.crops"), std::pair("checkpoint.everySteps=-1", "checkpoint.everySteps"),
-        std::pair("failure.maxRestarts=-1", "failure.maxRestarts"), std::pair("metadata.name=A_b", "metadata.name")}) {
+       {std::pair("optim.steps=-3", "optim.steps"),
+        std::pair("optim.steps=0", "optim.steps"),
+        std::pair("optim.lr=-1", "optim.lr"),
+        std::pair("optim.momentum=1", "optim.momentum"),
+        std::pair("data.pool=''", "data.pool"),
+        std::pair("data.pool='Bad Name'", "data.pool"),
+        std::pair("data.globalBatch=7", "data.globalBatch"),
+        std::pair("distributed.ranks=0", "distributed.ranks"),
+        std::pair("distributed.syncBnGroupSize=3", "distributed.syncBnGroupSize"),
+        std::pair("loss.swav.prototypes=1", "loss.swav.prototypes"),
+        std::pair("loss.swav.epsilon=nan", "loss.swav.epsilon"),
+        std::pair("loss.swav.assignViews=3", "loss.swav.assignViews"),
+        std::pair("model.trunk.preset=regnety_1", "model.trunk.preset"),
+        std::pair("model.trunk.stemStride=3", "model.trunk.stemStride"),
+        std::pair("augment.flipProbability=1.5", "augment.flipProbability"),
+        std::pair("augment.photometry.mean=[1]", "augment.photometry.mean"),
+        std::pair("augment.crops=[{views: 2, size: 4}]", "augment.crops[0].size"),
+        std::pair("augment.crops=[{views: 1, size: 32, minScale: 0.5, maxScale: 1}]",
+                  "augment.crops"),
+        std::pair("checkpoint.everySteps=-1", "checkpoint.everySteps"),
+        std::pair("failure.maxRestarts=-1", "failure.maxRestarts"),
+        std::pair("metadata.name=A_b", "metadata.name")}) {
     v1::JobSpec spec = Valid();
-    if (std::string(set).rfind("data.globalBatch", 0) == 0 || std::string(set).rfind("distributed.sync", 0) == 0) spec.mutable_distributed()->set_ranks(4);
+    if (std::string(set).rfind("data.globalBatch", 0) == 0 ||
+        std::string(set).rfind("distributed.sync", 0) == 0)
+      spec.mutable_distributed()->set_ranks(4);
     ASSERT_TRUE(ApplySet(spec, set).ok()) << set << ApplySet(spec, set);
     const absl::Status status = ValidateJobSpec(spec);
     EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument) << set;
@@ -139,11 +168,13 @@ TEST(SpecRecipes, EveryShippedRecipeIsValid) {
   const char* source = std::getenv("SEER_SOURCE_DIR");
   ASSERT_NE(source, nullptr);
   int recipes = 0;
-  for (const auto& entry : std::filesystem::directory_iterator(std::filesystem::path(source) / "recipes")) {
+  for (const auto& entry :
+       std::filesystem::directory_iterator(std::filesystem::path(source) / "recipes")) {
     if (entry.path().extension() != ".yaml") continue;
     std::stringstream text;
     text << std::ifstream(entry.path()).rdbuf();
-    auto spec = ParseJobSpec(text.str(), entry.path().filename().string(), {(std::filesystem::path(source) / "recipes").string()});
+    auto spec = ParseJobSpec(text.str(), entry.path().filename().string(),
+                             {(std::filesystem::path(source) / "recipes").string()});
     ASSERT_TRUE(spec.ok()) << spec.status();
     FillDefaults(*spec);
     EXPECT_TRUE(ValidateJobSpec(*spec).ok()) << entry.path() << ValidateJobSpec(*spec);

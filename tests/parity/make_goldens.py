@@ -1,0 +1,186 @@
+#!/usr/bin/env python3
+"""Writes the golden numbers that parity_test.cc compares the engine with.
+
+    python3 make_goldens.py [folder]      needs torch, torchvision and numpy
+
+Every number is computed in float64 by torch's and torchvision's own layers, or by a plain transcription of the
+reference implementation that is named at the function, and stored in float32. The folder's files are committed: run
+this again only to add a case, and review the change.
+"""
+import json
+import math
+import pathlib
+import struct
+import sys
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+import torchvision.transforms.functional as TF
+from torchvision.models import regnet
+
+
+def save(folder, name, tensors):
+    """The safetensors format, without its package: header length, JSON header, bytes."""
+    header, data = {}, b""
+    for key, tensor in tensors.items():
+        raw = tensor.detach().to(torch.float32).contiguous().numpy().astype("<f4").tobytes()
+        header[key] = {"dtype": "F32", "shape": list(tensor.shape), "data_offsets": [len(data), len(data) + len(raw)]}
+        data += raw
+    text = json.dumps(header, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)
+    (folder / f"{name}.safetensors").write_bytes(struct.pack("<Q", len(text)) + text + data)
+
+
+def rounded(tensor):
+    """float64 numbers that float32 holds exactly: what the engine reads is what was computed with here."""
+    return tensor.to(torch.float32).to(torch.float64)
+
+
+def random(generator, *shape):
+    return rounded(torch.randn(*shape, generator=generator, dtype=torch.float64))
+
+
+def sinkhorn(scores, epsilon, iterations):
+    """distributed_sinkhorn of facebookresearch/swav's main_swav.py for one view and one process: [B, K] -> [B, K]."""
+    q = torch.exp(scores / epsilon).t()  # K x B
+    samples, prototypes = q.shape[1], q.shape[0]
+    q = q / q.sum()
+    for _ in range(iterations):
+        q = q / q.sum(dim=1, keepdim=True) / prototypes
+        q = q / q.sum(dim=0, keepdim=True) / samples
+    return (q * samples).t()
+
+
+def swav(folder, generator):
+    """Codes, loss and gradients: the training loop of main_swav.py, crop by crop."""
+    views, assigned, samples, dim, prototypes, temperature = 5, 2, 12, 8, 10, 0.1
+    features = rounded(F.normalize(random(generator, views, samples, dim), dim=2)).requires_grad_()
+    weight = rounded(F.normalize(random(generator, prototypes, dim), dim=1)).requires_grad_()
+    scores = features @ weight.t()
+    loss, all_codes = 0, []
+    for crop in range(assigned):
+        with torch.no_grad():
+            codes = sinkhorn(scores[crop], 0.05, 3)
+        all_codes.append(codes)
+        subloss = 0
+        for other in (v for v in range(views) if v != crop):
+            subloss -= torch.mean(torch.sum(codes * F.log_softmax(scores[other] / temperature, dim=1), dim=1))
+        loss = loss + subloss / (views - 1)
+    loss = loss / assigned
+    loss.backward()
+    save(folder, "swav", {"features": features, "prototypes": weight, "codes": torch.stack(all_codes), "loss": loss,
+                          "features_grad": features.grad, "prototypes_grad": weight.grad})
+
+
+def larc(folder, generator):
+    """torch.optim.SGD under the loop of NVIDIA apex's parallel/LARC.py, three steps."""
+    shapes = {"matrix": (6, 5), "kernel": (4, 2, 3, 3), "vector": (7,), "zero": (5,)}
+    lrs, trust, decay, eps = [0.3, 0.5, 0.2], 0.02, 1e-2, 1e-8
+    start = {k: random(generator, *s) if k != "zero" else torch.zeros(s, dtype=torch.float64) for k, s in shapes.items()}
+    out = {f"start/{k}": v for k, v in start.items()}
+    gradients = [{k: random(generator, *s) for k, s in shapes.items()} for _ in lrs]
+    gradients[1]["matrix"].zero_()  # |g| = 0: apex then neither decays nor scales
+    for step, by_name in enumerate(gradients):
+        out.update({f"grad{step}/{k}": v for k, v in by_name.items()})
+    for case, use_larc, clip, nesterov in (("scale", True, False, False), ("clip", True, True, False),
+                                           ("sgd", False, False, False), ("nesterov", False, False, True)):
+        parameters = {k: torch.nn.Parameter(v.clone()) for k, v in start.items()}
+        sgd = torch.optim.SGD(parameters.values(), lr=1, momentum=0.9, nesterov=nesterov, weight_decay=0 if use_larc else decay)
+        for lr, by_name in zip(lrs, gradients):
+            for group in sgd.param_groups:
+                group["lr"] = lr
+            for key, p in parameters.items():
+                p.grad = by_name[key].clone()
+                param_norm, grad_norm = torch.norm(p.data), torch.norm(p.grad.data)
+                if use_larc and param_norm != 0 and grad_norm != 0:
+                    rate = trust * param_norm / (grad_norm + param_norm * decay + eps)
+                    if clip:
+                        rate = min(rate / lr, 1)
+                    p.grad.data += decay * p.data
+                    p.grad.data *= rate
+            sgd.step()
+        out.update({f"{case}/{k}": v for k, v in parameters.items()})
+    save(folder, "larc", out)
+
+
+def schedule(folder):
+    """The lr_schedule array of main_swav.py."""
+    base, start, final, warmup, total = 4.8, 0.3, 0.0048, 10, 50
+    warm = np.linspace(start, base, warmup)
+    t = np.arange(total - warmup)
+    cosine = np.array([final + 0.5 * (base - final) * (1 + math.cos(math.pi * i / (total - warmup))) for i in t])
+    save(folder, "schedule", {"lr": torch.from_numpy(np.concatenate([warm, cosine]))})
+
+
+def regnet_y(folder, generator):
+    """torchvision's RegNetY, small, in training mode on two resolutions one after the other, then in evaluation mode."""
+    torch.manual_seed(5)
+    params = regnet.BlockParams.from_init_params(depth=3, w_0=16, w_a=16.0, w_m=2.0, group_width=8, se_ratio=0.25)
+    model = regnet.RegNet(params, norm_layer=torch.nn.BatchNorm2d, activation=torch.nn.ReLU).double()
+    model.fc = torch.nn.Identity()
+    with torch.no_grad():
+        for name, p in model.named_parameters():  # norms away from 1 and 0, so that their gradients are tested
+            if p.dim() == 1:
+                p.add_(0.2 * random(generator, *p.shape))
+            p.copy_(rounded(p))
+    out = {f"weight/{k}": p.clone() for k, p in model.named_parameters()}
+    model.train()
+    for r, size in enumerate((32, 20)):
+        x, dy = random(generator, 4, 3, size, size), random(generator, 4, 64)
+        y = model(x)
+        y.backward(dy)
+        out.update({f"x{r}": x, f"y{r}": y, f"dy{r}": dy})
+    model.eval()
+    out["eval"] = model(out["x0"])
+    out.update({f"grad/{k}": p.grad for k, p in model.named_parameters()})
+    out.update({f"buffer/{k}": b for k, b in model.named_buffers() if "running" in k})
+    save(folder, "regnet", out)
+
+
+def norm(folder, generator):
+    """BatchNorm2d over the whole batch; the engine's ranks hold 4, 1 and 3 samples of it."""
+    layer = torch.nn.BatchNorm2d(6).double()
+    with torch.no_grad():
+        layer.weight.copy_(random(generator, 6))
+        layer.bias.copy_(random(generator, 6))
+    x = rounded(random(generator, 8, 6, 5, 4) * 2 + 3).requires_grad_()
+    dy = random(generator, 8, 6, 5, 4)
+    y = layer(x)
+    y.backward(dy)
+    save(folder, "norm", {"x": x, "dy": dy, "y": y, "dx": x.grad, "weight": layer.weight, "bias": layer.bias,
+                          "dweight": layer.weight.grad, "dbias": layer.bias.grad,
+                          "running_mean": layer.running_mean, "running_var": layer.running_var})
+
+
+def color(folder, generator):
+    """torchvision.transforms.functional, sample by sample. The first image has grey, black and white pixels."""
+    x = rounded(torch.rand(4, 3, 9, 7, generator=generator, dtype=torch.float64))
+    x[0, :, 0] = 0.5
+    x[0, :, 1] = 0
+    x[0, :, 2] = 1
+    x = x.float()
+    factors, shifts = [0.3, 1.7, 1.0, 0.0], [-0.2, 0.15, 0.5, 0.0]
+    each = lambda f, values: torch.stack([f(image, v) for image, v in zip(x, values)])
+    save(folder, "color", {"x": x, "factors": torch.tensor(factors), "shifts": torch.tensor(shifts),
+                           "brightness": each(TF.adjust_brightness, factors), "contrast": each(TF.adjust_contrast, factors),
+                           "saturation": each(TF.adjust_saturation, factors), "hue": each(TF.adjust_hue, shifts),
+                           "grey": TF.rgb_to_grayscale(x), "solarize": TF.solarize(x, 0.5),
+                           # Of the interior only: torchvision mirrors the border, the engine repeats it.
+                           "blur": TF.gaussian_blur(x, [5, 5], [0.8, 0.8])})
+
+
+def main():
+    folder = pathlib.Path(sys.argv[1]) if len(sys.argv) > 1 else pathlib.Path(__file__).parent / "golden"
+    folder.mkdir(parents=True, exist_ok=True)
+    generator = torch.Generator().manual_seed(2103)
+    swav(folder, generator)
+    larc(folder, generator)
+    schedule(folder)
+    regnet_y(folder, generator)
+    norm(folder, generator)
+    color(folder, generator)
+
+
+if __name__ == "__main__":
+    main()

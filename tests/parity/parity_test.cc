@@ -1,0 +1,235 @@
+// The engine's numerics against the goldens of make_goldens.py: reference implementations in
+// float64. The engine works in float32, so 1e-4 of the largest number of each tensor is asked for.
+#include <fstream>
+#include <map>
+#include <sstream>
+#include <string>
+
+#include <ATen/ATen.h>
+#include <ATen/core/grad_mode.h>
+#include <gtest/gtest.h>
+#include <torch/csrc/autograd/autograd.h>
+
+#include "absl/strings/str_cat.h"
+#include "engine/augment/color.h"
+#include "engine/checkpoint/safetensors.h"
+#include "engine/nn/regnet.h"
+#include "engine/nn/sync_batch_norm.h"
+#include "engine/optim/schedule.h"
+#include "engine/optim/sgd.h"
+#include "engine/parallel/communicator.h"
+#include "engine/parallel/executor.h"
+#include "engine/ssl/sinkhorn.h"
+#include "engine/ssl/swav_loss.h"
+#include "tests/unit/engine/small_run.h"
+
+namespace seer::engine {
+namespace {
+
+class Golden {
+ public:
+  explicit Golden(const std::string& name) {
+    std::ifstream file(absl::StrCat(SEER_GOLDEN_DIR, "/", name, ".safetensors"), std::ios::binary);
+    std::stringstream content;
+    content << file.rdbuf();
+    const std::string bytes = content.str();
+    const auto size = static_cast<int64_t>(bytes.size());
+    const auto length = SafetensorsHeaderBytes(absl::string_view(bytes).substr(0, 8), size);
+    SEER_CHECK(length.ok()) << name << ": " << length.status().ToString();
+    const auto header = DecodeSafetensorsHeader(
+        absl::string_view(bytes).substr(8, static_cast<size_t>(*length)), size);
+    SEER_CHECK(header.ok()) << name << ": " << header.status().ToString();
+    for (const SafetensorsEntry& entry : header->entries) {
+      at::Tensor tensor = at::empty(entry.shape, at::kFloat);
+      std::memcpy(tensor.mutable_data_ptr(), bytes.data() + header->data_begin + entry.begin,
+                  static_cast<size_t>(entry.size_bytes()));
+      tensors_.emplace(entry.name, tensor);
+    }
+  }
+  at::Tensor operator[](const std::string& name) const {
+    const auto found = tensors_.find(name);
+    SEER_CHECK(found != tensors_.end()) << "no golden '" << name << "'";
+    return found->second.clone();
+  }
+  // Names that start with `prefix`, without it.
+  std::vector<std::string> Under(const std::string& prefix) const {
+    std::vector<std::string> names;
+    for (const auto& [name, tensor] : tensors_) {
+      if (name.rfind(prefix, 0) == 0) names.push_back(name.substr(prefix.size()));
+    }
+    return names;
+  }
+
+ private:
+  std::map<std::string, at::Tensor> tensors_;
+};
+
+void ExpectNear(const at::Tensor& actual, const at::Tensor& golden, const std::string& what) {
+  ASSERT_EQ(actual.sizes(), golden.sizes()) << what;
+  const double scale = golden.abs().max().item<double>();
+  const double gap = (actual.detach() - golden).abs().max().item<double>();
+  EXPECT_LE(gap, 1e-4 * scale) << what << ", largest number " << scale;
+}
+
+TEST(Parity, SinkhornAndSwavLoss) {
+  const Golden golden("swav");
+  const auto solo = MakeSoloCommunicator();
+  const at::Tensor features = golden["features"].requires_grad_(),
+                   prototypes = golden["prototypes"].requires_grad_();
+  const at::Tensor scores = at::matmul(features, prototypes.t());
+  const at::Tensor codes = Sinkhorn(scores.detach().narrow(0, 0, 2), {0.05, 3}, *solo).codes;
+  ExpectNear(codes, golden["codes"], "codes");
+  const at::Tensor loss = SwavLoss(scores, codes, 0.1);
+  torch::autograd::backward({loss});
+  ExpectNear(loss, golden["loss"], "loss");
+  ExpectNear(features.grad(), golden["features_grad"], "gradient of the features");
+  ExpectNear(prototypes.grad(), golden["prototypes_grad"], "gradient of the prototypes");
+}
+
+TEST(Parity, SinkhornOverThreeRanks) {
+  const Golden golden("swav");
+  const at::Tensor scores =
+      at::matmul(golden["features"], golden["prototypes"].t()).narrow(0, 0, 2);
+  testing::OnRanks(3, [&](const RankConfig& rank) {
+    const auto gang = JoinGang(
+        {rank.rank, 3, rank.store_host, rank.store_port, rank.store_listen_fd, "parity", 60});
+    const int64_t first[] = {0, 5, 6}, count[] = {5, 1, 6};
+    const auto cut = [&](const at::Tensor& t) {
+      return t.narrow(1, first[rank.rank], count[rank.rank]);
+    };
+    ExpectNear(Sinkhorn(cut(scores), {0.05, 3}, gang->world()).codes, cut(golden["codes"]),
+               "codes");
+  });
+}
+
+TEST(Parity, OptimizerSteps) {
+  const Golden golden("larc");
+  struct Case {
+    const char* name;
+    bool larc, clip, nesterov;
+  };
+  for (const Case& c : {Case{"scale", true, false, false},
+                        {"clip", true, true, false},
+                        {"sgd", false, false, false},
+                        {"nesterov", false, false, true}}) {
+    OptimConfig config;
+    config.momentum = 0.9;
+    config.weight_decay = 1e-2;
+    config.nesterov = c.nesterov;
+    config.larc = {c.larc, 0.02, c.clip, 1e-8};
+    std::vector<NamedTensor> parameters;
+    for (const std::string& name : golden.Under("start/")) {
+      parameters.push_back({name, golden["start/" + name].requires_grad_()});
+    }
+    ASSERT_EQ(parameters.size(), 4u);
+    Sgd sgd(parameters, config);
+    const double rates[] = {0.3, 0.5, 0.2};
+    for (int step = 0; step < 3; ++step) {
+      for (NamedTensor& p : parameters)
+        p.tensor.mutable_grad() = golden[absl::StrCat("grad", step, "/", p.name)];
+      sgd.Step(rates[step]);
+    }
+    for (const NamedTensor& p : parameters) {
+      ExpectNear(p.tensor, golden[absl::StrCat(c.name, "/", p.name)],
+                 absl::StrCat(c.name, " ", p.name));
+    }
+  }
+}
+
+TEST(Parity, Schedule) {
+  const at::Tensor golden = Golden("schedule")["lr"];
+  OptimConfig config;
+  config.base_lr = 4.8;
+  config.start_lr = 0.3;
+  config.final_lr = 0.0048;
+  config.warmup_steps = 10;
+  config.total_steps = 50;
+  for (int64_t step = 0; step < 50; ++step) {
+    EXPECT_NEAR(LearningRate(config, step), golden[step].item<double>(), 1e-6) << step;
+  }
+}
+
+class RegnetParity : public ::testing::TestWithParam<bool> {};
+
+TEST_P(RegnetParity, ForwardBackwardAndStatistics) {
+  const Golden golden("regnet");
+  const Initializer init(1);
+  const auto solo = MakeSoloCommunicator();
+  const TrunkConfig config = {{3, 16, 16, 2.0, 8, 0.25}, 2};
+  auto trunk = BuildRegnet(config, {init, *solo});
+  ASSERT_TRUE(trunk.ok());
+  std::map<std::string, at::Tensor> parameters, buffers;
+  for (const auto& segment : trunk->chain) {
+    for (const NamedTensor& p : segment->parameters()) parameters.emplace(p.name, p.tensor);
+    for (const NamedTensor& b : segment->buffers()) buffers.emplace(b.name, b.tensor);
+  }
+  ASSERT_EQ(parameters.size(), golden.Under("weight/").size());
+  ASSERT_EQ(buffers.size(), golden.Under("buffer/").size());
+  for (auto& [name, tensor] : parameters) tensor.detach().copy_(golden["weight/" + name]);
+
+  ChainExecutor executor(trunk->chain, std::vector<bool>(trunk->chain.size(), GetParam()));
+  const auto input = [&](const char* name) {
+    return golden[name].contiguous(at::MemoryFormat::ChannelsLast);
+  };
+  const std::vector<at::Tensor> outputs = executor.Forward({input("x0"), input("x1")});
+  executor.Backward({golden["dy0"], golden["dy1"]}, [](size_t) {});
+  executor.CommitStatistics();
+  ExpectNear(outputs[0], golden["y0"], "32-pixel output");
+  ExpectNear(outputs[1], golden["y1"], "20-pixel output");
+  for (const auto& [name, tensor] : parameters)
+    ExpectNear(tensor.grad(), golden["grad/" + name], name);
+  for (const auto& [name, tensor] : buffers) ExpectNear(tensor, golden["buffer/" + name], name);
+  ExpectNear(executor.Evaluate(input("x0")), golden["eval"], "evaluation");
+}
+
+INSTANTIATE_TEST_SUITE_P(Recompute, RegnetParity, ::testing::Values(false, true));
+
+TEST(Parity, SyncedNormOverUnevenRanks) {
+  const Golden golden("norm");
+  const Initializer init(1);
+  at::Tensor dweight[3], dbias[3];
+  testing::OnRanks(3, [&](const RankConfig& rank) {
+    const auto gang = JoinGang(
+        {rank.rank, 3, rank.store_host, rank.store_port, rank.store_listen_fd, "parity", 60});
+    const int64_t first[] = {0, 4, 5}, count[] = {4, 1, 3};
+    const auto cut = [&](const char* name) {
+      return golden[name].narrow(0, first[rank.rank], count[rank.rank]);
+    };
+    SyncBatchNorm norm("n", 6, init, gang->Group(0));
+    std::vector<NamedTensor> parameters, buffers;
+    norm.AppendTo(parameters, buffers);
+    parameters[0].tensor.detach().copy_(golden["weight"]);
+    parameters[1].tensor.detach().copy_(golden["bias"]);
+    NormMemory memory;
+    Pass pass{PassMode::kTrain, &memory};
+    const at::Tensor x = cut("x").contiguous(at::MemoryFormat::ChannelsLast).requires_grad_();
+    const at::Tensor y = norm.Forward(x, pass);
+    torch::autograd::backward({y}, {cut("dy")});
+    const at::NoGradGuard no_grad;
+    norm.UpdateRunning(memory.entries[0]);
+    ExpectNear(y, cut("y"), "y");
+    ExpectNear(x.grad(), cut("dx"), "dx");
+    ExpectNear(buffers[0].tensor, golden["running_mean"], "running mean");
+    ExpectNear(buffers[1].tensor, golden["running_var"], "running variance");
+    dweight[rank.rank] = parameters[0].tensor.grad();
+    dbias[rank.rank] = parameters[1].tensor.grad();
+  });
+  ExpectNear(dweight[0] + dweight[1] + dweight[2], golden["dweight"], "dweight");
+  ExpectNear(dbias[0] + dbias[1] + dbias[2], golden["dbias"], "dbias");
+}
+
+TEST(Parity, Colour) {
+  const Golden golden("color");
+  const at::Tensor x = golden["x"], factors = golden["factors"];
+  ExpectNear(AdjustBrightness(x, factors), golden["brightness"], "brightness");
+  ExpectNear(AdjustContrast(x, factors), golden["contrast"], "contrast");
+  ExpectNear(AdjustSaturation(x, factors), golden["saturation"], "saturation");
+  ExpectNear(AdjustHue(x, golden["shifts"]), golden["hue"], "hue");
+  ExpectNear(Grey(x), golden["grey"], "grey");
+  ExpectNear(Solarize(x, 0.5), golden["solarize"], "solarize");
+  const auto interior = [](const at::Tensor& t) { return t.narrow(2, 2, 5).narrow(3, 2, 3); };
+  ExpectNear(interior(GaussianBlur(x, at::full({4}, 0.8f), 2)), interior(golden["blur"]), "blur");
+}
+
+}  // namespace
+}  // namespace seer::engine

@@ -1,0 +1,139 @@
+// The pure parts of the core, each alone.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <set>
+
+#include "coordinator/core/data_plan.h"
+#include "coordinator/core/effect.h"
+#include "coordinator/core/job_states.h"
+#include "coordinator/core/leases.h"
+#include "coordinator/core/retention.h"
+#include "coordinator/core/retry.h"
+#include "coordinator/core/scheduler.h"
+#include "worker/exit_codes.h"
+
+namespace seer::coordinator {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::IsEmpty;
+
+TEST(PlaceGang, PrefersOneMachineThenFillsThemInOrderOfTheirNames) {
+  EXPECT_THAT(PlaceGang(2, {{"a", 1}, {"b", 2}}), ElementsAre("b", "b"));
+  EXPECT_THAT(PlaceGang(4, {{"b", 3}, {"a", 2}, {"c", 3}}), ElementsAre("a", "a", "b", "b"));
+  EXPECT_THAT(PlaceGang(1, {{"a", 0}, {"b", 1}}), ElementsAre("b"));
+}
+
+TEST(PlaceGang, AllRanksOrNone) {
+  EXPECT_THAT(PlaceGang(4, {{"a", 1}, {"b", 2}}), IsEmpty());
+  EXPECT_THAT(PlaceGang(1, {}), IsEmpty());
+}
+
+TEST(StorePort, RotatesBelowTheRangeOfEphemeralPorts) {
+  std::set<int> ports;
+  for (int64_t id = 1; id <= 10000; ++id) ports.insert(StorePort(id));
+  EXPECT_EQ(ports.size(), 10000u);
+  EXPECT_EQ(*ports.begin(), 20000);
+  EXPECT_EQ(*ports.rbegin(), 29999);
+}
+
+TEST(JobStates, EndsAreFinalAndEveryOtherStateCanBeLeft) {
+  for (int i = 1; i <= 9; ++i) {
+    const auto from = static_cast<JobState>(i);
+    int ways = 0;
+    for (int j = 1; j <= 9; ++j) ways += CanChange(from, static_cast<JobState>(j));
+    EXPECT_EQ(ways == 0, Ended(from)) << StateName(from);
+    if (!Ended(from)) {
+      EXPECT_TRUE(CanChange(from, JobState::kCancelled)) << StateName(from);
+    }
+    EXPECT_LE(Active(from) + Waiting(from) + Ended(from), 1);
+  }
+  EXPECT_FALSE(CanChange(JobState::kQueued, JobState::kRunning));
+  EXPECT_FALSE(CanChange(JobState::kPaused, JobState::kRunning));
+}
+
+TEST(LeaseTable, ExpiresOnceAfterSilence) {
+  LeaseTable leases(absl::Seconds(15));
+  leases.Renew("a", absl::Seconds(0));
+  leases.Renew("b", absl::Seconds(10));
+  EXPECT_THAT(leases.TakeExpired(absl::Seconds(15)), IsEmpty());
+  EXPECT_THAT(leases.TakeExpired(absl::Seconds(16)), ElementsAre("a"));
+  EXPECT_THAT(leases.TakeExpired(absl::Seconds(17)), IsEmpty());
+  EXPECT_THAT(leases.TakeExpired(absl::Seconds(26)), ElementsAre("b"));
+}
+
+TEST(Retention, KeepsTheNewestAndThePinned) {
+  const auto none = [](int64_t) { return false; };
+  EXPECT_THAT(StepsToDelete({1, 2, 3, 4}, 2, none), ElementsAre(1, 2));
+  EXPECT_THAT(StepsToDelete({1, 2}, 3, none), IsEmpty());
+  EXPECT_THAT(StepsToDelete({1, 2, 3}, 1, [](int64_t step) { return step == 1; }), ElementsAre(2));
+  EXPECT_THAT(StepsToDelete({7}, 0, none), IsEmpty()) << "the newest always stays";
+}
+
+TEST(DataPlan, ThePresentGenerationIsTheLastEntryThatHasBegun) {
+  EXPECT_EQ(GenerationAt({{0, 3}, {100, 4}}, 99), 3);
+  EXPECT_EQ(GenerationAt({{0, 3}, {100, 4}}, 100), 4);
+  EXPECT_EQ(GenerationAt({}, 5), 0);
+  EXPECT_EQ(GenerationAt(TrainingPlan(8), 1'000'000), 8);
+}
+
+Attempt Exits(std::vector<int> codes) {
+  Attempt attempt;
+  for (int code : codes) {
+    attempt.ranks.emplace_back();
+    attempt.ranks.back().worker = "w";
+    attempt.ranks.back().state = RankState::kExited;
+    attempt.ranks.back().exit_code = code;
+  }
+  return attempt;
+}
+
+TEST(Judge, FindsTheCulpritBehindItsVictims) {
+  EXPECT_EQ(Judge(Exits({0, 0})).verdict, Verdict::kSucceeded);
+  EXPECT_EQ(Judge(Exits({10, 10})).verdict, Verdict::kPaused);
+  EXPECT_EQ(Judge(Exits({0, 10})).verdict, Verdict::kPaused);
+  Outcome outcome =
+      Judge(Exits({worker::kExitCollective, worker::kExitOutOfMemory, worker::kExitCollective}));
+  EXPECT_EQ(outcome.verdict, Verdict::kRetry);
+  EXPECT_EQ(outcome.rank, 1);
+  outcome = Judge(Exits({worker::kExitOutOfMemory, worker::kExitData}));
+  EXPECT_EQ(outcome.verdict, Verdict::kFail);
+  EXPECT_EQ(outcome.rank, 1);
+  outcome = Judge(Exits({kLost, worker::kExitCollective}));
+  EXPECT_EQ(outcome.reason, "LEASE_LOST");
+}
+
+TEST(Judge, ARankThatTheCoordinatorKilledIsNotToBlame) {
+  Attempt attempt = Exits({137, 139});
+  attempt.ranks[0].killed = true;
+  EXPECT_EQ(Judge(attempt).rank, 1);
+  attempt.ranks[0].killed = false;  // somebody else's SIGKILL is a failure of its own
+  EXPECT_EQ(Judge(attempt).rank, 0);
+}
+
+TEST(Backoff, DoublesUpToHalfAMinute) {
+  EXPECT_EQ(Backoff(1), absl::Milliseconds(500));
+  EXPECT_EQ(Backoff(2), absl::Seconds(1));
+  EXPECT_EQ(Backoff(100), absl::Seconds(30));
+}
+
+TEST(Changes, MergedTheLastWordOnARecordCounts) {
+  Changes changes, later;
+  changes.checkpoints = {{"j", 1}, {"j", 2}};
+  changes.workers = {"w"};
+  later.removed_checkpoints = {{"j", 1}};
+  later.removed_workers = {"w"};
+  later.jobs = {"j"};
+  changes.Merge(later);
+  EXPECT_THAT(changes.checkpoints, ElementsAre(CheckpointKey("j", 2)));
+  EXPECT_THAT(changes.removed_checkpoints, ElementsAre(CheckpointKey("j", 1)));
+  EXPECT_THAT(changes.workers, IsEmpty());
+  Changes again;
+  again.checkpoints = {{"j", 1}};
+  changes.Merge(again);
+  EXPECT_THAT(changes.removed_checkpoints, IsEmpty());
+}
+
+}  // namespace
+}  // namespace seer::coordinator

@@ -1,0 +1,363 @@
+// A cluster in one thread: the real core and a store in memory, with agents and trainers that die,
+// hang up, come back and lose messages, by seed. After every step the invariants hold; when the
+// faults stop, every job comes to its end.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <deque>
+#include <memory>
+#include <set>
+
+#include "absl/strings/str_cat.h"
+#include "common/base/philox.h"
+#include "coordinator/core/core.h"
+#include "coordinator/core/data_plan.h"
+#include "coordinator/core/job_states.h"
+#include "coordinator/store/record_json.h"
+#include "coordinator/store/store.h"
+#include "worker/exit_codes.h"
+
+namespace seer::coordinator {
+namespace {
+
+constexpr int64_t kSteps = 30, kEvery = 7;
+
+struct Trainer {
+  std::string job;
+  int64_t attempt = 0;
+  int rank = 0;
+  int world = 1;
+  int64_t step = 0;
+  bool pausing = false, killed = false;
+};
+struct Agent {
+  std::string name;
+  int devices = 0;
+  bool alive = true, connected = false;
+  int incarnation = 1;
+  std::map<std::pair<int64_t, int>, Trainer> ranks;
+  std::deque<command::RankExited> unreported;  // said again until the coordinator has it
+};
+
+class World {
+ public:
+  explicit World(uint64_t seed)
+      : random_(seed, RandomPurpose::kTest, 1), store_(MakeMemoryStore()) {
+    for (int i = 0; i < 3; ++i) agents_.push_back({absl::StrCat("w", i), 1 + i});
+    Boot();
+  }
+
+  void Run() {
+    for (int second = 0; second < 400 && !::testing::Test::HasFailure(); ++second)
+      Second(/*faults=*/second < 250);
+    for (const auto& [id, job] : core_->jobs()) {
+      if (job.state == JobState::kPaused) Do(command::ResumeJob{id, ""});
+    }
+    for (int second = 0; second < 1500 && !AllEnded() && !::testing::Test::HasFailure(); ++second)
+      Second(/*faults=*/false);
+    EXPECT_TRUE(AllEnded()) << Describe();
+    EXPECT_GT(committed_, 0);
+  }
+  int restarts() const { return coordinator_restarts_; }
+
+ private:
+  bool Chance(double probability) { return random_.Uniform() < probability; }
+  bool AllEnded() const {
+    return std::all_of(core_->jobs().begin(), core_->jobs().end(),
+                       [](const auto& item) { return Ended(item.second.state); });
+  }
+  std::string Describe() const {
+    std::string out;
+    for (const auto& [id, job] : core_->jobs())
+      absl::StrAppend(&out, id, " ", StateName(job.state), " ", job.message, "\n");
+    return out;
+  }
+
+  // As after SIGKILL: what was decided but not yet sent is lost, streams break.
+  void Boot() {
+    core_ = std::make_unique<Core>(CoreOptions{});
+    Decision decision = core_->Load(store_->Load().value(), now_);
+    for (Agent& agent : agents_) agent.connected = false;
+    files_.clear();
+    Carry(decision.effects, /*lose=*/false);
+  }
+
+  Reply Do(const Command& command, bool crash = false) {
+    Decision decision = core_->Step(command, now_);
+    if (crash && Chance(0.5)) {  // before the commit: nothing happened
+      ++coordinator_restarts_;
+      Boot();
+      return {absl::UnavailableError("crashed"), "", false};
+    }
+    EXPECT_TRUE(store_->Apply(decision.changes, *core_).ok());
+    CheckDecision(decision);
+    CheckCore();
+    if (crash) {  // after the commit: no effect left
+      ++coordinator_restarts_;
+      Boot();
+      return {absl::UnavailableError("crashed"), "", false};
+    }
+    Carry(decision.effects, /*lose=*/true);
+    return decision.reply;
+  }
+
+  void CheckDecision(const Decision& decision) {
+    for (const Event& event : decision.changes.events) EXPECT_EQ(event.number, ++last_event_);
+    std::map<int64_t, int> assigned;
+    for (const AssignRank& assign : decision.effects.assign) ++assigned[assign.attempt_id];
+    for (const auto& [attempt, count] : assigned) {
+      EXPECT_TRUE(attempts_.insert(attempt).second) << "attempt number used twice";
+      EXPECT_GT(attempt, newest_attempt_);
+      newest_attempt_ = std::max(newest_attempt_, attempt);
+    }
+    for (const auto& [id, job] : core_->jobs()) {
+      if (job.attempt && assigned.contains(job.attempt->id)) {
+        EXPECT_EQ(assigned[job.attempt->id], job.numbers.ranks) << "a gang placed half";
+      }
+    }
+  }
+
+  void CheckCore() {
+    std::set<int64_t> live;
+    std::map<std::string, int> used;
+    for (const auto& [id, job] : core_->jobs()) {
+      EXPECT_EQ(job.attempt.has_value(), Active(job.state)) << id << " " << StateName(job.state);
+      if (!job.attempt) continue;
+      EXPECT_TRUE(live.insert(job.attempt->id).second);
+      EXPECT_EQ(static_cast<int>(job.attempt->ranks.size()), job.numbers.ranks);
+      for (const Rank& rank : job.attempt->ranks)
+        used[rank.worker] += rank.state != RankState::kExited;
+    }
+    for (const Agent& agent : agents_)
+      EXPECT_LE(used[agent.name], agent.devices) << agent.name << " holds more than it has";
+    for (const auto& [key, checkpoint] : core_->checkpoints()) {
+      const auto it = reported_.find({key.first, key.second, checkpoint.attempt});
+      const int world = core_->jobs().at(key.first).numbers.ranks;
+      EXPECT_TRUE(it != reported_.end() && static_cast<int>(it->second.size()) == world)
+          << "visible, but not written by all ranks";
+    }
+  }
+
+  void Carry(const Effects& effects, bool lose) {
+    for (const AssignRank& assign : effects.assign) {
+      Agent& agent = Find(assign.worker);
+      const Job& job = core_->jobs().at(assign.job);
+      if (!agent.connected || (lose && faults_ && Chance(0.05))) continue;
+      EXPECT_EQ(job.attempt->restore_step, core_->NewestCheckpoint(job.id));
+      agent.ranks[{assign.attempt_id, assign.rank}] = {
+          assign.job, assign.attempt_id, assign.rank, job.numbers.ranks, job.attempt->restore_step};
+    }
+    for (const StopRanks& stop : effects.stop) {
+      Agent& agent = Find(stop.worker);
+      if (!agent.connected || (lose && faults_ && Chance(0.05))) continue;
+      for (auto& [key, trainer] : agent.ranks) {
+        if (key.first == stop.attempt_id) (stop.kill ? trainer.killed : trainer.pausing) = true;
+      }
+    }
+    for (const CheckpointKey& key : effects.mark_committed)
+      files_.push_back(command::CommittedMarked{key.first, key.second});
+    for (const CheckpointKey& key : effects.delete_files)
+      files_.push_back(command::FilesDeleted{key.first, key.second});
+  }
+
+  Agent& Find(const std::string& name) {
+    return *std::find_if(agents_.begin(), agents_.end(),
+                         [&](const Agent& agent) { return agent.name == name; });
+  }
+
+  void Second(bool faults) {
+    faults_ = faults;
+    now_.wall += absl::Seconds(1);
+    now_.steady += absl::Seconds(1);
+    const bool crash = faults && Chance(0.02);
+    if (faults) Disturb();
+    for (Agent& agent : agents_) Beat(agent);
+    Train();
+    while (!files_.empty()) {
+      const Command done = files_.front();
+      files_.pop_front();
+      Do(done);
+    }
+    Do(command::Tick{}, crash);
+  }
+
+  void Disturb() {
+    if (core_->jobs().size() < 6 && Chance(0.1)) {
+      command::CreateJob create;
+      create.job.name = absl::StrCat("job", core_->jobs().size());
+      create.job.plan = TrainingPlan(1);
+      create.job.numbers.ranks = 1 + static_cast<int>(random_.Below(6));
+      create.job.numbers.steps = kSteps;
+      create.job.numbers.max_restarts = Chance(0.2) ? 2 : 1000;
+      create.job.numbers.keep_last = 1 + static_cast<int>(random_.Below(2));
+      create.job.numbers.no_progress_timeout = absl::Seconds(60);
+      create.request_id = create.job.name;
+      create.id_seed = random_.Next64();
+      const Reply first = Do(create);
+      const size_t jobs = core_->jobs().size();
+      const Reply again = Do(create);  // repeated: the same job, once
+      if (first.status.ok()) {
+        EXPECT_EQ(first.job, again.job);
+        EXPECT_EQ(core_->jobs().size(), jobs);
+      }
+    }
+    std::vector<std::string> ids;
+    for (const auto& [id, job] : core_->jobs()) ids.push_back(id);
+    for (const std::string& id : ids) {
+      if (Chance(0.01)) Do(command::PauseJob{id, ""});
+      if (Chance(0.05)) Do(command::ResumeJob{id, ""});
+      if (Chance(0.001)) Do(command::CancelJob{id, ""});
+    }
+    for (Agent& agent : agents_) {
+      if (agent.connected && Chance(0.02)) {
+        agent.connected = false;
+        Do(command::WorkerGone{agent.name});
+      }
+      if (Chance(0.01)) {  // SIGKILL: its ranks die with it
+        if (agent.connected) Do(command::WorkerGone{agent.name});
+        agent.alive = agent.connected = false;
+        agent.ranks.clear();
+        agent.unreported.clear();
+        ++agent.incarnation;
+      }
+      for (auto& [key, trainer] : agent.ranks) trainer.killed = trainer.killed || Chance(0.003);
+    }
+  }
+
+  void Beat(Agent& agent) {
+    if (!agent.alive && (!faults_ || Chance(0.1))) agent.alive = true;
+    if (!agent.alive) return;
+    std::vector<RunningRank> running;
+    for (const auto& [key, trainer] : agent.ranks)
+      running.push_back({key.first, "jobs/" + trainer.job, key.second});
+    if (!agent.connected && (!faults_ || Chance(0.3))) {
+      agent.connected = true;
+      Worker worker;
+      worker.name = agent.name;
+      worker.devices = agent.devices;
+      worker.address = "10.0.0.1";
+      worker.incarnation = absl::StrCat(agent.incarnation);
+      Do(command::WorkerHello{worker, running});
+    }
+    if (!agent.connected) return;
+    while (!agent.unreported.empty() && agent.connected) {
+      const command::RankExited exited = agent.unreported.front();
+      if (!Do(exited, faults_ && Chance(0.01)).status.ok()) return;  // said again later
+      agent.unreported.pop_front();
+    }
+    running.clear();
+    for (const auto& [key, trainer] : agent.ranks)
+      running.push_back({key.first, "jobs/" + trainer.job, key.second});
+    Do(command::WorkerHeartbeat{agent.name, running});
+  }
+
+  void End(Agent& agent, const Trainer& trainer, int code) {
+    agent.unreported.push_back(
+        {agent.name, {trainer.attempt, "jobs/" + trainer.job, trainer.rank}, code, "", ""});
+  }
+
+  // A gang steps if all its ranks run;
+  // a rank whose peer is gone ends with an error of the collective.
+  void Train() {
+    std::map<int64_t, std::vector<std::pair<Agent*, Trainer*>>> gangs;
+    for (Agent& agent : agents_) {
+      for (auto& [key, trainer] : agent.ranks) gangs[key.first].emplace_back(&agent, &trainer);
+    }
+    for (auto& [attempt, ranks] : gangs) {
+      const bool whole = static_cast<int>(ranks.size()) == ranks[0].second->world;
+      const bool broken =
+          std::any_of(ranks.begin(), ranks.end(), [](const auto& r) { return r.second->killed; });
+      const bool pausing =
+          std::any_of(ranks.begin(), ranks.end(), [](const auto& r) { return r.second->pausing; });
+      std::vector<std::pair<Agent*, Trainer>> ended;
+      for (auto& [agent, trainer] : ranks) {
+        int code = -1;
+        if (trainer->killed) {
+          code = 128 + 9;
+        } else if (broken || (!whole && Chance(0.1))) {
+          code = worker::kExitCollective;
+        } else if (whole) {
+          code = StepOf(*trainer, pausing);
+        }
+        if (code < 0) continue;
+        End(*agent, *trainer, code);
+        ended.emplace_back(agent, *trainer);
+      }
+      for (auto& [agent, trainer] : ended) agent->ranks.erase({trainer.attempt, trainer.rank});
+    }
+  }
+
+  // -1: goes on; else it exits.
+  int StepOf(Trainer& trainer, bool pausing) {
+    const int64_t due = trainer.step;
+    if (due > 0 && (due % kEvery == 0 || due >= kSteps || pausing) && !Committed(trainer, due)) {
+      ReportOnce(trainer, due);
+      return -1;  // waits: a rank has one checkpoint in flight
+    }
+    if (trainer.step >= kSteps) return worker::kExitDone;
+    if (pausing) return worker::kExitPaused;
+    ++trainer.step;
+    if (trainer.rank == 0) {
+      Progress progress;
+      progress.step = trainer.step;
+      CheckFenced(
+          trainer,
+          Do(command::ReportProgress{trainer.attempt, "jobs/" + trainer.job, progress}).status);
+    }
+    return -1;
+  }
+
+  bool Committed(const Trainer& trainer, int64_t step) const {
+    const auto it = core_->checkpoints().lower_bound({trainer.job, step});
+    return it != core_->checkpoints().end() && it->first.first == trainer.job;
+  }
+
+  void ReportOnce(const Trainer& trainer, int64_t step) {
+    if (faults_ && Chance(0.2)) return;  // lost; it is said again
+    const Job& job = core_->jobs().at(trainer.job);
+    const bool live = job.attempt && job.attempt->id == trainer.attempt;
+    if (live) reported_[{trainer.job, step, job.attempt->number}].insert(trainer.rank);
+    const Reply reply = Do(
+        command::ReportCheckpoint{trainer.attempt,
+                                  "jobs/" + trainer.job,
+                                  trainer.rank,
+                                  trainer.world,
+                                  step,
+                                  {absl::StrCat("rank-", trainer.rank), 1, std::string(64, 'a')}});
+    CheckFenced(trainer, reply.status);
+    committed_ += reply.yes;
+  }
+
+  // Only the job's newest attempt is heard.
+  void CheckFenced(const Trainer& trainer, const absl::Status& status) {
+    const Job& job = core_->jobs().at(trainer.job);
+    if (status.ok())
+      EXPECT_TRUE(job.attempt && job.attempt->id == trainer.attempt) << "a stale attempt was heard";
+  }
+
+  Philox random_;
+  std::unique_ptr<Store> store_;
+  std::unique_ptr<Core> core_;
+  std::vector<Agent> agents_;
+  Moment now_{absl::FromUnixSeconds(1'000'000), absl::Seconds(1000)};
+  std::deque<Command> files_;
+  std::map<std::tuple<std::string, int64_t, int>, std::set<int>> reported_;
+  std::set<int64_t> attempts_;
+  int64_t newest_attempt_ = 0, last_event_ = 0;
+  int committed_ = 0, coordinator_restarts_ = 0;
+  bool faults_ = true;
+};
+
+TEST(RandomFaults, InvariantsHoldAndEveryJobEnds) {
+  int restarts = 0;
+  for (uint64_t seed = 1; seed <= 200 && !HasFailure(); ++seed) {
+    SCOPED_TRACE(absl::StrCat("seed ", seed));
+    World world(seed);
+    world.Run();
+    restarts += world.restarts();
+  }
+  EXPECT_GT(restarts, 100);
+}
+
+}  // namespace
+}  // namespace seer::coordinator

@@ -1,0 +1,226 @@
+#include "tests/unit/coordinator/script.h"
+
+#include "absl/strings/match.h"
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_replace.h"
+#include "absl/strings/str_split.h"
+#include "absl/strings/strip.h"
+#include "common/base/check.h"
+#include "common/base/error.h"
+#include "coordinator/core/data_plan.h"
+#include "coordinator/core/job_states.h"
+
+namespace seer::testing {
+
+using namespace coordinator;  // NOLINT: a test of that namespace
+
+namespace {
+
+int64_t Number(const std::map<std::string, std::string>& arguments, const std::string& key,
+               int64_t by_default) {
+  const auto it = arguments.find(key);
+  int64_t value = by_default;
+  if (it != arguments.end())
+    SEER_CHECK(absl::SimpleAtoi(it->second, &value)) << key << "=" << it->second;
+  return value;
+}
+
+std::string Text(const std::map<std::string, std::string>& arguments, const std::string& key,
+                 const std::string& by_default = "") {
+  const auto it = arguments.find(key);
+  return it == arguments.end() ? by_default : it->second;
+}
+
+RunningRank ParseRank(const std::string& text) {
+  const std::vector<std::string> parts = absl::StrSplit(text, ':');
+  RunningRank rank;
+  SEER_CHECK(parts.size() == 2 && absl::SimpleAtoi(parts[0], &rank.attempt_id) &&
+             absl::SimpleAtoi(parts[1], &rank.rank))
+      << text;
+  return rank;
+}
+
+std::vector<RunningRank> ParseRanks(const std::string& text) {
+  std::vector<RunningRank> ranks;
+  for (absl::string_view part : absl::StrSplit(text, ',', absl::SkipEmpty()))
+    ranks.push_back(ParseRank(std::string(part)));
+  return ranks;
+}
+
+}  // namespace
+
+Script::Script()
+    : store_(MakeMemoryStore()),
+      core_(std::make_unique<Core>(CoreOptions{})),
+      now_{absl::FromUnixSeconds(1'000'000), absl::Seconds(1000)} {
+  core_->Load(StoredState(), now_);
+}
+
+std::string Script::Run(const std::string& text) {
+  std::string out;
+  for (absl::string_view line : absl::StrSplit(text, '\n')) {
+    if (absl::StartsWith(line, "> ")) {
+      absl::StrAppend(&out, line, "\n", Execute(std::string(line.substr(2))));
+    } else if (line.empty() || line.front() == '#') {
+      absl::StrAppend(&out, line, "\n");
+    }  // else an old answer
+  }
+  absl::StripTrailingAsciiWhitespace(&out);
+  return out + "\n";
+}
+
+std::string Script::Execute(const std::string& line) {
+  const std::vector<std::string> words = absl::StrSplit(line, ' ', absl::SkipEmpty());
+  Arguments arguments;
+  int position = 0;
+  for (size_t i = 1; i < words.size(); ++i) {
+    const std::pair<std::string, std::string> pair =
+        absl::StrSplit(words[i], absl::MaxSplits('=', 1));
+    if (absl::StrContains(words[i], '=')) {
+      arguments[pair.first] = pair.second;
+    } else {
+      arguments[absl::StrCat(position++)] = words[i];
+    }
+  }
+  if (words[0] == "restart") return Restart();
+  if (words[0] == "jobs") return Jobs();
+  if (words[0] == "wait") {
+    const absl::Duration by = absl::Seconds(Number(arguments, "0", 1));
+    now_.wall += by;
+    now_.steady += by;
+  }
+  return Apply(core_->Step(Parse(words[0], arguments), now_));
+}
+
+Command Script::Parse(const std::string& verb, const Arguments& arguments) {
+  const std::string first = Text(arguments, "0");
+  const auto rank = [&] { return ParseRank(Text(arguments, "1")); };
+  const std::string job = verb == "create" ? "" : IdOf(first);
+  if (verb == "worker") {
+    Worker worker;
+    worker.name = first;
+    worker.devices = static_cast<int>(Number(arguments, "devices", 1));
+    worker.incarnation = Text(arguments, "incarnation", "a");
+    return command::WorkerHello{worker, ParseRanks(Text(arguments, "running"))};
+  }
+  if (verb == "beat")
+    return command::WorkerHeartbeat{first, ParseRanks(Text(arguments, "running"))};
+  if (verb == "gone") return command::WorkerGone{first};
+  if (verb == "create") {
+    command::CreateJob create;
+    create.job.name = first;
+    create.job.plan = TrainingPlan(1);
+    create.job.numbers.ranks = static_cast<int>(Number(arguments, "ranks", 1));
+    create.job.numbers.steps = Number(arguments, "steps", 10);
+    create.job.numbers.max_restarts = static_cast<int>(Number(arguments, "max_restarts", 10));
+    create.job.numbers.keep_last = static_cast<int>(Number(arguments, "keep", 3));
+    create.job.numbers.no_progress_timeout = absl::Seconds(Number(arguments, "timeout", 600));
+    if (const std::string eval = Text(arguments, "eval"); !eval.empty()) {
+      const std::pair<std::string, std::string> parts = absl::StrSplit(eval, '/');
+      create.job.numbers.evaluation = true;
+      create.job.numbers.eval_job = IdOf(parts.first);
+      SEER_CHECK(absl::SimpleAtoi(parts.second, &create.job.numbers.eval_step)) << eval;
+    }
+    create.request_id = Text(arguments, "request");
+    create.id_seed = core_->jobs().size();
+    return create;
+  }
+  if (verb == "pause") return command::PauseJob{first, Text(arguments, "request")};
+  if (verb == "resume") return command::ResumeJob{first, Text(arguments, "request")};
+  if (verb == "cancel") return command::CancelJob{first, Text(arguments, "request")};
+  if (verb == "started") return command::RankStarted{first, rank()};
+  if (verb == "exited")
+    return command::RankExited{first, rank(), static_cast<int>(Number(arguments, "code", 0)),
+                               Text(arguments, "reason"), Text(arguments, "message")};
+  if (verb == "progress") {
+    Progress progress;
+    progress.step = Number(arguments, "step", 1);
+    return command::ReportProgress{Number(arguments, "attempt", 1), "jobs/" + job, progress};
+  }
+  if (verb == "checkpoint") {
+    command::ReportCheckpoint report;
+    report.attempt_id = Number(arguments, "attempt", 1);
+    report.job = "jobs/" + job;
+    report.rank = static_cast<int>(Number(arguments, "rank", 0));
+    report.world_size = static_cast<int>(Number(arguments, "world", 1));
+    report.step = Number(arguments, "step", 1);
+    report.file = {Text(arguments, "file", absl::StrCat("rank-", report.rank)), 8,
+                   std::string(64, 'a')};
+    return report;
+  }
+  if (verb == "eval")
+    return command::ReportEval{Number(arguments, "attempt", 1), "jobs/" + job, {}};
+  if (verb == "wait") return command::Tick{};
+  if (verb == "marked") return command::CommittedMarked{job, Number(arguments, "1", 0)};
+  SEER_CHECK(verb == "deleted") << "unknown command " << verb;
+  return command::FilesDeleted{job, Number(arguments, "1", 0)};
+}
+
+std::string Script::Restart() {
+  StoredState state = store_->Load().value();
+  core_ = std::make_unique<Core>(CoreOptions{});
+  return Apply(core_->Load(std::move(state), now_));
+}
+
+std::string Script::Apply(const Decision& decision) {
+  SEER_CHECK(store_->Apply(decision.changes, *core_).ok());
+  return Print(decision);
+}
+
+std::string Script::Print(const Decision& decision) {
+  std::string out;
+  if (!decision.reply.status.ok()) {
+    absl::StrAppend(&out, "  refused ", absl::StatusCodeToString(decision.reply.status.code()), " ",
+                    GetErrorDetail(decision.reply.status)->reason, ": ",
+                    decision.reply.status.message(), "\n");
+  } else if (decision.reply.yes) {
+    absl::StrAppend(&out, "  yes\n");
+  }
+  for (const Event& event : decision.changes.events) {
+    absl::StrAppend(&out, "  event ", event.number, " ", event.job, " ", event.type);
+    if (event.attempt > 0) absl::StrAppend(&out, " attempt=", event.attempt);
+    if (!event.to.empty()) absl::StrAppend(&out, " ", event.from, "->", event.to);
+    if (!event.reason.empty()) absl::StrAppend(&out, " ", event.reason);
+    if (!event.message.empty()) absl::StrAppend(&out, ": ", event.message);
+    absl::StrAppend(&out, "\n");
+  }
+  for (const std::string& name : decision.changes.removed_workers)
+    absl::StrAppend(&out, "  forget ", name, "\n");
+  for (const auto& [job, step] : decision.changes.removed_checkpoints)
+    absl::StrAppend(&out, "  forget ", job, "/", step, "\n");
+  for (const auto& a : decision.effects.assign)
+    absl::StrAppend(&out, "  assign ", a.worker, " ", a.attempt_id, ":", a.rank, "\n");
+  for (const auto& s : decision.effects.stop)
+    absl::StrAppend(&out, s.kill ? "  kill " : "  pause ", s.worker, " ", s.attempt_id, "\n");
+  for (const auto& [job, step] : decision.effects.mark_committed)
+    absl::StrAppend(&out, "  write COMMITTED ", job, "/", step, "\n");
+  for (const auto& [job, step] : decision.effects.delete_files)
+    absl::StrAppend(&out, "  delete ", job, "/", step, "\n");
+  return WithNames(std::move(out));
+}
+
+std::string Script::Jobs() const {
+  std::map<int64_t, const Job*> jobs;
+  for (const auto& [id, job] : core_->jobs()) jobs[job.number] = &job;
+  std::string out;
+  for (const auto& [number, job] : jobs) {
+    absl::StrAppend(&out, "  ", job->name, " ", StateName(job->state), " attempts=", job->attempts,
+                    " restarts=", job->restarts, " checkpoint=", core_->NewestCheckpoint(job->id));
+    if (!job->message.empty()) absl::StrAppend(&out, ": ", job->message);
+    absl::StrAppend(&out, "\n");
+  }
+  return WithNames(std::move(out));
+}
+
+std::string Script::WithNames(std::string text) const {
+  for (const auto& [id, job] : core_->jobs()) absl::StrReplaceAll({{id, job.name}}, &text);
+  return text;
+}
+
+std::string Script::IdOf(const std::string& name) const {
+  const auto found = core_->Find(name);
+  return found.ok() ? (*found)->id : name;
+}
+
+}  // namespace seer::testing

@@ -1,0 +1,52 @@
+// Runs a script against a core with a store in memory: lines that start with "> " are commands,
+// what follows is what they answer. Job ids are printed as job names. Not thread-safe.
+//
+//   > worker w1 devices=2 [incarnation=a] [running=1:0,1:1]     hello; running is attempt:rank
+//   > beat w1 [running=1:0]      > gone w1
+//   > create NAME [ranks=1] [steps=10] [max_restarts=10] [keep=3] [timeout=600]
+//                 [request=ID] [eval=JOB/STEP]
+//   > pause|resume|cancel NAME [request=ID]
+//   > started|exited w1 1:0 [code=0] [reason=R]
+//   > progress NAME attempt=1 step=3
+//   > checkpoint NAME attempt=1 rank=0 step=5 [world=1] [file=f]
+//   > eval NAME attempt=1
+//   > wait SECONDS              time passes, then a tick
+//   > marked|deleted NAME STEP
+//   > restart                   as after SIGKILL
+//   > jobs                      prints them
+#pragma once
+
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "coordinator/core/core.h"
+#include "coordinator/store/store.h"
+
+namespace seer::testing {
+
+class Script {
+ public:
+  Script();
+  // The whole script again, with what the commands answer now.
+  std::string Run(const std::string& text);
+
+ private:
+  // "key=value", and "0", "1" ... by position.
+  using Arguments = std::map<std::string, std::string>;
+  std::string Execute(const std::string& line);
+  coordinator::Command Parse(const std::string& verb, const Arguments& arguments);
+  std::string Restart();
+  std::string Apply(const coordinator::Decision& decision);
+  std::string Print(const coordinator::Decision& decision);
+  std::string Jobs() const;
+  std::string WithNames(std::string text) const;
+  std::string IdOf(const std::string& name) const;
+
+  std::unique_ptr<coordinator::Store> store_;
+  std::unique_ptr<coordinator::Core> core_;
+  coordinator::Moment now_;
+};
+
+}  // namespace seer::testing

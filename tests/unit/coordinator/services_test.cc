@@ -1,0 +1,293 @@
+// Parts of the services that need no server:
+// logs, page tokens, files of checkpoints, and what a failed commit holds back.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <filesystem>
+#include <memory>
+
+#include "absl/strings/str_cat.h"
+#include "common/base/digest.h"
+#include "common/objectstore/faulty_store.h"
+#include "common/objectstore/memory_store.h"
+#include "coordinator/core/job_states.h"
+#include "coordinator/services/change_feed.h"
+#include "coordinator/services/checkpoint_files.h"
+#include "coordinator/services/convert.h"
+#include "coordinator/services/core_runner.h"
+#include "coordinator/services/log_store.h"
+#include "coordinator/services/page_token.h"
+#include "tests/support/status_matchers.h"
+#include "tests/support/temp_dir.h"
+
+namespace seer::coordinator {
+namespace {
+
+using ::testing::ElementsAre;
+using testing::FailsWith;
+using ::testing::HasSubstr;
+using ::testing::Not;
+using testing::TempDir;
+
+std::vector<std::string> Texts(LogStore& logs, const std::string& job, LogPosition& position) {
+  std::vector<std::string> texts;
+  while (true) {
+    const std::vector<LogRecord> lines = logs.Read(job, position).value();
+    if (lines.empty()) return texts;
+    for (const LogRecord& line : lines) texts.push_back(line.text);
+  }
+}
+
+TEST(LogStore, GivesBackLinesInOrderAlsoToAReaderThatGoesOn) {
+  TempDir dir;
+  LogStore logs(dir / "logs");
+  const absl::Time time = absl::FromUnixMicros(1'700'000'000'000'001);
+  EXPECT_OK(logs.Append(
+      "job_a", {{time, 2, 3, "with  spaces"}, {time, 2, 4, ""}, {time, 2, 4, "two\nlines"}}));
+  LogPosition position;
+  const std::vector<LogRecord> lines = logs.Read("job_a", position).value();
+  ASSERT_EQ(lines.size(), 3u);
+  EXPECT_EQ(lines[0].time, time);
+  EXPECT_EQ(lines[0].attempt, 2);
+  EXPECT_EQ(lines[0].rank, 3);
+  EXPECT_EQ(lines[0].text, "with  spaces");
+  EXPECT_EQ(lines[1].text, "");
+  EXPECT_EQ(lines[2].text, "two lines");
+  EXPECT_TRUE(logs.Read("job_a", position)->empty());
+  LogStore again(dir / "logs");  // as after a restart
+  EXPECT_OK(again.Append("job_a", {{time, 3, 0, "later"}}));
+  EXPECT_THAT(Texts(again, "job_a", position), ElementsAre("later"));
+  LogPosition other;
+  EXPECT_TRUE(logs.Read("job_unknown", other)->empty());
+}
+
+TEST(LogStore, KeepsOnlyTheNewestSegments) {
+  TempDir dir;
+  LogStore logs(dir.path());
+  const std::string text(60'000, 'x');
+  const int lines = static_cast<int>(LogStore::kSegmentBytes * (LogStore::kSegments + 2) / 60'000);
+  for (int i = 0; i < lines; i += 20) {
+    std::vector<LogRecord> batch;
+    for (int j = i; j < i + 20; ++j) batch.push_back({absl::UnixEpoch(), 1, j, text});
+    ASSERT_OK(logs.Append("job_a", batch));
+  }
+  uintmax_t bytes = 0;
+  for (const auto& entry : std::filesystem::directory_iterator(dir / "job_a"))
+    bytes += entry.file_size();
+  EXPECT_LE(bytes,
+            static_cast<uintmax_t>(LogStore::kSegmentBytes + 1'300'000) * LogStore::kSegments);
+  LogPosition position;
+  const std::vector<LogRecord> first = logs.Read("job_a", position).value();
+  ASSERT_FALSE(first.empty());
+  EXPECT_GT(first[0].rank, 0);
+  int newest = 0;
+  while (true) {
+    const std::vector<LogRecord> more = logs.Read("job_a", position).value();
+    if (more.empty()) break;
+    newest = more.back().rank;
+  }
+  EXPECT_GE(newest, lines - 1);
+}
+
+TEST(LogStore, CutsALineThatIsTooLong) {
+  TempDir dir;
+  LogStore logs(dir.path());
+  ASSERT_OK(logs.Append("job_a", {{absl::UnixEpoch(), 1, 0, std::string(1'000'000, 'y')}}));
+  LogPosition position;
+  EXPECT_EQ(logs.Read("job_a", position)->at(0).text.size(), LogStore::kLineBytes);
+}
+
+TEST(PageToken, GoesThereAndBackAndBelongsToItsList) {
+  const std::string token = MakePageToken("jobs", {"17"});
+  EXPECT_THAT(*ReadPageToken("jobs", 1, token), ElementsAre("17"));
+  EXPECT_TRUE(ReadPageToken("jobs", 1, "")->empty());
+  for (const std::string& bad : {token + "x", std::string("\xff\xfe"), std::string("am9icw")}) {
+    EXPECT_THAT(ReadPageToken("jobs", 1, bad),
+                FailsWith(absl::StatusCode::kInvalidArgument, reason::kInvalidPageToken, ""))
+        << bad;
+  }
+  EXPECT_FALSE(ReadPageToken("workers", 1, token).ok());
+  EXPECT_FALSE(ReadPageToken("jobs", 2, token).ok());
+  EXPECT_EQ(*PageSize(0, 100, 1000), 100);
+  EXPECT_EQ(*PageSize(5000, 100, 1000), 1000);
+  EXPECT_THAT(PageSize(-1, 100, 1000),
+              FailsWith(absl::StatusCode::kInvalidArgument, reason::kOutOfRange, "-1"));
+}
+
+TEST(Convert, StatesHaveTheNumbersAndNamesOfTheApi) {
+  for (int i = 1; i <= 9; ++i) {
+    EXPECT_EQ(v1::JobState_Name(static_cast<v1::JobState>(i)),
+              absl::StrCat("JOB_STATE_", StateName(static_cast<JobState>(i))));
+  }
+  EXPECT_FALSE(v1::JobState_IsValid(10));
+}
+
+class FilesTest : public ::testing::Test {
+ protected:
+  Checkpoint Written() {
+    Checkpoint checkpoint;
+    checkpoint.job = "job_a";
+    checkpoint.step = 5;
+    for (const std::string name : {"rank-0", "rank-1"}) {
+      const std::string bytes = "bytes of " + name;
+      EXPECT_OK(objects_->Put("job_a/checkpoints/5/" + name, bytes));
+      checkpoint.files.push_back({name, static_cast<int64_t>(bytes.size()), Sha256Hex(bytes)});
+    }
+    return checkpoint;
+  }
+
+  FakeClock clock_;
+  FakeLoop loop_{clock_};
+  MetricsRegistry registry_;
+  CoordinatorMetrics metrics_{registry_};
+  std::unique_ptr<ObjectStore> objects_ = seer::MakeMemoryStore();
+};
+
+TEST_F(FilesTest, CommittedIsWrittenAgainUntilItWorks) {
+  int failures = 2, done = 0;
+  Faults faults;
+  faults.fail = [&](absl::string_view operation, absl::string_view) {
+    return operation == "put" && failures-- > 0 ? absl::UnavailableError("storage is away")
+                                                : absl::OkStatus();
+  };
+  auto faulty = MakeFaultyStore(*objects_, faults);
+  CheckpointFiles files(*faulty, loop_, clock_, metrics_);
+  files.MarkCommitted(Written(), [&] { ++done; });
+  loop_.RunReady();
+  EXPECT_EQ(done, 0);
+  loop_.Advance(absl::Seconds(1));
+  EXPECT_EQ(done, 0);
+  loop_.Advance(absl::Seconds(2));
+  EXPECT_EQ(done, 1);
+  EXPECT_THAT(*objects_->Get("job_a/checkpoints/5/COMMITTED"), HasSubstr("rank-1"));
+  EXPECT_THAT(registry_.Render(), HasSubstr("seer_checkpoint_failures_total{reason=\"commit\"} 2"));
+}
+
+TEST_F(FilesTest, DeletionTakesCommittedFirst) {
+  const Checkpoint checkpoint = Written();
+  std::vector<std::string> deleted;
+  Faults faults;
+  faults.fail = [&](absl::string_view operation, absl::string_view key) {
+    if (operation == "delete") deleted.emplace_back(key);
+    return absl::OkStatus();
+  };
+  auto watched = MakeFaultyStore(*objects_, faults);
+  CheckpointFiles files(*watched, loop_, clock_, metrics_);
+  int done = 0;
+  files.MarkCommitted(checkpoint, [] {});
+  files.Delete({"job_a", 5}, [&] { ++done; });
+  loop_.RunReady();
+  EXPECT_EQ(done, 1);
+  EXPECT_TRUE(objects_->List("job_a/")->empty());
+  ASSERT_EQ(deleted.size(), 3u);
+  EXPECT_EQ(deleted[0], "job_a/checkpoints/5/COMMITTED");
+}
+
+TEST_F(FilesTest, VerificationNamesTheFileThatIsBad) {
+  const Checkpoint checkpoint = Written();
+  CheckpointFiles files(*objects_, loop_, clock_, metrics_);
+  EXPECT_OK(files.Verify(checkpoint));
+  ASSERT_OK(objects_->Put("job_a/checkpoints/5/rank-1", "bytes of rank-X"));
+  EXPECT_THAT(files.Verify(checkpoint),
+              FailsWith(absl::StatusCode::kDataLoss, reason::kCheckpointCorrupt,
+                        "rank-1 has another digest"));
+  ASSERT_OK(objects_->Put("job_a/checkpoints/5/rank-1", "short"));
+  EXPECT_THAT(
+      files.Verify(checkpoint),
+      FailsWith(absl::StatusCode::kDataLoss, reason::kCheckpointCorrupt, "rank-1 has 5 bytes"));
+  ASSERT_OK(objects_->Delete("job_a/checkpoints/5/rank-0"));
+  EXPECT_THAT(files.Verify(checkpoint), FailsWith(absl::StatusCode::kDataLoss,
+                                                  reason::kCheckpointCorrupt, "rank-0 is missing"));
+}
+
+// Fails while told to.
+class FailingStore final : public Store {
+ public:
+  absl::StatusOr<StoredState> Load() override { return inner_->Load(); }
+  absl::Status Apply(const Changes& changes, const Core& core) override {
+    return failing ? absl::ResourceExhaustedError("disk full") : inner_->Apply(changes, core);
+  }
+  absl::StatusOr<std::vector<Event>> Events(const std::string& job, int64_t after,
+                                            int limit) override {
+    return inner_->Events(job, after, limit);
+  }
+  bool failing = false;
+
+ private:
+  const std::unique_ptr<Store> inner_ = MakeMemoryStore();
+};
+
+struct RecordingSink final : EffectSink {
+  void Assign(const AssignRank& rank, const Core&) override { assigned.push_back(rank.worker); }
+  void Stop(const StopRanks&) override {}
+  void MarkCommitted(const Checkpoint&) override {}
+  void DeleteFiles(const CheckpointKey&) override {}
+  void JobChanged(const std::string&) override { ++changes; }
+  std::vector<std::string> assigned;
+  int changes = 0;
+};
+
+TEST(CoreRunner, NothingLeavesBeforeItsCommit) {
+  FakeClock clock;
+  FakeLoop loop(clock);
+  MetricsRegistry registry;
+  CoordinatorMetrics metrics(registry);
+  FailingStore store;
+  RecordingSink sink;
+  CoreRunner runner(CoreOptions{}, store, clock, loop, metrics);
+  ASSERT_OK(runner.Start(sink, absl::Seconds(1)));
+  Worker worker;
+  worker.name = "w";
+  worker.devices = 1;
+  runner.Post(command::WorkerHello{worker, {}});
+  loop.RunReady();
+
+  store.failing = true;
+  command::CreateJob create;
+  create.job.name = "a";
+  create.request_id = "r";
+  Reply reply;
+  runner.Post(create, [&](const Reply& got, const Core&) { reply = got; });
+  loop.RunReady();
+  EXPECT_EQ(reply.status.code(), absl::StatusCode::kResourceExhausted);
+  EXPECT_THAT(sink.assigned, ElementsAre());
+  EXPECT_EQ(sink.changes, 0);
+
+  store.failing = false;
+  // Asked again with the same id.
+  runner.Post(create, [&](const Reply& got, const Core&) { reply = got; });
+  loop.RunReady();
+  EXPECT_OK(reply.status);
+  EXPECT_THAT(sink.assigned, ElementsAre("w"));
+  const StoredState stored = store.Load().value();
+  ASSERT_EQ(stored.jobs.size(), 1u);
+  EXPECT_EQ(stored.jobs[0].id, reply.job);
+  EXPECT_EQ(stored.jobs[0].state, JobState::kStarting);
+  EXPECT_EQ(store.Events("", 0, 100)->size(), 3u);
+
+  loop.Advance(absl::Seconds(2));
+  const std::string exposed = registry.Render();
+  for (const std::string line :
+       {"seer_jobs{state=\"STARTING\"} 1", "seer_worker_up{worker=\"w\"} 1",
+        "seer_queue_depth{queue=\"default\"} 0",
+        "seer_job_state_transitions_total{from=\"QUEUED\",reason=\"\",to=\"STARTING\"} 1",
+        "seer_database_commit_failures_total 1", "seer_job_time_seconds_total{class=\"start\"} 2",
+        "seer_worker_heartbeat_age_seconds{worker=\"w\"} 2", "seer_database_commit_seconds_count",
+        "seer_scheduler_cycle_seconds_count"}) {
+    EXPECT_THAT(exposed, HasSubstr(line));
+  }
+}
+
+TEST(ChangeFeed, WakesOnAChangeAndOnStop) {
+  ChangeFeed feed;
+  const uint64_t seen = feed.Version("a");
+  feed.Notify("a");
+  feed.Wait("a", seen, absl::InfiniteDuration());  // returns at once
+  EXPECT_NE(feed.Version("a"), seen);
+  feed.Stop();
+  feed.Wait("a", feed.Version("a"), absl::InfiniteDuration());
+  EXPECT_TRUE(feed.stopped());
+}
+
+}  // namespace
+}  // namespace seer::coordinator

@@ -1,0 +1,244 @@
+// The same expectations of every store;
+// and what only SQLite can get wrong: locks, foreign files, newer schemas.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <sqlite3.h>
+
+#include <fstream>
+#include <limits>
+#include <memory>
+
+#include "absl/strings/str_cat.h"
+#include "coordinator/core/data_plan.h"
+#include "coordinator/core/job_states.h"
+#include "coordinator/store/record_json.h"
+#include "coordinator/store/store.h"
+#include "tests/support/status_matchers.h"
+#include "tests/support/temp_dir.h"
+
+namespace seer::coordinator {
+namespace {
+
+using testing::FailsWith;
+using testing::TempDir;
+
+const Moment kNow{absl::FromUnixMicros(1'700'000'000'123'456), absl::Seconds(100)};
+
+class StoreTest : public ::testing::TestWithParam<std::string> {
+ protected:
+  StoreTest() { Open(); }
+  void Open() {
+    if (GetParam() == "memory") {
+      if (!store_) store_ = MakeMemoryStore();
+      return;
+    }
+    store_.reset();
+    auto store = OpenSqliteStore(dir_ / "sub/folder/c.db");
+    ASSERT_OK(store);
+    store_ = *std::move(store);
+  }
+  // Steps the core and commits.
+  Reply Do(Command command) {
+    Decision decision = core_.Step(command, kNow);
+    EXPECT_OK(store_->Apply(decision.changes, core_));
+    return decision.reply;
+  }
+  static command::CreateJob Create(const std::string& name, const std::string& request = "") {
+    command::CreateJob create;
+    create.job.name = name;
+    create.job.spec = std::string("opaque\0bytes", 12);
+    create.job.plan = TrainingPlan(4);
+    create.job.numbers.ranks = 1;
+    create.job.numbers.steps = 10;
+    create.job.numbers.keep_last = 1;
+    create.job.numbers.max_restarts = 2;
+    create.request_id = request;
+    create.id_seed = std::hash<std::string>()(name);
+    return create;
+  }
+  void Hello() {
+    Worker worker;
+    worker.name = "w";
+    worker.address = "10.0.0.1";
+    worker.devices = 2;
+    worker.incarnation = "i";
+    Do(command::WorkerHello{worker, {}});
+  }
+
+  TempDir dir_;
+  std::unique_ptr<Store> store_;
+  Core core_{CoreOptions{}};
+};
+
+TEST_P(StoreTest, IsEmptyAtFirst) {
+  const StoredState state = store_->Load().value();
+  EXPECT_TRUE(state.jobs.empty());
+  EXPECT_EQ(state.last_event, 0);
+  EXPECT_EQ(state.last_attempt, 0);
+}
+
+TEST_P(StoreTest, GivesBackEveryFieldOfARunningJob) {
+  Hello();
+  const std::string id = Do(Create("a", "request-1")).job;
+  Progress progress;
+  progress.step = 4;
+  progress.loss = std::numeric_limits<double>::quiet_NaN();
+  progress.first_loss = 7.25;
+  Do(command::ReportProgress{1, "jobs/" + id, progress});
+  Do(command::ReportCheckpoint{1, "jobs/" + id, 0, 1, 5, {"rank-0", 99, std::string(64, 'c')}});
+  Open();
+  const StoredState state = store_->Load().value();
+  ASSERT_EQ(state.jobs.size(), 1u);
+  const Job& job = state.jobs[0];
+  const Job& expected = core_.jobs().at(id);
+  EXPECT_EQ(ToJson(job), ToJson(expected));
+  EXPECT_EQ(job.spec, expected.spec);
+  EXPECT_EQ(job.created, kNow.wall);
+  EXPECT_EQ(job.state, JobState::kRunning);
+  EXPECT_EQ(job.numbers.max_restarts, 2);
+  EXPECT_EQ(job.plan.at(0).generation, 4);
+  ASSERT_TRUE(job.attempt.has_value());
+  EXPECT_EQ(job.attempt->ranks.at(0).worker, "w");
+  EXPECT_EQ(job.first_loss, 7.25);
+  EXPECT_TRUE(std::isnan(job.progress.loss));
+  ASSERT_EQ(state.checkpoints.size(), 1u);
+  EXPECT_EQ(ToJson(state.checkpoints[0]), ToJson(core_.checkpoints().begin()->second));
+  EXPECT_EQ(state.checkpoints[0].files.at(0).size_bytes, 99);
+  EXPECT_FALSE(state.checkpoints[0].marked);
+  ASSERT_EQ(state.workers.size(), 1u);
+  EXPECT_EQ(state.workers[0].address, "10.0.0.1");
+  EXPECT_EQ(state.workers[0].devices, 2);
+  EXPECT_EQ(state.requests.at("create/request-1"), id);
+  EXPECT_EQ(state.last_attempt, 1);
+  EXPECT_GT(state.last_event, 3);
+}
+
+TEST_P(StoreTest, ReplacesAndRemoves) {
+  Hello();
+  const std::string id = Do(Create("a")).job;
+  for (int step : {1, 2})
+    Do(command::ReportCheckpoint{1, "jobs/" + id, 0, 1, step, {"rank-0", 9, std::string(64, 'c')}});
+  Do(command::CommittedMarked{id, 2});
+  Do(command::FilesDeleted{id, 1});
+  Do(command::RankExited{"w", {1, "jobs/" + id, 0}, 0, "", ""});
+  Open();
+  const StoredState state = store_->Load().value();
+  ASSERT_EQ(state.checkpoints.size(), 1u);
+  EXPECT_EQ(state.checkpoints[0].step, 2);
+  EXPECT_TRUE(state.checkpoints[0].marked);
+  ASSERT_EQ(state.jobs.size(), 1u);
+  EXPECT_EQ(state.jobs[0].state, JobState::kSucceeded);
+  EXPECT_EQ(state.jobs[0].ended, kNow.wall);
+  EXPECT_FALSE(state.jobs[0].attempt.has_value());
+}
+
+TEST_P(StoreTest, EventsAreNumberedWithoutGapsAndReadInPieces) {
+  const std::string a = Do(Create("a")).job, b = Do(Create("b")).job;
+  Hello();
+  const std::vector<Event> all = store_->Events("", 0, 100).value();
+  ASSERT_GE(all.size(), 6u);
+  for (size_t i = 0; i < all.size(); ++i) EXPECT_EQ(all[i].number, static_cast<int64_t>(i) + 1);
+  const std::vector<Event> of_b = store_->Events(b, 0, 100).value();
+  ASSERT_EQ(of_b.size(), 3u);
+  EXPECT_EQ(of_b[1].from, "QUEUED");
+  EXPECT_EQ(of_b[1].to, "STARTING");
+  EXPECT_EQ(of_b[1].created, kNow.wall);
+  const std::vector<Event> rest = store_->Events(b, of_b[0].number, 1).value();
+  ASSERT_EQ(rest.size(), 1u);
+  EXPECT_EQ(rest[0].number, of_b[1].number);
+}
+
+INSTANTIATE_TEST_SUITE_P(All, StoreTest, ::testing::Values("memory", "sqlite"),
+                         [](const auto& info) { return info.param; });
+
+TEST(SqliteStore, ASecondOneIsRefusedUntilTheFirstIsGone) {
+  TempDir dir;
+  auto first = OpenSqliteStore(dir / "c.db");
+  ASSERT_OK(first);
+  EXPECT_THAT(OpenSqliteStore(dir / "c.db"),
+              FailsWith(absl::StatusCode::kFailedPrecondition, reason::kDatabaseLocked,
+                        "another coordinator"));
+  first->reset();
+  EXPECT_OK(OpenSqliteStore(dir / "c.db"));
+}
+
+TEST(SqliteStore, AFileThatIsNoDatabaseIsRefusedAndLeftAsItWas) {
+  TempDir dir;
+  const std::string bytes(5000, '\x42');
+  std::ofstream(dir / "c.db", std::ios::binary) << bytes;
+  EXPECT_THAT(OpenSqliteStore(dir / "c.db"),
+              FailsWith(absl::StatusCode::kDataLoss, reason::kDatabaseCorrupt, "c.db"));
+  std::ifstream file(dir / "c.db", std::ios::binary);
+  EXPECT_EQ(std::string(std::istreambuf_iterator<char>(file), {}), bytes);
+}
+
+TEST(SqliteStore, ADamagedPageIsFound) {
+  TempDir dir;
+  const std::string path = dir / "c.db";
+  {
+    auto store = OpenSqliteStore(path);
+    ASSERT_OK(store);
+    Core core{CoreOptions{}};
+    for (int i = 0; i < 50; ++i) {
+      command::CreateJob create;
+      create.job.name = absl::StrCat("job", i);
+      create.job.spec = std::string(3000, 's');
+      create.id_seed = static_cast<uint64_t>(i);
+      const Decision decision = core.Step(create, kNow);
+      ASSERT_OK((*store)->Apply(decision.changes, core));
+    }
+  }
+  {
+    std::fstream file(path, std::ios::in | std::ios::out | std::ios::binary);
+    for (int page = 4; page < 30; ++page) {
+      file.seekp(page * 4096);
+      file << std::string(512, '\xff');
+    }
+  }
+  EXPECT_THAT(OpenSqliteStore(path),
+              FailsWith(absl::StatusCode::kDataLoss, reason::kDatabaseCorrupt, "c.db"));
+}
+
+TEST(SqliteStore, ANewerSchemaIsRefused) {
+  TempDir dir;
+  { ASSERT_OK(OpenSqliteStore(dir / "c.db")); }
+  sqlite3* db = nullptr;
+  ASSERT_EQ(sqlite3_open((dir / "c.db").c_str(), &db), SQLITE_OK);
+  ASSERT_EQ(sqlite3_exec(db, "PRAGMA user_version = 99", nullptr, nullptr, nullptr), SQLITE_OK);
+  sqlite3_close(db);
+  EXPECT_THAT(OpenSqliteStore(dir / "c.db"), FailsWith(absl::StatusCode::kFailedPrecondition,
+                                                       reason::kDatabaseTooNew, "schema 99"));
+}
+
+TEST(SqliteStore, ACommitThatCannotBeMadeChangesNothing) {
+  TempDir dir;
+  auto store = OpenSqliteStore(dir / "c.db");
+  ASSERT_OK(store);
+  Core core{CoreOptions{}};
+  command::CreateJob create;
+  create.job.name = "a";
+  Decision decision = core.Step(create, kNow);
+  ASSERT_OK((*store)->Apply(decision.changes, core));
+  decision.changes.events.clear();
+  // Breaks the primary key half-way.
+  decision.changes.requests = {{"create/x", "first"}, {"create/x", "second"}};
+  EXPECT_FALSE((*store)->Apply(decision.changes, core).ok());
+  EXPECT_TRUE((*store)->Load()->requests.empty());
+  decision.changes.requests = {{"create/x", "first"}};
+  EXPECT_OK((*store)->Apply(decision.changes, core));
+}
+
+TEST(SqliteStore, AFolderThatCannotBeMadeIsNamed) {
+  EXPECT_THAT(OpenSqliteStore("/proc/nowhere/c.db"),
+              FailsWith(absl::StatusCode::kUnavailable, reason::kStorageFailed, "/proc/nowhere"));
+}
+
+TEST(RecordJson, NonsenseIsCorruption) {
+  EXPECT_THAT(JobFromJson("{\"id\": 3"),
+              FailsWith(absl::StatusCode::kDataLoss, reason::kDatabaseCorrupt, "job"));
+  EXPECT_THAT(CheckpointFromJson("{}"),
+              FailsWith(absl::StatusCode::kDataLoss, reason::kDatabaseCorrupt, "checkpoint"));
+}
+
+}  // namespace
+}  // namespace seer::coordinator
