@@ -111,7 +111,7 @@ def main():
             show(label, result)
             return result
 
-        print(f"{args.recipe.name} {' '.join(args.set)}, pool {pool}")
+        print(" ".join([args.recipe.name, *args.set]) + f", pool {pool}")
         print("run          steps      s    loss      to  / ln K used %  entropy feat.std  random  trained  (k-NN top-1, %)", flush=True)
         rows = [run(f"seed-{seed}", [*args.set, f"seed={seed}"]) for seed in args.seeds.split(",")]
         collapsed = run("collapsed", [*args.set, *args.collapsed]) if args.collapsed else None

@@ -119,7 +119,6 @@ class Server final : public CoordinatorServer {
   }
 
   absl::Status Serve(const ServerConfig& config) {
-    registry_.AddGauge("seer_build_info", "1, by version.").Set(1, {{"version", SEER_VERSION}});
     if (!config.metrics.empty()) {
       SEER_ASSIGN_OR_RETURN(http_, MetricsHttp::Start(config.metrics, registry_));
     }

@@ -17,7 +17,8 @@
 namespace seer {
 
 // An object being written: invisible under its key until Commit, which makes it durable
-// (fsync of file and directory) and visible at once. Destroyed without Commit, nothing is left. Not thread-safe.
+// (fsync of file and directory) and visible at once. Destroyed without Commit, nothing is left.
+// Not thread-safe.
 class ObjectWriter {
  public:
   virtual ~ObjectWriter() = default;

@@ -49,7 +49,10 @@ class PrometheusHistogram final : public Histogram {
 
 }  // namespace
 
-MetricsRegistry::MetricsRegistry() : impl_(std::make_unique<Impl>()) {}
+MetricsRegistry::MetricsRegistry() : impl_(std::make_unique<Impl>()) {
+  AddGauge("seer_build_info", "1, by version and commit.")
+      .Set(1, {{"version", SEER_VERSION}, {"commit", SEER_COMMIT}});
+}
 MetricsRegistry::~MetricsRegistry() = default;
 
 Counter& MetricsRegistry::AddCounter(const std::string& name, const std::string& help) {

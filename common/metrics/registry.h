@@ -31,7 +31,7 @@ class Histogram {
 
 class MetricsRegistry {
  public:
-  MetricsRegistry();
+  MetricsRegistry();  // with seer_build_info{version, commit}, which every process has
   ~MetricsRegistry();
   // Declaring a name twice gives the same handle. Counters end in "_total".
   Counter& AddCounter(const std::string& name, const std::string& help);

@@ -1,6 +1,6 @@
 // absl::Status <-> grpc::Status, the only place: the detail travels as google.rpc.Status with
-// ErrorInfo, BadRequest and Help details,
-// so that other tools read reasons as they do from any Google-style API.
+// ErrorInfo (reason, variables, and the hint under the key "hint") and BadRequest (field), so that
+// other tools read reasons as they do from any Google-style API. Thread-safe.
 #pragma once
 
 #include <grpcpp/support/status.h>

@@ -47,7 +47,8 @@ void Core::On(const command::ReportCheckpoint& c, Moment now, Decision& out) {
   out.reply.job = job.id;
   if (out.reply.status = CheckReport(c, job); !out.reply.status.ok()) return;
   const CheckpointKey key(job.id, c.step);
-  if (checkpoints_.contains(key)) {
+  const auto known = checkpoints_.find(key);
+  if (known != checkpoints_.end() && !known->second.corrupt) {
     out.reply.yes = true;
     return;
   }
@@ -80,9 +81,29 @@ int64_t Core::NewestCheckpoint(const std::string& job) const {
   int64_t newest = 0;
   for (auto it = checkpoints_.lower_bound({job, 0});
        it != checkpoints_.end() && it->first.first == job; ++it) {
-    if (!it->second.deleting) newest = it->first.second;
+    if (!it->second.deleting && !it->second.corrupt) newest = it->first.second;
   }
   return newest;
+}
+
+// The attempt could not read what it started from: the next one takes the sound checkpoint before
+// it. If there is none, trying again is all that can be done short of losing every step.
+void Core::LeaveCorruptCheckpoint(const Job& job, const Attempt& attempt, Moment now,
+                                  Decision& out) {
+  const bool unreadable =
+      std::any_of(attempt.ranks.begin(), attempt.ranks.end(),
+                  [](const Rank& rank) { return rank.reason == reason::kCheckpointCorrupt; });
+  const auto it = checkpoints_.find({job.id, attempt.restore_step});
+  if (!unreadable || it == checkpoints_.end()) return;
+  it->second.corrupt = true;
+  const int64_t before = NewestCheckpoint(job.id);
+  if (before == 0 || before > attempt.restore_step) {
+    it->second.corrupt = false;
+    return;
+  }
+  out.changes.checkpoints.insert(it->first);
+  AddEvent(job, attempt.number, "checkpoint_corrupt", std::string(reason::kCheckpointCorrupt),
+           absl::StrCat("step ", attempt.restore_step, " is left for step ", before), now, out);
 }
 
 absl::StatusOr<const Checkpoint*> Core::FindCheckpoint(const std::string& name) const {
@@ -114,13 +135,17 @@ bool Core::NeededByEvaluation(const std::string& job, int64_t step) const {
 void Core::Retain(const std::string& id, Moment now, Decision& out) {
   const auto job = jobs_.find(id);
   if (job == jobs_.end()) return;
-  std::vector<int64_t> steps;
+  std::vector<int64_t> sound, corrupt;
   for (auto it = checkpoints_.lower_bound({id, 0});
        it != checkpoints_.end() && it->first.first == id; ++it) {
-    if (!it->second.deleting) steps.push_back(it->first.second);
+    if (!it->second.deleting) (it->second.corrupt ? corrupt : sound).push_back(it->first.second);
   }
   const auto pinned = [&](int64_t step) { return NeededByEvaluation(id, step); };
-  for (int64_t step : StepsToDelete(steps, job->second.numbers.keep_last, pinned)) {
+  std::vector<int64_t> doomed = StepsToDelete(sound, job->second.numbers.keep_last, pinned);
+  for (int64_t step : corrupt) {  // until training has passed them
+    if (!sound.empty() && step < sound.back() && !pinned(step)) doomed.push_back(step);
+  }
+  for (int64_t step : doomed) {
     checkpoints_.at({id, step}).deleting = true;
     out.changes.checkpoints.insert({id, step});
     out.effects.delete_files.emplace_back(id, step);

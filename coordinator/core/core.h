@@ -59,7 +59,7 @@ class Core {
   // The job that an earlier CreateJob with this request id made; empty: none.
   std::string CreatedBy(const std::string& request_id) const;
   std::map<std::string, int> DevicesInUse() const;         // by worker
-  int64_t NewestCheckpoint(const std::string& job) const;  // 0: none
+  int64_t NewestCheckpoint(const std::string& job) const;  // that is sound; 0: none
   int64_t last_attempt() const { return last_attempt_; }
 
  private:
@@ -111,6 +111,7 @@ class Core {
   void KillStalled(Moment now, Decision& out);
   void Schedule(Moment now, Decision& out);
   void Retain(const std::string& job, Moment now, Decision& out);
+  void LeaveCorruptCheckpoint(const Job& job, const Attempt& attempt, Moment now, Decision& out);
   bool NeededByEvaluation(const std::string& job, int64_t step) const;
   void ForgetReports(int64_t attempt_id);
 

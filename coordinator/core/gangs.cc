@@ -321,6 +321,7 @@ void Core::EndAttempt(Job& job, Moment now, Decision& out) {
   using enum JobState;
   const Attempt attempt = std::move(*job.attempt);
   const Outcome outcome = Judge(attempt);
+  LeaveCorruptCheckpoint(job, attempt, now, out);
   const int64_t step = NewestCheckpoint(job.id);
   AddEvent(job, attempt.number, "attempt_ended", outcome.reason, outcome.message, now, out);
   job.data_wait_seconds += job.progress.data_wait_seconds;
@@ -357,7 +358,8 @@ void Core::EndAttempt(Job& job, Moment now, Decision& out) {
       return ChangeState(job, kFailed, outcome.reason, outcome.message, now, out);
     return ChangeState(job, kFailed, std::string(reason::kRetriesExhausted),
                        absl::StrCat(outcome.message, "; after ", job.restarts,
-                                    " restarts, the most that failure.maxRestarts allows"),
+                                    job.restarts == 1 ? " restart" : " restarts",
+                                    ", the most that failure.maxRestarts allows"),
                        now, out);
   }
   ++job.restarts;

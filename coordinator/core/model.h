@@ -132,6 +132,7 @@ struct Checkpoint {
   std::vector<CheckpointFile> files;
   bool marked = false;    // the file COMMITTED is written
   bool deleting = false;  // retention took it: invisible, its files go
+  bool corrupt = false;   // a restore found it damaged: no attempt starts from it any more
 };
 
 struct Event {

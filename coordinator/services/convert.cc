@@ -104,6 +104,7 @@ v1::Checkpoint ToProto(const Checkpoint& checkpoint, const std::string& storage_
   v1::Checkpoint out;
   out.set_name(absl::StrCat("jobs/", checkpoint.job, "/checkpoints/", checkpoint.step));
   out.set_step(checkpoint.step);
+  out.set_corrupt(checkpoint.corrupt);
   out.set_attempt(checkpoint.attempt);
   SetTime(checkpoint.created, out.mutable_create_time());
   int64_t bytes = 0;

@@ -210,7 +210,8 @@ std::string ToJson(const Checkpoint& c) {
                {"created_us", Micros(c.created)},
                {"files", files},
                {"marked", c.marked},
-               {"deleting", c.deleting}});
+               {"deleting", c.deleting},
+               {"corrupt", c.corrupt}});
 }
 
 absl::StatusOr<Checkpoint> CheckpointFromJson(const std::string& text) {
@@ -225,6 +226,7 @@ absl::StatusOr<Checkpoint> CheckpointFromJson(const std::string& text) {
       c.files.push_back({file.at("name"), file.at("size_bytes"), file.at("sha256")});
     c.marked = in.at("marked");
     c.deleting = in.at("deleting");
+    c.corrupt = in.value("corrupt", false);
     return c;
   } catch (const std::exception& error) {
     return Corrupt("checkpoint", error);

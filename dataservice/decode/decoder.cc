@@ -107,6 +107,14 @@ CropBox ScaleBox(const CropBox& box, int denominator, const Image& image) {
   return scaled;
 }
 
+// Gives the pixels back after an image that is larger than a scratch may be.
+struct ScratchTrimmer {
+  DecodeScratch& scratch;
+  ~ScratchTrimmer() {
+    if (scratch.image.rgb.capacity() > kMaxScratchBytes) scratch.image = {};
+  }
+};
+
 }  // namespace
 
 absl::string_view FormatName(ImageFormat format) {
@@ -201,6 +209,7 @@ absl::StatusOr<ImageInfo> DecodeAndCrop(absl::string_view bytes, absl::Span<cons
   }
   DecodeScratch own;
   DecodeScratch& s = scratch != nullptr ? *scratch : own;
+  const ScratchTrimmer trimmer{s};
   SEER_RETURN_IF_ERROR(DecodeStored(opened.format, bytes, limits, request, s.image));
   MakeUpright(opened.stored.orientation, s.image);
   for (const CropSpec& crop : crops) {

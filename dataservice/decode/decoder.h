@@ -1,6 +1,7 @@
 // Bytes of an image file -> 8-bit RGB pixels: JPEG (libjpeg-turbo), PNG (libpng), WebP (libwebp).
-// Safe on any bytes: sizes are checked before anything is allocated.
-// Free functions without state; thread-safe.
+// Safe on any bytes: sizes are checked against the limits, and those of PNGs and Huffman-coded
+// JPEGs also against what so many bytes can hold, before anything is allocated. Free functions
+// without state; thread-safe.
 //
 // Colours come out as Pillow's Image.convert("RGB") gives them: alpha and transparency are dropped
 // (not composited), CMYK and YCCK JPEGs are read as Adobe writes them (inverted), colour profiles
@@ -14,6 +15,7 @@
 //   DATA_LOSS           IMAGE_CORRUPT    the bytes contradict the format
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 
 #include "absl/status/status.h"
@@ -35,7 +37,7 @@ absl::string_view FormatName(ImageFormat format);
 absl::StatusOr<ImageFormat> SniffFormat(absl::string_view bytes);
 
 struct DecodeLimits {
-  int64_t max_pixels = 178'956'970;  // width * height; the default is Pillow's bomb limit
+  int64_t max_pixels = 178'956'970;        // width * height; the default is Pillow's bomb limit
   int64_t max_bytes = int64_t{256} << 20;  // of the encoded file
 };
 
@@ -67,6 +69,10 @@ struct CropSpec {
   int size = 0;
   uint8_t* out = nullptr;
 };
+
+// Pixels that a DecodeScratch may hold between calls: after a larger image they are given back, so
+// that a thread does not keep the memory of the largest image it ever saw.
+inline constexpr size_t kMaxScratchBytes = size_t{64} << 20;
 
 // Buffers that calls reuse. One per thread that decodes.
 struct DecodeScratch {

@@ -124,6 +124,19 @@ void CmykRowToRgb(const uint8_t* cmyk, int width, uint8_t* rgb) {
   }
 }
 
+// Huffman codes are one bit long at least, and every block has one in some scan. A header that
+// claims more blocks than the file has bits would make a small file cost gigabytes; such a file
+// lacks most of its data whatever the rest of it says. Arithmetic coding has no such bound.
+bool HoldsItsBlocks(const Session& session, size_t bytes) {
+  if (session.info.arith_code != FALSE) return true;
+  uint64_t blocks = 0;
+  for (int c = 0; c < session.info.num_components; ++c) {
+    const jpeg_component_info& component = session.info.comp_info[c];
+    blocks += uint64_t{component.width_in_blocks} * component.height_in_blocks;
+  }
+  return blocks <= uint64_t{bytes} * 8;
+}
+
 // Behind a setjmp: chooses the output and computes its size.
 void Start(Session& session, const JpegRequest& request) {
   session.info.out_color_space = IsCmyk(session) ? JCS_CMYK : JCS_RGB;
@@ -200,6 +213,7 @@ absl::Status DecodeJpeg(absl::string_view bytes, const DecodeLimits& limits,
   const SessionCloser closer{session};
   if (!TryReadHeader(session, bytes)) return FailureOf(session);
   SEER_RETURN_IF_ERROR(CheckSize(session.info.image_width, session.info.image_height, limits));
+  if (!HoldsItsBlocks(session, bytes.size())) return TruncatedImage("JPEG");
   if (!TryStart(session, request)) return FailureOf(session);
   const int full_rows = static_cast<int>(session.info.output_height);
   const bool whole = request.rows < 0 || request.rows >= full_rows;

@@ -100,6 +100,13 @@ int OrientationOf(Session& session) {
   return 1;
 }
 
+// Deflate packs 1032 bytes into one at best. A header that claims more than the file can hold would
+// make a small file cost half a gigabyte before it is found to be cut off.
+bool HoldsItsRows(const Session& session, size_t packed_row_bytes) {
+  const uint64_t rows = png_get_image_height(session.png, session.info);
+  return rows * packed_row_bytes <= uint64_t{session.bytes.size()} * 1032;
+}
+
 absl::Status ReadHeader(Session& session, const DecodeLimits& limits) {
   // IHDR always comes first, so its sizes can be judged before libpng sees a byte.
   constexpr size_t kSizesAt = 16;
@@ -132,10 +139,12 @@ absl::Status DecodePng(absl::string_view bytes, const DecodeLimits& limits, Imag
   session.bytes = bytes;
   const SessionCloser closer{session};
   SEER_RETURN_IF_ERROR(ReadHeader(session, limits));
+  const size_t packed_row_bytes = png_get_rowbytes(session.png, session.info);
   if (!TryTransform(session)) return FailureOf(session);
   image.width = static_cast<int>(png_get_image_width(session.png, session.info));
   image.height = static_cast<int>(png_get_image_height(session.png, session.info));
   const size_t stride = static_cast<size_t>(image.width) * 3;
+  if (!HoldsItsRows(session, packed_row_bytes)) return TruncatedImage("PNG");
   if (png_get_rowbytes(session.png, session.info) != stride)
     return CorruptImage("PNG: unexpected row size");
   image.rgb.resize(stride * image.height);

@@ -43,42 +43,54 @@ void FilterColumns(const uint8_t* in0, const uint8_t* in1, const int* starts,
 
 #if defined(__x86_64__)
 
-// The two weights of a pair of taps in every 32-bit lane.
-__attribute__((target("avx2"))) inline __m256i PairOfWeights(int16_t a, int16_t b) {
-  return _mm256_set1_epi32(static_cast<int>(
-      static_cast<uint16_t>(a) | (static_cast<uint32_t>(static_cast<uint16_t>(b)) << 16)));
+// The weights w[0] and w[1] of a pair of taps in every 32-bit lane.
+__attribute__((target("avx2"))) inline __m256i PairOfWeights(const int16_t* w) {
+  int pair;
+  std::memcpy(&pair, w, sizeof(pair));
+  return _mm256_set1_epi32(pair);
+}
+
+// 32 bytes of filter_rows at `in` and `out`.
+__attribute__((target("avx2"))) inline void FilterRows32(const uint8_t* in, size_t stride,
+                                                         const int16_t* weights, int taps,
+                                                         uint8_t* out) {
+  const __m256i zero = _mm256_setzero_si256();
+  const __m256i half = _mm256_set1_epi32(kHalf);
+  __m256i s0 = half, s1 = half, s2 = half, s3 = half;
+  const auto add = [&](__m256i p, __m256i q, __m256i w) __attribute__((target("avx2"))) {
+    const __m256i low = _mm256_unpacklo_epi8(p, q);  // p0 q0 p1 q1 ... in each half
+    const __m256i high = _mm256_unpackhi_epi8(p, q);
+    s0 = _mm256_add_epi32(s0, _mm256_madd_epi16(_mm256_unpacklo_epi8(low, zero), w));
+    s1 = _mm256_add_epi32(s1, _mm256_madd_epi16(_mm256_unpackhi_epi8(low, zero), w));
+    s2 = _mm256_add_epi32(s2, _mm256_madd_epi16(_mm256_unpacklo_epi8(high, zero), w));
+    s3 = _mm256_add_epi32(s3, _mm256_madd_epi16(_mm256_unpackhi_epi8(high, zero), w));
+  };
+  int k = 0;
+  for (; k + 2 <= taps; k += 2) {
+    const uint8_t* row = in + k * stride;
+    add(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(row)),
+        _mm256_loadu_si256(reinterpret_cast<const __m256i*>(row + stride)),
+        PairOfWeights(weights + k));
+  }
+  if (k < taps) {
+    add(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(in + k * stride)), zero,
+        _mm256_set1_epi32(static_cast<uint16_t>(weights[k])));
+  }
+  const __m256i low =
+      _mm256_packs_epi32(_mm256_srai_epi32(s0, kWeightBits), _mm256_srai_epi32(s1, kWeightBits));
+  const __m256i high =
+      _mm256_packs_epi32(_mm256_srai_epi32(s2, kWeightBits), _mm256_srai_epi32(s3, kWeightBits));
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(out), _mm256_packus_epi16(low, high));
 }
 
 __attribute__((target("avx2"))) void FilterRowsAvx2(const uint8_t* in, size_t stride, int bytes,
                                                     const int16_t* weights, int taps,
                                                     uint8_t* out) {
-  const __m256i zero = _mm256_setzero_si256();
-  const __m256i half = _mm256_set1_epi32(kHalf);
+  if (bytes < 32) return FilterRows(in, stride, bytes, weights, taps, out);
   int b = 0;
-  for (; b + 32 <= bytes; b += 32) {
-    __m256i s0 = half, s1 = half, s2 = half, s3 = half;
-    for (int k = 0; k < taps; k += 2) {
-      const bool pair = k + 1 < taps;
-      const auto* row = reinterpret_cast<const __m256i*>(in + k * stride + b);
-      const __m256i p = _mm256_loadu_si256(row);
-      const __m256i q =
-          pair ? _mm256_loadu_si256(reinterpret_cast<const __m256i*>(in + (k + 1) * stride + b))
-               : zero;
-      const __m256i w = PairOfWeights(weights[k], pair ? weights[k + 1] : int16_t{0});
-      const __m256i low = _mm256_unpacklo_epi8(p, q);  // p0 q0 p1 q1 ... in each half
-      const __m256i high = _mm256_unpackhi_epi8(p, q);
-      s0 = _mm256_add_epi32(s0, _mm256_madd_epi16(_mm256_unpacklo_epi8(low, zero), w));
-      s1 = _mm256_add_epi32(s1, _mm256_madd_epi16(_mm256_unpackhi_epi8(low, zero), w));
-      s2 = _mm256_add_epi32(s2, _mm256_madd_epi16(_mm256_unpacklo_epi8(high, zero), w));
-      s3 = _mm256_add_epi32(s3, _mm256_madd_epi16(_mm256_unpackhi_epi8(high, zero), w));
-    }
-    const __m256i low =
-        _mm256_packs_epi32(_mm256_srai_epi32(s0, kWeightBits), _mm256_srai_epi32(s1, kWeightBits));
-    const __m256i high =
-        _mm256_packs_epi32(_mm256_srai_epi32(s2, kWeightBits), _mm256_srai_epi32(s3, kWeightBits));
-    _mm256_storeu_si256(reinterpret_cast<__m256i*>(out + b), _mm256_packus_epi16(low, high));
-  }
-  FilterRows(in + b, stride, bytes - b, weights, taps, out + b);
+  for (; b + 32 <= bytes; b += 32) FilterRows32(in + b, stride, weights, taps, out + b);
+  // The rest overlaps what is done: the same bytes once more are cheaper than single ones.
+  if (b < bytes) FilterRows32(in + bytes - 32, stride, weights, taps, out + bytes - 32);
 }
 
 __attribute__((target("avx2"))) inline __m256i LoadBoth(const uint8_t* a, const uint8_t* b) {
@@ -87,44 +99,64 @@ __attribute__((target("avx2"))) inline __m256i LoadBoth(const uint8_t* a, const 
       _mm_loadu_si128(reinterpret_cast<const __m128i*>(b)), 1);
 }
 
-// The low half of every vector works on row 0, the high half on row 1. A load of 16 bytes holds 5
-// pixels, of which 4 are used: two pairs of taps.
-__attribute__((target("avx2"))) void FilterColumnsAvx2(const uint8_t* in0, const uint8_t* in1,
-                                                       const int* starts, const int16_t* weights,
-                                                       int taps, int size, bool flip, uint8_t* out0,
-                                                       uint8_t* out1) {
+// One output pixel of both rows before the shift, [r, g, b, unused] in 32 bits: the low half of the
+// vector works on row 0, the high half on row 1. A load of 16 bytes holds 5 pixels, of which 4 are
+// used: two pairs of taps.
+__attribute__((target("avx2"))) inline __m256i SumColumns(const uint8_t* a, const uint8_t* b,
+                                                          const int16_t* w, int taps) {
   // r0 r1 g0 g1 b0 b1 as 16-bit numbers, of pixels 0 and 1 and of pixels 2 and 3.
   const __m256i pick01 = _mm256_broadcastsi128_si256(
       _mm_setr_epi8(0, -1, 3, -1, 1, -1, 4, -1, 2, -1, 5, -1, -1, -1, -1, -1));
   const __m256i pick23 = _mm256_broadcastsi128_si256(
       _mm_setr_epi8(6, -1, 9, -1, 7, -1, 10, -1, 8, -1, 11, -1, -1, -1, -1, -1));
-  const __m256i half = _mm256_set1_epi32(kHalf);
-  for (int i = 0; i < size; ++i) {
-    const int16_t* w = weights + static_cast<size_t>(i) * taps;
-    const uint8_t* a = in0 + starts[i] * 3;
-    const uint8_t* b = in1 + starts[i] * 3;
-    __m256i sum = half;
-    int k = 0;
-    for (; k + 4 <= taps; k += 4) {
-      const __m256i pixels = LoadBoth(a + k * 3, b + k * 3);
-      const __m256i p =
-          _mm256_madd_epi16(_mm256_shuffle_epi8(pixels, pick01), PairOfWeights(w[k], w[k + 1]));
-      const __m256i q =
-          _mm256_madd_epi16(_mm256_shuffle_epi8(pixels, pick23), PairOfWeights(w[k + 2], w[k + 3]));
-      sum = _mm256_add_epi32(sum, _mm256_add_epi32(p, q));
+  __m256i sum = _mm256_set1_epi32(kHalf);
+  int k = 0;
+  for (; k + 4 <= taps; k += 4) {
+    const __m256i pixels = LoadBoth(a + k * 3, b + k * 3);
+    const __m256i p = _mm256_madd_epi16(_mm256_shuffle_epi8(pixels, pick01), PairOfWeights(w + k));
+    const __m256i q =
+        _mm256_madd_epi16(_mm256_shuffle_epi8(pixels, pick23), PairOfWeights(w + k + 2));
+    sum = _mm256_add_epi32(sum, _mm256_add_epi32(p, q));
+  }
+  if (k < taps) {
+    const __m256i pixels = LoadBoth(a + k * 3, b + k * 3);
+    sum = _mm256_add_epi32(
+        sum, _mm256_madd_epi16(_mm256_shuffle_epi8(pixels, pick01), PairOfWeights(w + k)));
+  }
+  return sum;
+}
+
+// Four pixels at a time, from the left of the output whether it is mirrored or not.
+__attribute__((target("avx2"))) void FilterColumnsAvx2(const uint8_t* in0, const uint8_t* in1,
+                                                       const int* starts, const int16_t* weights,
+                                                       int taps, int size, bool flip, uint8_t* out0,
+                                                       uint8_t* out1) {
+  const __m256i pack = _mm256_broadcastsi128_si256(
+      _mm_setr_epi8(0, 1, 2, 4, 5, 6, 8, 9, 10, 12, 13, 14, -1, -1, -1, -1));
+  for (int place = 0; place < size; place += 4) {
+    __m256i sums[4];
+    for (int j = 0; j < 4; ++j) {
+      const int at = std::min(place + j, size - 1);  // a surplus pixel is made and dropped
+      const int i = flip ? size - 1 - at : at;
+      sums[j] = _mm256_srai_epi32(SumColumns(in0 + starts[i] * 3, in1 + starts[i] * 3,
+                                             weights + static_cast<size_t>(i) * taps, taps),
+                                  kWeightBits);
     }
-    if (k < taps) {
-      const __m256i pixels = LoadBoth(a + k * 3, b + k * 3);
-      sum = _mm256_add_epi32(sum, _mm256_madd_epi16(_mm256_shuffle_epi8(pixels, pick01),
-                                                    PairOfWeights(w[k], w[k + 1])));
+    const __m256i bytes =
+        _mm256_shuffle_epi8(_mm256_packus_epi16(_mm256_packs_epi32(sums[0], sums[1]),
+                                                _mm256_packs_epi32(sums[2], sums[3])),
+                            pack);
+    alignas(32) uint8_t pixels[32];
+    _mm256_store_si256(reinterpret_cast<__m256i*>(pixels), bytes);
+    uint8_t* to0 = out0 + static_cast<size_t>(place) * 3;
+    uint8_t* to1 = out1 + static_cast<size_t>(place) * 3;
+    if (place + 4 <= size) {
+      std::memcpy(to0, pixels, 12);
+      std::memcpy(to1, pixels + 16, 12);
+    } else {
+      std::memcpy(to0, pixels, static_cast<size_t>(size - place) * 3);
+      std::memcpy(to1, pixels + 16, static_cast<size_t>(size - place) * 3);
     }
-    const __m256i words = _mm256_packs_epi32(_mm256_srai_epi32(sum, kWeightBits), half);
-    const __m256i bytes = _mm256_packus_epi16(words, half);
-    const auto pixel0 = static_cast<uint32_t>(_mm256_extract_epi32(bytes, 0));
-    const auto pixel1 = static_cast<uint32_t>(_mm256_extract_epi32(bytes, 4));
-    const size_t place = static_cast<size_t>(flip ? size - 1 - i : i) * 3;
-    std::memcpy(out0 + place, &pixel0, 3);
-    std::memcpy(out1 + place, &pixel1, 3);
   }
 }
 

@@ -19,7 +19,7 @@ struct IngestOptions {
   bool labels_from_folders = false;
   // That of the newest generation's ingest: nothing is done again; empty: always done.
   std::string request_id;
-  int threads = 1;         // that decode
+  int threads = 1;  // that decode
   int64_t shard_bytes = 64 << 20;
 };
 

@@ -27,6 +27,10 @@ bool IsImageName(const std::string& name) {
     if (absl::EndsWith(lower, extension)) return true;
   return false;
 }
+// What a tar shard may say about an image, beside it.
+bool IsSideName(const std::string& name) {
+  return absl::EndsWith(name, ".cls") || absl::EndsWith(name, ".json");
+}
 bool IsTarName(const std::string& name) {
   return absl::EndsWith(absl::AsciiStrToLower(name), ".tar");
 }
@@ -90,7 +94,7 @@ class TarImages {
         for (const auto& [name, bytes] : side_) Annotate(name, bytes, *image);
       } else if (image) {
         Annotate(member.name, member.bytes, *image);
-      } else {
+      } else if (IsSideName(member.name)) {
         side_.emplace_back(member.name, member.bytes);  // came before its image
       }
     }

@@ -49,8 +49,7 @@ struct SampleSlice {
 // Slice `rank` of step `step`: [step * global_batch + rank * local, + local)
 // with local = global_batch / world_size.
 // INVALID_ARGUMENT with OUT_OF_RANGE and the field: step < 0, world_size < 1, rank outside
-// [0, world_size), global_batch < 1 or not divisible by world_size, or an index that does not fit
-// 63 bits.
+// [0, world_size), global_batch < 1 or not divisible by world_size, or an index above 2^63 - 1.
 absl::StatusOr<SampleSlice> SliceOfRank(int64_t step, int64_t global_batch, int rank,
                                         int world_size);
 

@@ -67,7 +67,8 @@ std::string ToJson(const PoolInfo& info) {
   const json out = {{"schema_version", Manifest::kSchemaVersion},
                     {"created", TimeText(info.created)},
                     {"policy", policy},
-                    {"policy_sha256", Sha256Hex(policy.dump())}};
+                    {"policy_sha256", Sha256Hex(policy.dump())},
+                    {"request_id", info.request_id}};
   return out.dump(1) + "\n";
 }
 
@@ -109,6 +110,7 @@ absl::StatusOr<PoolInfo> PoolInfoFromJson(const std::string& text, const std::st
     info.policy.min_side_pixels = policy.at("min_side_pixels");
     if (policy.contains("max_age_seconds"))
       info.policy.max_age = absl::Seconds(policy.at("max_age_seconds").get<int64_t>());
+    info.request_id = in.value("request_id", "");
     return info;
   } catch (const std::exception& error) {
     return Corrupt(where, error.what());

@@ -47,6 +47,7 @@ struct Manifest {
 struct PoolInfo {
   absl::Time created;
   PoolPolicy policy;
+  std::string request_id = "";  // of the call that made it; empty: it gave none
 };
 
 std::string ToJson(const Manifest& manifest);

@@ -23,10 +23,13 @@ std::string PoolStore::ManifestKey(const std::string& pool, int64_t generation) 
   return absl::StrCat(pool, "/generations/", generation, "/manifest.json");
 }
 
-absl::Status PoolStore::Create(const std::string& pool, const PoolPolicy& policy) {
-  const absl::Status made =
-      store_.PutIfAbsent(absl::StrCat(pool, "/pool.json"), ToJson(PoolInfo{clock_.Now(), policy}));
+absl::Status PoolStore::Create(const std::string& pool, const PoolPolicy& policy,
+                               const std::string& request_id) {
+  const absl::Status made = store_.PutIfAbsent(absl::StrCat(pool, "/pool.json"),
+                                               ToJson(PoolInfo{clock_.Now(), policy, request_id}));
   if (made.code() != absl::StatusCode::kAlreadyExists) return made;
+  SEER_ASSIGN_OR_RETURN(const PoolInfo there, Info(pool));
+  if (!request_id.empty() && there.request_id == request_id) return absl::OkStatus();
   return Error(absl::StatusCode::kAlreadyExists, reason::kPoolExists,
                absl::StrCat("pool ", pool, " exists already"))
       .Field("pool_id")
@@ -113,9 +116,14 @@ absl::StatusOr<std::shared_ptr<const Generation>> PoolStore::ReadGeneration(cons
     SEER_ASSIGN_OR_RETURN(std::string parquet, store_.Get(key));
     SEER_RETURN_IF_ERROR(ReadLocations(std::move(parquet), key, generation->images));
   }
-  const auto shards = static_cast<int32_t>(generation->manifest.shards.size());
+  // A size from here is what serving asks storage for, and allocates.
+  const std::vector<ShardInfo>& shards = generation->manifest.shards;
   for (const ImageLocation& image : generation->images) {
-    if (image.shard >= 0 && image.shard < shards && image.offset >= 0 && image.size >= 0) continue;
+    if (image.shard >= 0 && image.shard < static_cast<int64_t>(shards.size()) &&
+        image.offset >= 0 && image.size >= 0 &&
+        image.offset <= shards[static_cast<size_t>(image.shard)].size_bytes - image.size) {
+      continue;
+    }
     return Error(absl::StatusCode::kDataLoss, reason::kPoolCorrupt,
                  absl::StrCat("the catalogue of pool ", pool, " generation ", number,
                               " points outside its shards"));

@@ -27,8 +27,9 @@ class PoolStore {
   // `store` and `clock` must outlive this.
   PoolStore(ObjectStore& store, Clock& clock) : store_(store), clock_(clock) {}
 
-  // ALREADY_EXISTS with POOL_EXISTS.
-  absl::Status Create(const std::string& pool, const PoolPolicy& policy);
+  // ALREADY_EXISTS with POOL_EXISTS, unless it was made by this very request (not empty).
+  absl::Status Create(const std::string& pool, const PoolPolicy& policy,
+                      const std::string& request_id = "");
   // NOT_FOUND with POOL_NOT_FOUND: names the pools there are.
   absl::StatusOr<PoolInfo> Info(const std::string& pool);
   absl::StatusOr<std::vector<std::string>> Names();

@@ -100,8 +100,10 @@ absl::StatusOr<bool> TarReader::Next(Member& member, int64_t max_bytes) {
     if (got != ARCHIVE_OK && got != ARCHIVE_WARN) return impl_->Torn();
     if (archive_entry_filetype(entry) == AE_IFREG) break;
   }
-  member.name = archive_entry_pathname(entry);
-  const int64_t size = std::min<int64_t>(archive_entry_size(entry), max_bytes + 1);
+  // Null where a pax name cannot be had in any encoding: the bytes count, not the name.
+  const char* name = archive_entry_pathname(entry);
+  member.name = name != nullptr ? name : "";
+  const int64_t size = std::clamp<int64_t>(archive_entry_size(entry), 0, max_bytes + 1);
   member.bytes.resize(static_cast<size_t>(size));
   size_t done = 0;
   while (done < member.bytes.size()) {

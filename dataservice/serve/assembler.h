@@ -35,9 +35,9 @@ class Assembler {
   Assembler(ObjectStore& objects, WorkPool& work, DataMetrics& metrics)
       : objects_(objects), work_(work), metrics_(metrics) {}
 
-  // Samples [first, first + count) of the order, global indices. `generation` is the plan's at that
-  // step. A sample whose image cannot be read or decoded is replaced by that of SubstituteSample,
-  // and noted.
+  // Samples [first, first + count) of the order, global indices; `generation` is the plan's there.
+  // A sample whose image cannot be decoded is replaced by that of SubstituteSample, and noted;
+  // an error of the storage becomes the batch's status.
   std::shared_ptr<PendingBatch> Begin(std::shared_ptr<const StreamPlan> plan,
                                       std::shared_ptr<const Generation> generation, int64_t step,
                                       int64_t first, int count);

@@ -73,7 +73,7 @@ absl::StatusOr<Page> PageOf(const std::string& token, int size, int default_size
 absl::Status PoolsService::Create(const v1::CreatePoolRequest& request, v1::Pool& pool) {
   SEER_ASSIGN_OR_RETURN(const std::string id, PoolIdOf(request.pool_id()));
   SEER_ASSIGN_OR_RETURN(const PoolPolicy policy, PolicyFromProto(request.policy()));
-  SEER_RETURN_IF_ERROR(store_.Create(id, policy));
+  SEER_RETURN_IF_ERROR(store_.Create(id, policy, request.request_id()));
   LogInfo("pool_created", {{"pool", id}});
   return Describe(id, 0, pool);
 }

@@ -93,9 +93,11 @@ absl::StatusOr<StreamPlan> CheckStreamRequest(const v1::StreamBatchesRequest& r)
                                                              plan.rank, plan.world_size));
   SEER_RETURN_IF_ERROR(
       SliceOfRank(plan.end_step, plan.global_batch, plan.rank, plan.world_size).status());
-  if (slice.count * plan.bytes_per_image() > kMaxMessageBytes) {
+  // Divided, not multiplied: the product of a hostile request does not fit 63 bits.
+  if (slice.count > kMaxMessageBytes / plan.bytes_per_image()) {
     return Bad("global_batch",
-               absl::StrCat("gives messages of ", slice.count * plan.bytes_per_image(), " bytes"),
+               absl::StrCat("gives messages of ", slice.count, " images of ",
+                            plan.bytes_per_image(), " bytes"),
                absl::StrCat("at most ", kMaxMessageBytes,
                             " bytes a rank and step: more ranks, fewer images or smaller crops"));
   }

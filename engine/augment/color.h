@@ -7,11 +7,11 @@
 
 namespace seer::engine {
 
-at::Tensor Grey(const at::Tensor& x);  // [N, 1, H, W]: 0.2989 r + 0.587 g + 0.114 b
+// [N, 1, H, W]: 0.2989 r + 0.587 g + 0.114 b.
+at::Tensor Grey(const at::Tensor& x);
 
-// clamp(factor · x + (1 − factor) · other, 0, 1) with `other` black for brightness, the mean grey
-// of the image for contrast, the image's own grey for saturation. factors: 0 or more; 1 changes
-// nothing.
+// clamp(factor · x + (1 − factor) · other, 0, 1), `other` being black for brightness, the image's
+// mean grey for contrast and its own grey for saturation. factors: 0 or more; 1 changes nothing.
 at::Tensor AdjustBrightness(const at::Tensor& x, const at::Tensor& factors);
 at::Tensor AdjustContrast(const at::Tensor& x, const at::Tensor& factors);
 at::Tensor AdjustSaturation(const at::Tensor& x, const at::Tensor& factors);

@@ -16,8 +16,8 @@ namespace seer::engine {
 std::unique_ptr<Segment> BuildSwavHead(const HeadConfig& config, int64_t input_width,
                                        const BuildContext& context);
 
-// [prototypes, output_dim]:
-// a linear layer without bias whose rows the training step keeps at length 1.
+// [prototypes, output_dim] float: a linear layer without bias (the matrix C of arXiv:2006.09882)
+// whose rows the training step keeps at length 1.
 NamedTensor BuildPrototypes(const HeadConfig& config, const Initializer& init);
 
 // rows: [N, D]. Rows of length 1, in place (F.normalize, eps 1e-12). Not recorded for gradients.

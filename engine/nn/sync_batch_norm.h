@@ -25,8 +25,8 @@ class SyncBatchNorm {
   SyncBatchNorm(std::string name, int64_t channels, const Initializer& init, Communicator& group);
 
   // x: [N, C] or [N, C, H, W] (any memory format), float or bfloat16.
-  // Same shape, type and format out. Collective in kTrain if the group has several ranks; throws
-  // CollectiveError.
+  // Same shape, type and format out.
+  // Collective in kTrain if the group has several ranks; throws CollectiveError.
   at::Tensor Forward(const at::Tensor& x, Pass& pass) const;
   // running += momentum · (batch − running); the variance unbiased, as torch does.
   void UpdateRunning(const NormStatistics& statistics);

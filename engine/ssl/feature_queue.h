@@ -21,8 +21,8 @@ class FeatureQueue {
   bool full() const { return filled_ == length_; }
   int64_t filled() const { return filled_; }
 
-  // [views, rows, dim] float: this rank's share of the full queue, rows length · rank / world_size
-  // on.
+  // [views, rows, dim] float: this rank's share of the full queue,
+  // from row length · rank / world_size on.
   at::Tensor Share(int rank, int world_size) const;
 
   // features: [views, samples, dim] float, this rank's samples of the step. Collective. The newest

@@ -249,6 +249,21 @@ TEST_F(DataServiceTest, ErrorsSayWhatAndWhatNext) {
   EXPECT_EQ(GetErrorDetail(bad)->field, "crops.size");
 }
 
+TEST_F(DataServiceTest, ARepeatedCreateRequestGivesThePoolThatItMade) {
+  v1::CreatePoolRequest request;
+  request.set_pool_id("p");
+  request.set_request_id("request-1");
+  const auto create = [&] {
+    grpc::ClientContext context;
+    v1::Pool pool;
+    return FromGrpc(Pools()->CreatePool(&context, request, &pool));
+  };
+  EXPECT_TRUE(create().ok());
+  EXPECT_TRUE(create().ok());
+  request.set_request_id("request-2");
+  EXPECT_TRUE(HasReason(create(), reason::kPoolExists));
+}
+
 TEST_F(DataServiceTest, IngestingTheSameFilesAgainAddsNothing) {
   MakePool("p", 10);
   const auto again = Ingest("p", {dir_ / "images/p"});

@@ -2,7 +2,10 @@
 
 #include <gtest/gtest.h>
 
+#include <cstdlib>
+#include <fstream>
 #include <set>
+#include <sstream>
 
 #include "tests/support/status_matchers.h"
 
@@ -39,18 +42,7 @@ TEST(ReasonsTest, EachTextStandsOnce) {
     EXPECT_TRUE(seen.insert(std::string(text)).second) << text;
 }
 
-}  // namespace
-}  // namespace seer
-
-#include <cstdlib>
-#include <fstream>
-#include <set>
-#include <sstream>
-
-namespace seer {
-namespace {
-
-TEST(Reasons, AreAllInTheDocumentation) {
+TEST(ReasonsTest, AreAllInTheDocumentation) {
   const char* source = std::getenv("SEER_SOURCE_DIR");
   ASSERT_NE(source, nullptr);
   std::stringstream text;

@@ -45,7 +45,7 @@ TEST(Metrics, AreServedAsTextAndAbsentUntilSet) {
   ASSERT_OK_AND_ASSIGN(const auto http, MetricsHttp::Start("127.0.0.1:0", registry));
   const std::string page = Get(http->port(), "/metrics");
   for (const char* line :
-       {"seer_test_total{kind=\"a\"} 2\n", "seer_test_ratio 0.5\n",
+       {"seer_test_total{kind=\"a\"} 2\n", "seer_test_ratio 0.5\n", "seer_build_info{commit=\"",
         "# HELP seer_test_seconds Time.\n", "seer_test_seconds_bucket{le=\"1\"} 0\n",
         "seer_test_seconds_bucket{le=\"2\"} 1\n", "seer_test_seconds_bucket{le=\"+Inf\"} 1\n"}) {
     EXPECT_TRUE(absl::StrContains(page, line)) << line << page;
