@@ -90,6 +90,12 @@ absl::Status WithContext(const absl::Status& status, absl::string_view context) 
   return out;
 }
 
+std::string StatusText(const absl::Status& status) {
+  const auto detail = GetErrorDetail(status);
+  return absl::StrCat(absl::StatusCodeToString(status.code()), detail ? " " : "",
+                      detail ? detail->reason : "", ": ", status.message());
+}
+
 bool HasReason(const absl::Status& status, absl::string_view reason) {
   const auto detail = GetErrorDetail(status);
   return detail.has_value() && detail->reason == reason;

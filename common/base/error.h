@@ -51,6 +51,9 @@ void SetErrorDetail(absl::Status& status, const ErrorDetail& detail);
 // The same status with "context: " in front of its message; code and payloads stay.
 absl::Status WithContext(const absl::Status& status, absl::string_view context);
 
+// "DATA_LOSS IMAGE_CORRUPT: what was wrong", for logs: without the payload's bytes.
+std::string StatusText(const absl::Status& status);
+
 // True if the status carries exactly this reason.
 bool HasReason(const absl::Status& status, absl::string_view reason);
 

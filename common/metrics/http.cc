@@ -1,22 +1,58 @@
 #include "common/metrics/http.h"
 
+#include <arpa/inet.h>
 #include <prometheus/exposer.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #include <exception>
+#include <memory>
 
 #include "absl/strings/str_cat.h"
+#include "absl/synchronization/notification.h"
 #include "common/base/error.h"
+#include "common/base/thread.h"
 #include "common/metrics/registry_impl.h"
 
 namespace seer {
+namespace {
+
+constexpr absl::Duration kWakePeriod = absl::Milliseconds(20);
+
+// Opens and closes a connection to the loopback; whether anybody listens there does not matter.
+void Touch(int port) {
+  const int fd = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+  if (fd < 0) return;
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  address.sin_port = htons(static_cast<uint16_t>(port));
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  ::connect(fd, reinterpret_cast<sockaddr*>(&address), sizeof(address));
+  ::close(fd);
+}
+
+}  // namespace
 
 struct MetricsHttp::Impl {
-  explicit Impl(const std::string& address) : exposer(address, /*num_threads=*/2) {}
-  prometheus::Exposer exposer;
+  explicit Impl(const std::string& address)
+      : exposer(std::make_unique<prometheus::Exposer>(address, /*num_threads=*/2)) {}
+  std::unique_ptr<prometheus::Exposer> exposer;
 };
 
 MetricsHttp::MetricsHttp() = default;
-MetricsHttp::~MetricsHttp() = default;
+
+// civetweb looks whether it is to stop when its poll of the port returns, after 2 s if nobody
+// calls: connections until it has stopped end the wait at once.
+MetricsHttp::~MetricsHttp() {
+  if (!impl_) return;
+  absl::Notification stopped;
+  const int own_port = port();
+  Thread waker("metrics-stop", [&] {
+    while (!stopped.WaitForNotificationWithTimeout(kWakePeriod)) Touch(own_port);
+  });
+  impl_->exposer.reset();
+  stopped.Notify();
+}
 
 absl::StatusOr<std::unique_ptr<MetricsHttp>> MetricsHttp::Start(const std::string& address,
                                                                 MetricsRegistry& registry) {
@@ -29,10 +65,10 @@ absl::StatusOr<std::unique_ptr<MetricsHttp>> MetricsHttp::Start(const std::strin
         .Field("metrics")
         .Hint("choose another port with --metrics HOST:PORT, or port 0 for any free one");
   }
-  http->impl_->exposer.RegisterCollectable(registry.impl_->registry);
+  http->impl_->exposer->RegisterCollectable(registry.impl_->registry);
   return http;
 }
 
-int MetricsHttp::port() const { return impl_->exposer.GetListeningPorts().front(); }
+int MetricsHttp::port() const { return impl_->exposer->GetListeningPorts().front(); }
 
 }  // namespace seer

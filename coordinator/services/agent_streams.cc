@@ -262,7 +262,7 @@ void AgentStreams::Logs(const std::shared_ptr<Stream>& stream,
     for (const auto& [job, records] : by_job) {
       if (const absl::Status status = logs_.Append(job, records); !status.ok()) {
         LogWarn("log_lines_dropped",
-                {{"job", job}, {"lines", records.size()}, {"error", status.ToString()}});
+                {{"job", job}, {"lines", records.size()}, {"error", StatusText(status)}});
       }
       feed_.Notify(job);
     }

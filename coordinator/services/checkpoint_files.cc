@@ -53,7 +53,7 @@ void CheckpointFiles::Try(const std::string& what, std::function<absl::Status()>
   metrics_.checkpoint_failures.Add(1, {{"reason", what}});
   LogWarn(
       "checkpoint_files_failed",
-      {{"what", what}, {"error", status.ToString()}, {"again_in", absl::FormatDuration(backoff)}});
+      {{"what", what}, {"error", StatusText(status)}, {"again_in", absl::FormatDuration(backoff)}});
   loop_.After(backoff, [=, this] { Try(what, action, done, std::min(backoff * 2, kMaxBackoff)); });
 }
 

@@ -6,6 +6,7 @@
 #include <set>
 
 #include "absl/strings/str_cat.h"
+#include "common/base/error.h"
 #include "common/base/log.h"
 #include "common/base/status_macros.h"
 #include "coordinator/core/job_states.h"
@@ -113,7 +114,7 @@ absl::Status CoreRunner::Flush() {
     const absl::Status saved = store_.Apply(unsaved_, core_);
     if (!saved.ok()) {
       metrics_.commit_failures.Add();
-      LogError("database_commit_failed", {{"error", saved.ToString()}});
+      LogError("database_commit_failed", {{"error", StatusText(saved)}});
       return saved;
     }
     metrics_.commit.Observe(absl::ToDoubleSeconds(clock_.Steady() - start));

@@ -56,7 +56,7 @@ grpc::Status BatchesService::StreamBatches(grpc::ServerContext* context,
   const absl::Status status = Stream(*context, *request, *writer);
   if (!status.ok() && status.code() != absl::StatusCode::kCancelled) {
     LogWarn("batch_stream_failed",
-            {{"job", request->job()}, {"rank", request->rank()}, {"status", status.ToString()}});
+            {{"job", request->job()}, {"rank", request->rank()}, {"status", StatusText(status)}});
   }
   return ToGrpc(status);
 }

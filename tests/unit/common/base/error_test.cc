@@ -31,6 +31,13 @@ TEST(ErrorTest, DetailSurvivesContext) {
   EXPECT_TRUE(HasReason(status, reason::kPoolNotFound));
 }
 
+TEST(ErrorTest, TextForLogsIsWithoutThePayload) {
+  const absl::Status status =
+      Error(absl::StatusCode::kNotFound, reason::kPoolNotFound, "no pool 'p'").Hint("make it");
+  EXPECT_EQ(StatusText(status), "NOT_FOUND POOL_NOT_FOUND: no pool 'p'");
+  EXPECT_EQ(StatusText(absl::InternalError("x")), "INTERNAL: x");
+}
+
 TEST(ErrorTest, PlainStatusHasNoDetail) {
   EXPECT_FALSE(GetErrorDetail(absl::InternalError("x")).has_value());
   EXPECT_FALSE(HasReason(absl::OkStatus(), reason::kPoolNotFound));
