@@ -3,12 +3,15 @@
 #include <signal.h>
 
 #include <CLI/CLI.hpp>
-#include <cstdio>
+#include <iostream>
 #include <map>
+#include <memory>
 
 #include "absl/random/random.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "absl/strings/str_join.h"
+#include "client/completion.h"
 #include "client/exit_code.h"
 #include "common/base/error.h"
 #include "common/base/status_macros.h"
@@ -26,56 +29,47 @@ absl::Status NoAddress(const char* what) {
           "--dataservice");
 }
 
-void CollectNames(const CLI::App& app, std::vector<std::string>& names) {
+std::vector<std::string> Names(const CLI::App& app) {
+  std::vector<std::string> names;
   for (const CLI::App* command : app.get_subcommands(nullptr)) names.push_back(command->get_name());
+  return names;
 }
 
-// "did you mean": the nearest verb of the deepest command that was understood.
-std::string Suggestion(const CLI::App& app, int argc, char** argv) {
+// The word after `-o` and the like is no command.
+bool IsValue(const CLI::App& app, const std::string& before) {
+  const CLI::Option* option = before[0] == '-' ? app.get_option_no_throw(before) : nullptr;
+  return option != nullptr && option->get_items_expected_max() > 0;
+}
+
+// What to say about a command line that CLI11 refused: it does not name a verb that is not there.
+struct Misused {
+  std::string message, hint;
+};
+Misused Explain(const CLI::App& app, const CLI::ParseError& error, int argc,
+                const char* const* argv) {
   const CLI::App* at = &app;
-  for (int i = 1; i < argc; ++i) {
+  std::string path = "seer";
+  std::vector<std::string> names = Names(*at);
+  for (int i = 1; i < argc && !names.empty(); ++i) {
     const std::string word = argv[i];
-    if (word.empty() || word[0] == '-') continue;
-    std::vector<std::string> names;
-    CollectNames(*at, names);
-    if (names.empty()) return "";
+    if (word.empty() || word[0] == '-' || IsValue(app, argv[i - 1])) continue;
     const CLI::App* next = nullptr;
     for (const CLI::App* command : at->get_subcommands(nullptr))
       if (command->get_name() == word) next = command;
-    if (next == nullptr) return NearestKey(word, names);
-    at = next;
-  }
-  return "";
-}
-
-void Complete(const std::string& shell, const CLI::App& app) {
-  std::vector<std::string> nouns;
-  CollectNames(app, nouns);
-  std::string cases, all;
-  for (const CLI::App* noun : app.get_subcommands(nullptr)) {
-    std::vector<std::string> verbs;
-    CollectNames(*noun, verbs);
-    absl::StrAppend(&all, noun->get_name(), " ");
-    std::string line;
-    for (const std::string& verb : verbs) absl::StrAppend(&line, verb, " ");
-    if (shell == "fish") {
-      std::printf("complete -c seer -f -n __fish_use_subcommand -a %s\n", noun->get_name().c_str());
-      if (!verbs.empty())
-        std::printf("complete -c seer -f -n '__fish_seen_subcommand_from %s' -a '%s'\n",
-                    noun->get_name().c_str(), line.c_str());
-    } else if (!verbs.empty()) {
-      absl::StrAppend(&cases, "    ", noun->get_name(), ") COMPREPLY=($(compgen -W '", line,
-                      "' -- \"$word\")) ;;\n");
+    if (next == nullptr) {
+      const std::string nearest = NearestKey(word, names);
+      return {absl::StrCat("there is no '", path, " ", word, "'"),
+              nearest.empty() ? absl::StrCat("one of ", absl::StrJoin(names, ", "))
+                              : absl::StrCat("did you mean '", nearest, "'?")};
     }
+    at = next;
+    absl::StrAppend(&path, " ", word);
+    names = Names(*at);
   }
-  if (shell == "fish") return;
-  if (shell == "zsh") std::printf("autoload -U +X bashcompinit && bashcompinit\n");
-  std::printf(
-      "_seer() {\n  local word=${COMP_WORDS[COMP_CWORD]}\n  if [ \"$COMP_CWORD\" -eq 1 ]; then "
-      "COMPREPLY=($(compgen -W '%s' -- \"$word\")); return; fi\n"
-      "  if [ \"$COMP_CWORD\" -gt 2 ]; then COMPREPLY=($(compgen -f -- \"$word\")); return; fi\n  "
-      "case ${COMP_WORDS[1]} in\n%s  esac\n}\ncomplete -F _seer seer\n",
-      all.c_str(), cases.c_str());
+  if (!names.empty())
+    return {absl::StrCat("'", path, "' needs a verb"),
+            absl::StrCat("one of ", absl::StrJoin(names, ", "))};
+  return {error.what(), absl::StrCat("`", path, " --help` shows what can be said here")};
 }
 
 }  // namespace
@@ -98,14 +92,28 @@ std::string NewRequestId() {
                          absl::Uniform<uint64_t>(random));
 }
 
-int RunCli(int argc, char** argv) {
-  signal(SIGPIPE, SIG_DFL);
-  Interrupt interrupt;
-  Session session;
-  session.interrupt = &interrupt;
-  CLI::App app{
-      "Pre-trains RegNets with SwAV on pools of uncurated images: submits jobs, follows them, and "
-      "looks after pools and clusters."};
+absl::Status Session::Call(const std::string& what,
+                           const std::function<absl::Status(grpc::ClientContext&)>& call,
+                           absl::Duration deadline) const {
+  RetryOptions options;
+  options.deadline = deadline;
+  const absl::Status status = CallWithRetry(options, what, [&](grpc::ClientContext& context) {
+    Interrupt::Scope scope(*interrupt, context);
+    return call(context);
+  });
+  return !status.ok() && interrupt->caught() ? absl::CancelledError("interrupted") : status;
+}
+
+absl::Status StreamStatus(const std::string& what, const absl::Status& status) {
+  const bool unreachable = status.code() == absl::StatusCode::kUnavailable ||
+                           status.code() == absl::StatusCode::kDeadlineExceeded;
+  if (!unreachable || GetErrorDetail(status)) return status;
+  return Error(status.code(), reason::kServiceUnreachable,
+               absl::StrCat("cannot reach ", what, ": ", status.message()))
+      .Hint("check that it runs; `seer cluster up` starts a local cluster");
+}
+
+void BuildCommandTree(CLI::App& app, Session& session) {
   app.name("seer");
   app.set_version_flag("--version", SEER_VERSION);
   app.require_subcommand(1);
@@ -128,13 +136,15 @@ int RunCli(int argc, char** argv) {
   AddEvalCommands(app, session);
   AddWorkerCommands(app, session);
   AddClusterCommands(app, session);
-  std::string shell;
-  CLI::App* completion = app.add_subcommand(
-      "completion", "Print a completion script: eval \"$(seer completion bash)\"");
-  completion->add_option("shell", shell, "bash, zsh or fish")
+  auto shell = std::make_shared<std::string>();
+  CLI::App* completion = app.add_subcommand("completion", "Print a completion script for a shell");
+  completion->add_option("shell", *shell, "bash, zsh or fish")
       ->required()
       ->check(CLI::IsMember({"bash", "zsh", "fish"}));
-  completion->callback([&] { Complete(shell, app); });
+  completion->footer(
+      "Examples:\n  eval \"$(seer completion bash)\"\n  eval \"$(seer completion zsh)\"\n  "
+      "seer completion fish | source");
+  completion->callback([&app, shell] { std::cout << CompletionScript(*shell, app); });
   app.footer(
       "Examples:\n  seer cluster up\n  seer pool create photos && seer pool ingest photos "
       "~/Pictures\n  seer job submit recipes/digits-200mf.yaml --follow\n"
@@ -142,16 +152,27 @@ int RunCli(int argc, char** argv) {
       "interrupted (the job goes on), 4 not allowed,\n"
       "5 unreachable or too late, 6 conflict or quota; wait and --follow: 100 failed, 101 time up, "
       "102 not found, 103 cancelled");
+}
+
+int RunCli(int argc, const char* const* argv) {
+  signal(SIGPIPE, SIG_DFL);
+  Interrupt interrupt;
+  Session session;
+  session.interrupt = &interrupt;
+  CLI::App app{
+      "Pre-trains RegNets with SwAV on pools of uncurated images: submits jobs, follows them, and "
+      "looks after pools and clusters."};
+  BuildCommandTree(app, session);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
     if (error.get_exit_code() == 0) return app.exit(error);
-    Note(absl::StrCat("error: ", error.what()));
-    const std::string nearest = Suggestion(app, argc, argv);
-    Note(nearest.empty() ? "hint: --help shows what can be said here"
-                         : absl::StrCat("hint: did you mean '", nearest, "'?"));
+    const Misused misused = Explain(app, error, argc, argv);
+    Note(absl::StrCat("error: ", misused.message));
+    Note(absl::StrCat("hint: ", misused.hint));
     return kExitUsage;
   }
+  std::cout << std::flush;
   return session.exit_code;
 }
 

@@ -16,7 +16,8 @@ class App;
 }
 namespace grpc {
 class Channel;
-}
+class ClientContext;
+}  // namespace grpc
 
 namespace seer::client {
 
@@ -31,7 +32,15 @@ struct Session {
   // UNAVAILABLE with SERVICE_UNREACHABLE: no address is known; says how to get one.
   absl::StatusOr<std::shared_ptr<grpc::Channel>> Coordinator() const;
   absl::StatusOr<std::shared_ptr<grpc::Channel>> DataService() const;
+  // Runs an idempotent unary call, again while `what` is away; `deadline` is of one attempt.
+  // CANCELLED: Ctrl-C came first. UNAVAILABLE with SERVICE_UNREACHABLE: `what` did not answer.
+  absl::Status Call(const std::string& what,
+                    const std::function<absl::Status(grpc::ClientContext&)>& call,
+                    absl::Duration deadline = absl::Seconds(10)) const;
 };
+
+// The end of a stream: one that `what` did not give gets SERVICE_UNREACHABLE and a hint.
+absl::Status StreamStatus(const std::string& what, const absl::Status& status);
 
 void AddJobCommands(CLI::App& app, Session& session);
 void AddCheckpointCommands(CLI::App& app, Session& session);
@@ -43,6 +52,8 @@ void AddClusterCommands(CLI::App& app, Session& session);
 // A new random request id.
 std::string NewRequestId();
 
-int RunCli(int argc, char** argv);
+// The whole tree, with global options, footers and the verb `completion`. `session` outlives `app`.
+void BuildCommandTree(CLI::App& app, Session& session);
+int RunCli(int argc, const char* const* argv);
 
 }  // namespace seer::client

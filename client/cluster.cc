@@ -7,19 +7,14 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <chrono>
 #include <cstdlib>
 #include <filesystem>
-#include <fstream>
-#include <sstream>
-#include <thread>
 
 #include "absl/strings/ascii.h"
-#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_join.h"
-#include "absl/strings/str_split.h"
 #include "absl/strings/strip.h"
+#include "absl/time/clock.h"
+#include "client/daemon.h"
 #include "client/output.h"
 #include "common/base/clock.h"
 #include "common/base/error.h"
@@ -33,41 +28,8 @@ namespace fs = std::filesystem;
 
 constexpr absl::Duration kStartLimit = absl::Seconds(60);
 constexpr absl::Duration kStopLimit = absl::Seconds(10);
-constexpr auto kPoll =
-    std::chrono::milliseconds(20);  // of files and processes that nobody can be told about
-
-std::string ReadAll(const fs::path& path) {
-  std::ifstream file(path);
-  std::stringstream text;
-  text << file.rdbuf();
-  return text.str();
-}
-
-// Field 22 of /proc/PID/stat: when the process began. With the pid it names a process for good. "":
-// no such process, or a zombie.
-std::string StartTime(int pid) {
-  const std::string stat = ReadAll(absl::StrCat("/proc/", pid, "/stat"));
-  const size_t name_end = stat.rfind(')');
-  if (name_end == std::string::npos) return "";
-  const std::vector<std::string> fields = absl::StrSplit(stat.substr(name_end + 2), ' ');
-  return fields.size() > 19 && fields[0] != "Z" ? fields[19] : "";
-}
-
-// The pid in a pid file "PID START", if that very process runs; 0 otherwise.
-int RunningPid(const fs::path& pid_file) {
-  const std::vector<std::string> parts =
-      absl::StrSplit(ReadAll(pid_file), absl::ByAnyChar(" \n"), absl::SkipEmpty());
-  int pid = 0;
-  if (parts.size() != 2 || !absl::SimpleAtoi(parts[0], &pid) || pid <= 1) return 0;
-  return StartTime(pid) == parts[1] ? pid : 0;
-}
-
-std::string LastLines(const fs::path& log, size_t count) {
-  std::vector<std::string> lines = absl::StrSplit(ReadAll(log), '\n', absl::SkipEmpty());
-  if (lines.size() > count)
-    lines.erase(lines.begin(), lines.end() - static_cast<std::ptrdiff_t>(count));
-  return absl::StrJoin(lines, "\n  ");
-}
+constexpr absl::Duration kPoll =
+    absl::Milliseconds(20);  // of files and processes that nobody can be told about
 
 std::string DefaultDir() {
   if (const char* home = std::getenv("SEER_HOME")) return absl::StrCat(home, "/cluster");
@@ -82,10 +44,12 @@ LocalCluster::LocalCluster(const ClusterOptions& options)
       dir_(fs::absolute(options.dir.empty() ? DefaultDir() : options.dir).string()) {}
 
 absl::Status LocalCluster::StartProcess(const std::string& name,
-                                        const std::vector<std::string>& command) {
+                                        const std::vector<std::string>& command,
+                                        Interrupt& interrupt) {
   const fs::path run = fs::path(dir_) / "run", log = fs::path(dir_) / "logs" / (name + ".log"),
                  pid_file = run / (name + ".pid");
   if (RunningPid(pid_file) != 0) return absl::OkStatus();
+  if (interrupt.caught()) return absl::CancelledError("interrupted");
   std::error_code ignored;
   fs::remove(run / (name + ".ports"), ignored);
   std::vector<char*> arguments;
@@ -112,12 +76,14 @@ absl::Status LocalCluster::StartProcess(const std::string& name,
   }
   ::close(log_fd);
   if (pid < 0) return absl::InternalError("fork failed");
+  started_.push_back(name);
   SEER_RETURN_IF_ERROR(
       WriteFileAtomically(pid_file.string(), absl::StrCat(pid, " ", StartTime(pid))));
   const absl::Duration deadline = Clock::Real().Steady() + kStartLimit;
   while (!fs::exists(run / (name + ".ports"))) {
     int status = 0;
     const bool exited = ::waitpid(pid, &status, WNOHANG) == pid;
+    if (interrupt.caught()) return absl::CancelledError("interrupted");
     if (exited || Clock::Real().Steady() > deadline) {
       fs::remove(pid_file, ignored);
       return Error(absl::StatusCode::kInternal, reason::kInternal,
@@ -125,14 +91,14 @@ absl::Status LocalCluster::StartProcess(const std::string& name,
                                 "; the last lines of ", log.string(), ":\n  ", LastLines(log, 5)))
           .Hint("mend what the log says, then `seer cluster up` again");
     }
-    std::this_thread::sleep_for(kPoll);
+    interrupt.SleepFor(kPoll);
   }
   Note(absl::StrCat("started ", name, " (pid ", pid, ")"));
   return absl::OkStatus();
 }
 
 absl::StatusOr<std::string> LocalCluster::Ports(const std::string& name) const {
-  const std::string text = ReadAll(fs::path(dir_) / "run" / (name + ".ports"));
+  const std::string text = ReadFile(fs::path(dir_) / "run" / (name + ".ports"));
   std::string port = text.substr(0, text.find(' '));
   if (port.empty())
     return Error(absl::StatusCode::kUnavailable, reason::kClusterNotRunning,
@@ -142,21 +108,56 @@ absl::StatusOr<std::string> LocalCluster::Ports(const std::string& name) const {
 
 std::string LocalCluster::ListenAddress(const std::string& name) const {
   const std::string port(
-      absl::StripAsciiWhitespace(ReadAll(fs::path(dir_) / "run" / (name + ".port"))));
+      absl::StripAsciiWhitespace(ReadFile(fs::path(dir_) / "run" / (name + ".port"))));
   return absl::StrCat("127.0.0.1:", port.empty() ? "0" : port);
 }
 
-absl::StatusOr<Context> LocalCluster::Up() {
+absl::StatusOr<int> LocalCluster::Lock(Interrupt& interrupt) const {
+  const std::string path = (fs::path(dir_) / "run/lock").string();
+  const int fd = ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644);
+  if (fd < 0)
+    return Error(absl::StatusCode::kPermissionDenied, reason::kStorageFailed,
+                 absl::StrCat("cannot write ", path))
+        .Hint("choose another folder with --dir");
+  bool waited = false;
+  while (::flock(fd, LOCK_EX | LOCK_NB) != 0) {
+    if (!waited) Note("another `seer cluster up` or `down` is at work; waiting for it");
+    waited = true;
+    if (interrupt.SleepFor(kPoll)) continue;
+    ::close(fd);
+    return absl::CancelledError("interrupted; nothing was changed");
+  }
+  return fd;
+}
+
+absl::StatusOr<Context> LocalCluster::Up(Interrupt& interrupt) {
   std::error_code error;
   for (const char* part : {"run", "logs", "pools", "storage"})
-    fs::create_directories(fs::path(dir_) / part, error);
+    if (!error) fs::create_directories(fs::path(dir_) / part, error);
   if (error)
     return Error(absl::StatusCode::kPermissionDenied, reason::kStorageFailed,
                  absl::StrCat("cannot make folders below ", dir_, ": ", error.message()))
         .Hint("choose another folder with --dir");
-  const int lock =
-      ::open((fs::path(dir_) / "run/lock").c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644);
-  ::flock(lock, LOCK_EX);  // let go when this process ends
+  SEER_ASSIGN_OR_RETURN(const int lock, Lock(interrupt));
+  absl::StatusOr<Context> context = StartAll(interrupt);
+  if (absl::IsCancelled(context.status())) {
+    std::vector<ClusterProcess> mine = Status();
+    mine.erase(std::remove_if(mine.begin(), mine.end(),
+                              [&](const ClusterProcess& process) {
+                                return std::count(started_.begin(), started_.end(), process.name) ==
+                                       0;
+                              }),
+               mine.end());
+    Stop(mine);
+    context = absl::CancelledError(
+        "interrupted; what was started is stopped again. `seer cluster up` starts it anew");
+  }
+  ::close(lock);
+  return context;
+}
+
+absl::StatusOr<Context> LocalCluster::StartAll(Interrupt& interrupt) {
+  std::error_code error;
   const fs::path bin = fs::read_symlink("/proc/self/exe", error).parent_path();
   const auto ports_file = [&](const std::string& name) {
     return (fs::path(dir_) / "run" / (name + ".ports")).string();
@@ -173,15 +174,17 @@ absl::StatusOr<Context> LocalCluster::Up() {
                                           ports_file("coordinator")};
   for (int i = 0; i < options_.dataservices; ++i) {
     const std::string name = absl::StrCat("dataservice-", i);
-    SEER_RETURN_IF_ERROR(StartProcess(
-        name, {(bin / "seer-dataservice").string(), "--listen", ListenAddress(name), "--pools",
-               "file://" + dir_ + "/pools", "--port-file", ports_file(name)}));
+    SEER_RETURN_IF_ERROR(
+        StartProcess(name,
+                     {(bin / "seer-dataservice").string(), "--listen", ListenAddress(name),
+                      "--pools", "file://" + dir_ + "/pools", "--port-file", ports_file(name)},
+                     interrupt));
     SEER_ASSIGN_OR_RETURN(const std::string port, Ports(name));
     SEER_RETURN_IF_ERROR(WriteFileAtomically(dir_ + "/run/" + name + ".port", port));
     context.dataservice.push_back("127.0.0.1:" + port);
     coordinator.insert(coordinator.end(), {"--dataservice", context.dataservice.back()});
   }
-  SEER_RETURN_IF_ERROR(StartProcess("coordinator", coordinator));
+  SEER_RETURN_IF_ERROR(StartProcess("coordinator", coordinator, interrupt));
   SEER_ASSIGN_OR_RETURN(const std::string port, Ports("coordinator"));
   SEER_RETURN_IF_ERROR(WriteFileAtomically(dir_ + "/run/coordinator.port", port));
   context.coordinator = "127.0.0.1:" + port;
@@ -190,20 +193,37 @@ absl::StatusOr<Context> LocalCluster::Up() {
     SEER_RETURN_IF_ERROR(StartProcess(
         name,
         {(bin / "seer-worker").string(), "--coordinator", context.coordinator, "--name", name,
-         "--devices", "1", "--work-dir", dir_ + "/run/" + name, "--port-file", ports_file(name)}));
+         "--devices", "1", "--work-dir", dir_ + "/run/" + name, "--port-file", ports_file(name)},
+        interrupt));
   }
   SEER_RETURN_IF_ERROR(SaveContext(context));
   return context;
 }
 
-absl::Status LocalCluster::Down() {
+absl::Status LocalCluster::Down(Interrupt& interrupt) {
+  std::error_code error;
+  if (!fs::is_directory(fs::path(dir_) / "run", error)) return absl::OkStatus();
+  SEER_ASSIGN_OR_RETURN(const int lock, Lock(interrupt));
+  Stop(Status());
+  ::close(lock);
+  return absl::OkStatus();
+}
+
+// Goes through with it even after a Ctrl-C: half a cluster is of no use. A second one ends it.
+void LocalCluster::Stop(std::vector<ClusterProcess> processes) {
   // Workers first: their trainers write a checkpoint, which the coordinator must commit.
-  std::vector<ClusterProcess> processes = Status();
   std::stable_sort(processes.begin(), processes.end(),
                    [](const auto& a, const auto& b) { return a.name > b.name; });
-  for (const char* wave : {"worker", "coordinator", "dataservice"}) {
+  const auto forget = [&](const ClusterProcess& process) {
+    std::error_code ignored;
+    for (const char* suffix : {".pid", ".ports"})
+      fs::remove(fs::path(dir_) / "run" / (process.name + suffix), ignored);
+  };
+  for (const auto& process : processes)
+    if (!process.running) forget(process);
+  for (const bool workers : {true, false}) {
     const auto waved = [&](const ClusterProcess& process) {
-      return process.running && process.name.rfind(wave, 0) == 0;
+      return process.running && (process.name.rfind("worker", 0) == 0) == workers;
     };
     for (const auto& process : processes)
       if (waved(process)) ::kill(process.pid, SIGTERM);
@@ -211,17 +231,13 @@ absl::Status LocalCluster::Down() {
     for (const auto& process : processes) {
       if (!waved(process)) continue;
       const fs::path pid_file = fs::path(dir_) / "run" / (process.name + ".pid");
-      while (RunningPid(pid_file) != 0 && Clock::Real().Steady() < deadline)
-        std::this_thread::sleep_for(kPoll);
+      while (RunningPid(pid_file) != 0 && Clock::Real().Steady() < deadline) absl::SleepFor(kPoll);
       const bool killed = RunningPid(pid_file) != 0;
       if (killed) ::kill(process.pid, SIGKILL);
-      std::error_code ignored;
-      fs::remove(pid_file, ignored);
-      fs::remove(fs::path(dir_) / "run" / (process.name + ".ports"), ignored);
+      forget(process);
       Note(absl::StrCat(killed ? "killed " : "stopped ", process.name));
     }
   }
-  return absl::OkStatus();
 }
 
 std::vector<ClusterProcess> LocalCluster::Status() const {
@@ -234,7 +250,7 @@ std::vector<ClusterProcess> LocalCluster::Status() const {
     process.pid = RunningPid(entry.path());
     process.running = process.pid != 0;
     process.ports = std::string(
-        absl::StripAsciiWhitespace(ReadAll(fs::path(dir_) / "run" / (process.name + ".ports"))));
+        absl::StripAsciiWhitespace(ReadFile(fs::path(dir_) / "run" / (process.name + ".ports"))));
     process.log = (fs::path(dir_) / "logs" / (process.name + ".log")).string();
     processes.push_back(std::move(process));
   }

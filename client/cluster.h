@@ -8,6 +8,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "client/context.h"
+#include "client/interrupt.h"
 
 namespace seer::client {
 
@@ -29,20 +30,28 @@ class LocalCluster {
  public:
   explicit LocalCluster(const ClusterOptions& options);
   // Starts what does not run and waits until it serves. Says on stderr what it starts. Idempotent.
-  // What fails to start is reported with the last lines of its log.
-  absl::StatusOr<Context> Up();
-  // SIGTERM, and SIGKILL to what is left after 10 s. Data stays.
-  absl::Status Down();
+  // What fails to start is reported with the last lines of its log. CANCELLED: Ctrl-C; what this
+  // call had started is stopped again.
+  absl::StatusOr<Context> Up(Interrupt& interrupt);
+  // SIGTERM, and SIGKILL to what is left after 12 s. Data stays. CANCELLED: Ctrl-C while another
+  // command held the lock.
+  absl::Status Down(Interrupt& interrupt);
   std::vector<ClusterProcess> Status() const;
   const std::string& dir() const { return dir_; }
 
  private:
-  absl::Status StartProcess(const std::string& name, const std::vector<std::string>& command);
+  absl::StatusOr<Context> StartAll(Interrupt& interrupt);
+  absl::Status StartProcess(const std::string& name, const std::vector<std::string>& command,
+                            Interrupt& interrupt);
+  // The lock's descriptor, held until it is closed: one `up` or `down` at a time.
+  absl::StatusOr<int> Lock(Interrupt& interrupt) const;
+  void Stop(std::vector<ClusterProcess> processes);
   absl::StatusOr<std::string> Ports(const std::string& name) const;
   std::string ListenAddress(const std::string& name) const;  // the port it had before, or any
 
   const ClusterOptions options_;
   std::string dir_;
+  std::vector<std::string> started_;  // by this object
 };
 
 }  // namespace seer::client

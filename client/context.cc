@@ -1,5 +1,6 @@
 #include "client/context.h"
 
+#include <sys/stat.h>
 #include <yaml-cpp/yaml.h>
 
 #include <cstdlib>
@@ -46,7 +47,9 @@ absl::StatusOr<Context> LoadContext(const std::string& coordinator_flag,
   try {
     if (file.IsMap() && file["current"]) {
       context.name = file["current"].as<std::string>();
-      const YAML::Node entry = file["contexts"][context.name];
+      const YAML::Node contexts = file["contexts"];
+      const YAML::Node entry = contexts && contexts[context.name] ? contexts[context.name]
+                                                                  : YAML::Node(YAML::NodeType::Map);
       if (entry["coordinator"]) context.coordinator = entry["coordinator"].as<std::string>();
       if (entry["dataservice"])
         context.dataservice = entry["dataservice"].as<std::vector<std::string>>();
@@ -67,6 +70,11 @@ absl::StatusOr<Context> LoadContext(const std::string& coordinator_flag,
 
 absl::Status SaveContext(const Context& context) {
   SEER_ASSIGN_OR_RETURN(YAML::Node file, LoadFile());
+  if (file.IsDefined() && !file.IsNull() && !file.IsMap()) {
+    return Error(absl::StatusCode::kInvalidArgument, reason::kWrongType,
+                 absl::StrCat(ConfigPath(), " is no map of settings"))
+        .Hint("mend the file or remove it; `seer cluster up` writes a new one");
+  }
   file["current"] = context.name;
   YAML::Node entry;
   entry["coordinator"] = context.coordinator;
@@ -75,8 +83,13 @@ absl::Status SaveContext(const Context& context) {
   YAML::Emitter out;
   out << file;
   std::error_code error;
-  std::filesystem::create_directories(std::filesystem::path(ConfigPath()).parent_path(), error);
-  return WriteFileAtomically(ConfigPath(), out.c_str());
+  const std::filesystem::path folder = std::filesystem::path(ConfigPath()).parent_path();
+  if (!folder.empty()) std::filesystem::create_directories(folder, error);
+  // For the user's eyes alone: it will hold what opens a cluster.
+  const mode_t before = ::umask(077);
+  const absl::Status written = WriteFileAtomically(ConfigPath(), out.c_str());
+  ::umask(before);
+  return written;
 }
 
 }  // namespace seer::client

@@ -7,6 +7,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
+#include "client/cli.h"
 #include "client/exit_code.h"
 #include "client/output.h"
 #include "client/progress.h"
@@ -26,6 +27,15 @@ bool Ended(v1::JobState state) {
 int ExitCodeOf(const v1::Job& job) {
   if (job.state() == v1::JOB_STATE_SUCCEEDED) return kExitOk;
   return job.state() == v1::JOB_STATE_CANCELLED ? kExitCancelled : kExitFailed;
+}
+
+// A last look: with `--timeout 0s` the watch may end before its first message.
+bool HasEnded(v1::Jobs::StubInterface& jobs, const std::string& name, v1::Job& job) {
+  grpc::ClientContext context;
+  context.set_deadline(std::chrono::system_clock::now() + std::chrono::seconds(1));
+  v1::GetJobRequest request;
+  request.set_name(name);
+  return jobs.GetJob(&context, request, &job).ok() && Ended(job.state());
 }
 
 }  // namespace
@@ -59,13 +69,17 @@ int FollowJob(v1::Jobs::StubInterface& jobs, const std::string& name, bool show,
     }
     if (interrupt.caught()) {
       view.Done();
-      Note(absl::StrCat("detached; the job goes on. Come back with `seer job wait ", id,
-                        "`, stop it with `seer job cancel ", id, "`"));
+      Note(absl::StrCat("detached; the job goes on. Come back with `seer job wait ",
+                        show ? "--follow " : "", id, "`, stop it with `seer job cancel ", id, "`"));
       return kExitInterrupted;
     }
-    if (Clock::Real().Steady() >= deadline) {
+    // The call's deadline is ours alone, and its clock may be a moment ahead.
+    if (status.code() == absl::StatusCode::kDeadlineExceeded ||
+        Clock::Real().Steady() >= deadline) {
       view.Done();
-      Note(absl::StrCat("the time is up; job ", id, " goes on"));
+      if (!seen && HasEnded(jobs, name, job)) return ExitCodeOf(job);
+      Note(absl::StrCat("the time is up; the job goes on. Come back with `seer job wait ",
+                        show ? "--follow " : "", id, "`"));
       return kExitTimeUp;
     }
     const bool away = status.ok() || status.code() == absl::StatusCode::kUnavailable ||
@@ -73,7 +87,7 @@ int FollowJob(v1::Jobs::StubInterface& jobs, const std::string& name, bool show,
                       status.code() == absl::StatusCode::kInternal;
     if (!away || (!seen && !status.ok())) {
       view.Done();
-      Fail(status);
+      Fail(StreamStatus("the coordinator", status));
       return status.code() == absl::StatusCode::kNotFound ? kExitNotFound
                                                           : client::ExitCodeOf(status);
     }

@@ -24,6 +24,7 @@ Interrupt::Interrupt() {
   const sigset_t signals = Signals();
   pthread_sigmask(SIG_BLOCK, &signals, nullptr);
   wake_fd_ = ::eventfd(0, EFD_CLOEXEC);
+  caught_fd_ = ::eventfd(0, EFD_CLOEXEC);
   thread_ = Thread("interrupt", [this] { Run(); });
 }
 
@@ -32,6 +33,7 @@ Interrupt::~Interrupt() {
   (void)!::write(wake_fd_, &one, sizeof(one));
   thread_.Join();
   ::close(wake_fd_);
+  ::close(caught_fd_);
 }
 
 void Interrupt::Run() {
@@ -45,6 +47,8 @@ void Interrupt::Run() {
     signalfd_siginfo info;
     (void)!::read(fd, &info, sizeof(info));
     if (caught_.exchange(true)) ::_exit(130);  // a second Ctrl-C: at once
+    const uint64_t one = 1;
+    (void)!::write(caught_fd_, &one, sizeof(one));
     absl::MutexLock lock(&mu_);
     flag_ = true;
     if (context_ != nullptr) context_->TryCancel();

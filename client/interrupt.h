@@ -21,6 +21,8 @@ class Interrupt {
   bool caught() const { return caught_; }
   // Sleeps, but not through a Ctrl-C. False: caught.
   bool SleepFor(absl::Duration time);
+  // Readable from the first Ctrl-C on: to poll beside another descriptor.
+  int fd() const { return caught_fd_; }
 
   // While it lives, Ctrl-C cancels `context`.
   class Scope {
@@ -37,6 +39,7 @@ class Interrupt {
 
   std::atomic<bool> caught_{false};
   int wake_fd_ = -1;
+  int caught_fd_ = -1;
   absl::Mutex mu_;
   bool flag_ ABSL_GUARDED_BY(mu_) = false;
   grpc::ClientContext* context_ ABSL_GUARDED_BY(mu_) = nullptr;

@@ -78,6 +78,29 @@ int ExitCodeOf(const absl::Status& status) {
   }
 }
 
+std::string FormatTable(const std::vector<const Message*>& items,
+                        const std::vector<Column>& columns, bool wide) {
+  std::vector<std::vector<std::string>> rows(1);
+  std::vector<const Column*> shown;
+  for (const Column& column : columns)
+    if (!column.wide || wide) shown.push_back(&column);
+  for (const Column* column : shown) rows[0].push_back(column->title);
+  for (const Message* item : items) {
+    rows.emplace_back();
+    for (const Column* column : shown) rows.back().push_back(column->text(*item));
+  }
+  std::vector<size_t> widths(shown.size(), 0);
+  for (const auto& row : rows)
+    for (size_t i = 0; i < row.size(); ++i) widths[i] = std::max(widths[i], row[i].size());
+  std::string text;
+  for (const auto& row : rows) {
+    for (size_t i = 0; i < row.size(); ++i)
+      absl::StrAppend(&text, row[i],
+                      i + 1 < row.size() ? std::string(widths[i] - row[i].size() + 2, ' ') : "\n");
+  }
+  return text;
+}
+
 void PrintList(OutputForm form, const std::vector<const Message*>& items,
                const std::vector<Column>& columns) {
   if (form == OutputForm::kName) {
@@ -91,25 +114,7 @@ void PrintList(OutputForm form, const std::vector<const Message*>& items,
     if (form == OutputForm::kYaml) return PrintYaml(json);
     std::printf("%s\n", json.c_str());
   } else {
-    std::vector<std::vector<std::string>> rows(1);
-    std::vector<const Column*> shown;
-    for (const Column& column : columns)
-      if (!column.wide || form == OutputForm::kWide) shown.push_back(&column);
-    for (const Column* column : shown) rows[0].push_back(column->title);
-    for (const Message* item : items) {
-      rows.emplace_back();
-      for (const Column* column : shown) rows.back().push_back(column->text(*item));
-    }
-    std::vector<size_t> widths(shown.size(), 0);
-    for (const auto& row : rows)
-      for (size_t i = 0; i < row.size(); ++i) widths[i] = std::max(widths[i], row[i].size());
-    for (const auto& row : rows) {
-      std::string line;
-      for (size_t i = 0; i < row.size(); ++i)
-        absl::StrAppend(&line, row[i],
-                        i + 1 < row.size() ? std::string(widths[i] - row[i].size() + 2, ' ') : "");
-      std::printf("%s\n", line.c_str());
-    }
+    std::printf("%s", FormatTable(items, columns, form == OutputForm::kWide).c_str());
   }
 }
 
@@ -141,7 +146,7 @@ void PrintOne(OutputForm form, const Message& item,
 void Note(const std::string& text) { std::fprintf(stderr, "%s\n", text.c_str()); }
 
 int Fail(const absl::Status& status) {
-  Note(absl::StrCat("error: ", status.message()));
+  Note(absl::StrCat(absl::IsCancelled(status) ? "" : "error: ", status.message()));
   if (const auto detail = GetErrorDetail(status)) {
     if (!detail->field.empty() && !absl::StrContains(status.message(), detail->field))
       Note(absl::StrCat("field: ", detail->field));
@@ -162,7 +167,7 @@ std::string FormatBytes(int64_t bytes) {
 
 std::string FormatSeconds(double seconds) {
   if (!std::isfinite(seconds) || seconds < 0) return "-";
-  if (seconds < 60) return absl::StrFormat(seconds < 10 ? "%.1fs" : "%.0fs", seconds);
+  if (seconds < 60) return absl::StrFormat("%.*fs", seconds < 10 ? 1 : 0, seconds);
   const auto whole = static_cast<int64_t>(seconds + 0.5);
   if (whole < 3600) return absl::StrFormat("%dm%02ds", whole / 60, whole % 60);
   if (whole < 86400) return absl::StrFormat("%dh%02dm", whole / 3600, whole / 60 % 60);

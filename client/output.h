@@ -24,8 +24,11 @@ struct Column {
   bool wide = false;
 };
 
-// `name`: the resource's name, for -o name. Lists are printed as one JSON array, one document a
-// line, …
+// Lines with aligned columns below a line of titles.
+std::string FormatTable(const std::vector<const google::protobuf::Message*>& items,
+                        const std::vector<Column>& columns, bool wide);
+// JSON is the proto3 JSON of the messages: one array, or with jsonl a message a line. `name`: the
+// resources' names, a line each.
 void PrintList(OutputForm form, const std::vector<const google::protobuf::Message*>& items,
                const std::vector<Column>& columns);
 // One resource: JSON and YAML as it is, otherwise the lines "Key:  value" that `describe` gives.
@@ -33,7 +36,7 @@ void PrintOne(OutputForm form, const google::protobuf::Message& item,
               const std::vector<std::pair<std::string, std::string>>& lines);
 
 void Note(const std::string& text);  // stderr
-// "error: …", field and hint on stderr; returns the exit code.
+// "error: …", field and hint on stderr, for CANCELLED the message alone; returns the exit code.
 int Fail(const absl::Status& status);
 
 std::string FormatBytes(int64_t bytes);

@@ -24,6 +24,12 @@ int TerminalWidth() {
   return 100;
 }
 
+// no-color.org: present and not an empty string.
+bool NoColor() {
+  const char* value = std::getenv("NO_COLOR");
+  return value != nullptr && value[0] != '\0';
+}
+
 std::string Bar(double share, int cells) {
   const int filled = std::clamp(static_cast<int>(share * cells), 0, cells);
   std::string bar;
@@ -69,8 +75,7 @@ std::string ProgressLine(const v1::Job& job, int width, bool color) {
 }
 
 ProgressView::ProgressView()
-    : terminal_(IsTerminal(STDERR_FILENO)),
-      color_(terminal_ && std::getenv("NO_COLOR") == nullptr) {}
+    : terminal_(IsTerminal(STDERR_FILENO)), color_(terminal_ && !NoColor()) {}
 
 void ProgressView::Show(const v1::Job& job) {
   if (terminal_) {

@@ -10,7 +10,6 @@
 #include "client/cli.h"
 #include "client/exit_code.h"
 #include "common/base/status_macros.h"
-#include "common/rpc/channel.h"
 #include "common/rpc/status_grpc.h"
 #include "seer/v1/checkpoints.grpc.pb.h"
 
@@ -18,6 +17,8 @@ namespace seer::client {
 namespace {
 
 using google::protobuf::Message;
+
+constexpr absl::Duration kVerifyLimit = absl::Minutes(30);  // verifying reads every byte
 
 const v1::Checkpoint& As(const Message& m) { return static_cast<const v1::Checkpoint&>(m); }
 
@@ -40,10 +41,9 @@ int List(Session& session, const std::string& job) {
   std::vector<v1::Checkpoint> checkpoints;
   while (true) {
     v1::ListCheckpointsResponse response;
-    const absl::Status status =
-        CallWithRetry({}, "the coordinator", [&](grpc::ClientContext& context) {
-          return FromGrpc(stub->ListCheckpoints(&context, request, &response));
-        });
+    const absl::Status status = session.Call("the coordinator", [&](grpc::ClientContext& context) {
+      return FromGrpc(stub->ListCheckpoints(&context, request, &response));
+    });
     if (!status.ok()) return Fail(status);
     checkpoints.insert(checkpoints.end(), response.checkpoints().begin(),
                        response.checkpoints().end());
@@ -57,6 +57,7 @@ int List(Session& session, const std::string& job) {
              {"STEP", [](const Message& m) { return absl::StrCat(As(m).step()); }},
              {"SIZE", [](const Message& m) { return FormatBytes(As(m).size_bytes()); }},
              {"FILES", [](const Message& m) { return absl::StrCat(As(m).files_size()); }},
+             {"STATE", [](const Message& m) { return As(m).corrupt() ? "CORRUPT" : "COMMITTED"; }},
              {"AGE", [](const Message& m) { return FormatAge(As(m).create_time()); }},
              {"URI", [](const Message& m) { return As(m).uri(); }, true}});
   return kExitOk;
@@ -67,25 +68,24 @@ int Show(Session& session, const std::string& name, bool verify) {
   if (!channel.ok()) return Fail(channel.status());
   const auto stub = v1::Checkpoints::NewStub(*channel);
   v1::Checkpoint checkpoint;
-  RetryOptions retry;
-  retry.deadline = absl::Minutes(30);  // verifying reads every byte
-  const absl::Status status =
-      CallWithRetry(retry, "the coordinator", [&](grpc::ClientContext& context) {
-        Interrupt::Scope scope(*session.interrupt, context);
+  const absl::Status status = session.Call(
+      "the coordinator",
+      [&](grpc::ClientContext& context) {
         v1::VerifyCheckpointRequest verify_request;
         verify_request.set_name(FullName(name));
         v1::GetCheckpointRequest get_request;
         get_request.set_name(FullName(name));
         return FromGrpc(verify ? stub->VerifyCheckpoint(&context, verify_request, &checkpoint)
                                : stub->GetCheckpoint(&context, get_request, &checkpoint));
-      });
-  if (session.interrupt->caught()) return kExitInterrupted;
+      },
+      verify ? kVerifyLimit : absl::Seconds(10));
   if (!status.ok()) return Fail(status);
   std::vector<std::pair<std::string, std::string>> lines = {
       {"Checkpoint", checkpoint.name()},
       {"Step", absl::StrCat(checkpoint.step())},
       {"Attempt", absl::StrCat(checkpoint.attempt())},
       {"Committed", FormatTime(checkpoint.create_time())},
+      {"State", checkpoint.corrupt() ? "CORRUPT: no attempt starts from it" : "COMMITTED"},
       {"Size", FormatBytes(checkpoint.size_bytes())},
       {"URI", checkpoint.uri()}};
   for (const auto& file : checkpoint.files())
@@ -102,6 +102,7 @@ int Show(Session& session, const std::string& name, bool verify) {
 void AddCheckpointCommands(CLI::App& app, Session& session) {
   CLI::App* noun = app.add_subcommand("checkpoint", "Look at committed checkpoints");
   noun->require_subcommand(1);
+  noun->footer("Example:\n  seer checkpoint list job_ab12cd34");
   auto job = std::make_shared<std::string>();
   CLI::App* list = noun->add_subcommand("list", "List checkpoints, the newest first");
   list->add_option("job", *job, "Only of this job");

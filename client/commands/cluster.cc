@@ -8,15 +8,16 @@
 #include "absl/strings/str_join.h"
 #include "client/cli.h"
 #include "client/cluster.h"
+#include "client/confirm.h"
 #include "client/exit_code.h"
 #include "common/base/error.h"
 
 namespace seer::client {
 namespace {
 
-int Up(const ClusterOptions& options) {
+int Up(Session& session, const ClusterOptions& options) {
   LocalCluster cluster(options);
-  const auto context = cluster.Up();
+  const auto context = cluster.Up(*session.interrupt);
   if (!context.ok()) return Fail(context.status());
   std::printf("coordinator %s\ndataservice %s\n", context->coordinator.c_str(),
               absl::StrJoin(context->dataservice, ",").c_str());
@@ -25,19 +26,33 @@ int Up(const ClusterOptions& options) {
   return kExitOk;
 }
 
-int Down(const ClusterOptions& options, bool purge, bool yes) {
-  LocalCluster cluster(options);
-  if (purge && !yes) {
-    return Fail(
-        Error(absl::StatusCode::kInvalidArgument, reason::kInvalidArgument,
-              absl::StrCat("--purge removes all jobs, pools and checkpoints in ", cluster.dir()))
-            .Hint("say --yes as well, if that is meant"));
+struct DownOptions {
+  ClusterOptions cluster;
+  bool purge = false, yes = false, dry_run = false;
+};
+
+int Down(Session& session, const DownOptions& options) {
+  LocalCluster cluster(options.cluster);
+  if (options.dry_run) {
+    for (const auto& process : cluster.Status())
+      if (process.running) std::printf("would stop %s\n", process.name.c_str());
+    if (options.purge) std::printf("would remove %s\n", cluster.dir().c_str());
+    return kExitOk;
   }
-  const absl::Status status = cluster.Down();
+  if (options.purge) {
+    const absl::Status confirmed =
+        Confirm(absl::StrCat("remove all jobs, pools and checkpoints in ", cluster.dir()),
+                options.yes, *session.interrupt);
+    if (!confirmed.ok()) return Fail(confirmed);
+  }
+  const absl::Status status = cluster.Down(*session.interrupt);
   if (!status.ok()) return Fail(status);
-  if (purge) {
+  if (options.purge) {
     std::error_code error;
     std::filesystem::remove_all(cluster.dir(), error);
+    if (error)
+      return Fail(Error(absl::StatusCode::kPermissionDenied, reason::kStorageFailed,
+                        absl::StrCat("cannot remove ", cluster.dir(), ": ", error.message())));
   }
   return kExitOk;
 }
@@ -65,11 +80,8 @@ int ShowStatus(const ClusterOptions& options) {
 void AddClusterCommands(CLI::App& app, Session& session) {
   CLI::App* noun = app.add_subcommand("cluster", "A whole cluster on this machine");
   noun->require_subcommand(1);
-  struct Options {
-    ClusterOptions cluster;
-    bool purge = false, yes = false;
-  };
-  auto options = std::make_shared<Options>();
+  noun->footer("Example:\n  seer cluster up");
+  auto options = std::make_shared<DownOptions>();
   const auto add_dir = [&](CLI::App* command) {
     command->add_option("--dir", options->cluster.dir,
                         "Folder of its state; default ${SEER_HOME:-~/.local/share/seer}/cluster");
@@ -84,15 +96,15 @@ void AddClusterCommands(CLI::App& app, Session& session) {
       ->capture_default_str()
       ->check(CLI::Range(1, 16));
   up->footer("Examples:\n  seer cluster up\n  seer cluster up --workers 4 --dataservices 2");
-  up->callback([&session, options] { session.exit_code = Up(options->cluster); });
+  up->callback([&session, options] { session.exit_code = Up(session, options->cluster); });
   CLI::App* down = noun->add_subcommand("down", "Stop it; jobs, pools and checkpoints stay");
   add_dir(down);
   down->add_flag("--purge", options->purge, "Also remove its jobs, pools and checkpoints");
-  down->add_flag("--yes", options->yes, "Do not ask");
+  down->add_flag("--yes,-y", options->yes, "Do not ask");
+  down->add_flag("--dry-run", options->dry_run,
+                 "Say what would be stopped and removed; do nothing");
   down->footer("Examples:\n  seer cluster down\n  seer cluster down --purge --yes");
-  down->callback([&session, options] {
-    session.exit_code = Down(options->cluster, options->purge, options->yes);
-  });
+  down->callback([&session, options] { session.exit_code = Down(session, *options); });
   CLI::App* status =
       noun->add_subcommand("status", "Show its processes; exits with 1 if one is dead");
   add_dir(status);

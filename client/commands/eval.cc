@@ -13,7 +13,6 @@
 #include "client/follow.h"
 #include "common/base/error.h"
 #include "common/base/status_macros.h"
-#include "common/rpc/channel.h"
 #include "common/rpc/status_grpc.h"
 #include "common/spec/defaults.h"
 #include "common/spec/validate.h"
@@ -31,24 +30,28 @@ struct KnnOptions {
   bool no_wait = false;
 };
 
-absl::StatusOr<v1::Job> GetJob(v1::Jobs::Stub& stub, const std::string& name) {
+absl::StatusOr<v1::Job> GetJob(const Session& session, v1::Jobs::Stub& stub,
+                               const std::string& name) {
   v1::GetJobRequest request;
   request.set_name(absl::StartsWith(name, "job_") ? absl::StrCat("jobs/", name) : name);
   v1::Job job;
-  SEER_RETURN_IF_ERROR(CallWithRetry({}, "the coordinator", [&](grpc::ClientContext& context) {
+  SEER_RETURN_IF_ERROR(session.Call("the coordinator", [&](grpc::ClientContext& context) {
     return FromGrpc(stub.GetJob(&context, request, &job));
   }));
   return job;
 }
 
-// The evaluation takes model, seed, photometry and precision from the job whose trunk it is about.
-absl::StatusOr<v1::JobSpec> MakeSpec(v1::Jobs::Stub& stub, const KnnOptions& options) {
-  SEER_ASSIGN_OR_RETURN(const v1::Job trained, GetJob(stub, options.job));
+// The evaluation takes model, seed, photometry, precision and retries from the job whose trunk it
+// is about.
+absl::StatusOr<v1::JobSpec> MakeSpec(const Session& session, v1::Jobs::Stub& stub,
+                                     const KnnOptions& options) {
+  SEER_ASSIGN_OR_RETURN(const v1::Job trained, GetJob(session, stub, options.job));
   v1::JobSpec spec;
   spec.set_kind(v1::JOB_KIND_EVAL_KNN);
   *spec.mutable_model() = trained.spec().model();
   *spec.mutable_augment() = trained.spec().augment();
   *spec.mutable_precision() = trained.spec().precision();
+  *spec.mutable_failure() = trained.spec().failure();
   spec.set_seed(trained.spec().seed());
   spec.mutable_distributed()->set_ranks(1);
   v1::EvalSpec& eval = *spec.mutable_eval();
@@ -73,15 +76,19 @@ int Knn(Session& session, const KnnOptions& options) {
   const auto channel = session.Coordinator();
   if (!channel.ok()) return Fail(channel.status());
   const auto stub = v1::Jobs::NewStub(*channel);
-  const auto spec = MakeSpec(*stub, options);
+  const auto spec = MakeSpec(session, *stub, options);
   if (!spec.ok()) return Fail(spec.status());
   v1::CreateJobRequest request;
   *request.mutable_spec() = *spec;
   request.set_request_id(NewRequestId());
   v1::Job job;
-  const absl::Status made = CallWithRetry({}, "the coordinator", [&](grpc::ClientContext& context) {
+  const absl::Status made = session.Call("the coordinator", [&](grpc::ClientContext& context) {
     return FromGrpc(stub->CreateJob(&context, request, &job));
   });
+  if (absl::IsCancelled(made) && session.interrupt->caught()) {
+    Note("interrupted: the evaluation may have been submitted; `seer job list` shows it if so");
+    return kExitInterrupted;
+  }
   if (!made.ok()) return Fail(made);
   std::vector<std::pair<std::string, std::string>> lines = {
       {"Evaluation", std::string(absl::StripPrefix(job.name(), "jobs/"))}};
@@ -109,6 +116,7 @@ int Knn(Session& session, const KnnOptions& options) {
 void AddEvalCommands(CLI::App& app, Session& session) {
   CLI::App* noun = app.add_subcommand("eval", "Evaluate trained trunks");
   noun->require_subcommand(1);
+  noun->footer("Example:\n  seer eval knn digits --train-pool digits --test-pool digits-test");
   auto options = std::make_shared<KnnOptions>();
   CLI::App* knn = noun->add_subcommand(
       "knn", "k-nearest-neighbour accuracy of a job's trunk on held-out images");

@@ -17,7 +17,6 @@
 #include "client/exit_code.h"
 #include "common/base/clock.h"
 #include "common/base/error.h"
-#include "common/rpc/channel.h"
 #include "common/rpc/status_grpc.h"
 #include "seer/v1/pools.grpc.pb.h"
 
@@ -94,15 +93,13 @@ int Ingest(Session& session, const std::string& pool, std::vector<std::string> s
                  terminal ? "" : "\n");
   }
   if (terminal) std::fprintf(stderr, "\r\033[K");
-  absl::Status status = FromGrpc(stream->Finish());
-  if (session.interrupt->caught()) {
-    Note("interrupted: nothing was committed, the pool is as it was");
+  const absl::Status status = StreamStatus("the data service", FromGrpc(stream->Finish()));
+  if (!status.ok() && session.interrupt->caught()) {
+    Note(absl::StrCat(
+        "interrupted: the pool keeps its newest committed generation, which `seer pool "
+        "describe ",
+        Id(pool), "` shows; the same command again adds what is missing"));
     return kExitInterrupted;
-  }
-  if (status.code() == absl::StatusCode::kUnavailable && !GetErrorDetail(status)) {
-    status = Error(status.code(), reason::kServiceUnreachable,
-                   absl::StrCat("cannot reach the data service: ", status.message()))
-                 .Hint("check that it runs; `seer cluster up` starts a local cluster");
   }
   if (!status.ok()) return Fail(status);
   Note(absl::StrFormat("%d images seen, %d added, %d quarantined, %d refused in %s",
@@ -117,11 +114,11 @@ int Create(Session& session, v1::CreatePoolRequest& request, bool if_absent) {
   const auto channel = session.DataService();
   if (!channel.ok()) return Fail(channel.status());
   const auto stub = v1::Pools::NewStub(*channel);
+  request.set_request_id(NewRequestId());
   v1::Pool pool;
-  const absl::Status status =
-      CallWithRetry({}, "the data service", [&](grpc::ClientContext& context) {
-        return FromGrpc(stub->CreatePool(&context, request, &pool));
-      });
+  const absl::Status status = session.Call("the data service", [&](grpc::ClientContext& context) {
+    return FromGrpc(stub->CreatePool(&context, request, &pool));
+  });
   if (if_absent && HasReason(status, reason::kPoolExists)) return kExitOk;
   if (!status.ok()) return Fail(status);
   PrintOne(session.form, pool, {{"Pool", Id(pool.name())}, {"URI", pool.uri()}});
@@ -135,10 +132,9 @@ int Describe(Session& session, const std::string& name) {
   v1::GetPoolRequest request;
   request.set_name(absl::StrCat("pools/", Id(name)));
   v1::Pool pool;
-  const absl::Status status =
-      CallWithRetry({}, "the data service", [&](grpc::ClientContext& context) {
-        return FromGrpc(stub->GetPool(&context, request, &pool));
-      });
+  const absl::Status status = session.Call("the data service", [&](grpc::ClientContext& context) {
+    return FromGrpc(stub->GetPool(&context, request, &pool));
+  });
   if (!status.ok()) return Fail(status);
   PrintOne(session.form, pool, Description(pool));
   return kExitOk;
@@ -152,10 +148,9 @@ int List(Session& session) {
   v1::ListPoolsRequest request;
   while (true) {
     v1::ListPoolsResponse response;
-    const absl::Status status =
-        CallWithRetry({}, "the data service", [&](grpc::ClientContext& context) {
-          return FromGrpc(stub->ListPools(&context, request, &response));
-        });
+    const absl::Status status = session.Call("the data service", [&](grpc::ClientContext& context) {
+      return FromGrpc(stub->ListPools(&context, request, &response));
+    });
     if (!status.ok()) return Fail(status);
     pools.insert(pools.end(), response.pools().begin(), response.pools().end());
     if (response.next_page_token().empty()) break;
@@ -182,10 +177,9 @@ int Quarantine(Session& session, const std::string& name) {
   request.set_name(absl::StrCat("pools/", Id(name)));
   while (true) {
     v1::ListQuarantineResponse response;
-    const absl::Status status =
-        CallWithRetry({}, "the data service", [&](grpc::ClientContext& context) {
-          return FromGrpc(stub->ListQuarantine(&context, request, &response));
-        });
+    const absl::Status status = session.Call("the data service", [&](grpc::ClientContext& context) {
+      return FromGrpc(stub->ListQuarantine(&context, request, &response));
+    });
     if (!status.ok()) return Fail(status);
     images.insert(images.end(), response.images().begin(), response.images().end());
     if (response.next_page_token().empty()) break;
@@ -208,6 +202,7 @@ int Quarantine(Session& session, const std::string& name) {
 void AddPoolCommands(CLI::App& app, Session& session) {
   CLI::App* noun = app.add_subcommand("pool", "Make, fill and look at image pools");
   noun->require_subcommand(1);
+  noun->footer("Example:\n  seer pool list");
   struct CreateOptions {
     v1::CreatePoolRequest request;
     std::string id;

@@ -8,7 +8,6 @@
 #include "absl/strings/strip.h"
 #include "client/cli.h"
 #include "client/exit_code.h"
-#include "common/rpc/channel.h"
 #include "common/rpc/status_grpc.h"
 #include "seer/v1/workers.grpc.pb.h"
 
@@ -27,10 +26,9 @@ int List(Session& session) {
   v1::ListWorkersRequest request;
   while (true) {
     v1::ListWorkersResponse response;
-    const absl::Status status =
-        CallWithRetry({}, "the coordinator", [&](grpc::ClientContext& context) {
-          return FromGrpc(stub->ListWorkers(&context, request, &response));
-        });
+    const absl::Status status = session.Call("the coordinator", [&](grpc::ClientContext& context) {
+      return FromGrpc(stub->ListWorkers(&context, request, &response));
+    });
     if (!status.ok()) return Fail(status);
     workers.insert(workers.end(), response.workers().begin(), response.workers().end());
     if (response.next_page_token().empty()) break;
@@ -64,6 +62,7 @@ int List(Session& session) {
 void AddWorkerCommands(CLI::App& app, Session& session) {
   CLI::App* noun = app.add_subcommand("worker", "Look at the machines");
   noun->require_subcommand(1);
+  noun->footer("Example:\n  seer worker list");
   CLI::App* list = noun->add_subcommand("list", "List workers");
   list->footer("Example:\n  seer worker list -o wide");
   list->callback([&session] { session.exit_code = List(session); });

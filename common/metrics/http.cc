@@ -59,9 +59,10 @@ absl::StatusOr<std::unique_ptr<MetricsHttp>> MetricsHttp::Start(const std::strin
   std::unique_ptr<MetricsHttp> http(new MetricsHttp());
   try {
     http->impl_ = std::make_unique<Impl>(address);
-  } catch (const std::exception& error) {
+  } catch (const std::exception&) {  // whose text names civetweb and no cause
     return Error(absl::StatusCode::kAlreadyExists, reason::kPortInUse,
-                 absl::StrCat("cannot serve metrics on ", address, ": ", error.what()))
+                 absl::StrCat("cannot serve metrics on ", address,
+                              ": the port is in use or not allowed"))
         .Field("metrics")
         .Hint("choose another port with --metrics HOST:PORT, or port 0 for any free one");
   }

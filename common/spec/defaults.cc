@@ -58,6 +58,8 @@ void FillSwav(v1::SwavSpec& swav) {
   if (swav.temperature() == 0) swav.set_temperature(0.1);
   if (swav.epsilon() == 0) swav.set_epsilon(0.05);
   if (swav.sinkhorn_iterations() == 0) swav.set_sinkhorn_iterations(3);
+  if (swav.sinkhorn_domain() == v1::SINKHORN_DOMAIN_UNSPECIFIED)
+    swav.set_sinkhorn_domain(v1::SINKHORN_DOMAIN_LOG);
   if (swav.assign_views() == 0) swav.set_assign_views(2);
   if (!swav.has_freeze_prototypes_steps()) swav.set_freeze_prototypes_steps(313);
 }

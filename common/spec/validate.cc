@@ -104,6 +104,10 @@ absl::Status CheckSwav(const v1::SwavSpec& swav, const v1::AugmentSpec& augment)
   SEER_RETURN_IF_ERROR(Positive("loss.swav.temperature", swav.temperature()));
   SEER_RETURN_IF_ERROR(Positive("loss.swav.epsilon", swav.epsilon()));
   SEER_RETURN_IF_ERROR(InRange("loss.swav.sinkhornIterations", swav.sinkhorn_iterations(), 1, 100));
+  if (!(swav.power_law_exponent() >= 0 && swav.power_law_exponent() <= 10))
+    return Broken("loss.swav.powerLawExponent", absl::StrCat(swav.power_law_exponent()),
+                  "from 0 to 10");
+  SEER_RETURN_IF_ERROR(AtLeast("loss.swav.hardCodeSteps", swav.hard_code_steps(), 0));
   SEER_RETURN_IF_ERROR(AtLeast("loss.swav.queueLength", swav.queue_length(), 0));
   SEER_RETURN_IF_ERROR(AtLeast("loss.swav.queueStartStep", swav.queue_start_step(), 0));
   SEER_RETURN_IF_ERROR(

@@ -5,7 +5,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/base/reasons.h"
-#include "worker/exit_codes.h"
+#include "common/base/trainer_exit.h"
 
 namespace seer::coordinator {
 
@@ -17,14 +17,14 @@ enum Suspicion { kNone, kVictimOfUs, kVictimOfPeers, kOwnFault, kHopeless };
 // or was killed by us: look for the others first.
 Suspicion Suspect(const Rank& rank) {
   switch (rank.exit_code) {
-    case worker::kExitDone:
-    case worker::kExitPaused:
+    case kExitDone:
+    case kExitPaused:
       return kNone;
-    case worker::kExitUserError:
-    case worker::kExitData:
+    case kExitUserError:
+    case kExitData:
       return kHopeless;
-    case worker::kExitCollective:
-    case worker::kExitStale:
+    case kExitCollective:
+    case kExitStale:
       return kVictimOfPeers;
     case kLost:
     case 128 + 9:
@@ -57,7 +57,7 @@ Outcome Judge(const Attempt& attempt) {
   Suspicion worst = kNone;
   bool all_done = true;
   for (size_t i = 0; i < attempt.ranks.size(); ++i) {
-    all_done = all_done && attempt.ranks[i].exit_code == worker::kExitDone;
+    all_done = all_done && attempt.ranks[i].exit_code == kExitDone;
     const Suspicion suspicion = Suspect(attempt.ranks[i]);
     if (suspicion <= worst) continue;
     worst = suspicion;
@@ -93,13 +93,13 @@ const char* ErrorClass(int exit_code) {
   switch (exit_code) {
     case kLost:
       return "lost";
-    case worker::kExitOutOfMemory:
+    case kExitOutOfMemory:
       return "out_of_memory";
-    case worker::kExitCollective:
+    case kExitCollective:
       return "collective";
-    case worker::kExitStorage:
+    case kExitStorage:
       return "storage";
-    case worker::kExitPaused:
+    case kExitPaused:
       return "shutdown";
     default:
       return exit_code > 128 ? "signal" : "internal";

@@ -20,11 +20,24 @@ struct HeadConfig {
   int64_t prototypes = 3000;
 };
 
+enum class SinkhornDomain {
+  // As the reference, on exp(scores / epsilon), with one departure: the largest score over all
+  // ranks is subtracted before the exponential, which the first normalisation cancels. A sample
+  // whose scores all lie far below the largest underflows, and its code is all zeros.
+  kPlain,
+  // The same fixed point on logarithms: no underflow at any epsilon, for one more collective an
+  // iteration.
+  kLog
+};
+
 // Caron et al. 2020, arXiv:2006.09882, and its reference implementation's names.
 struct SwavConfig {
   double temperature = 0.1;  // tau of equation 2
   double epsilon = 0.05;     // Sinkhorn regularisation, equation 3
   int sinkhorn_iterations = 3;
+  SinkhornDomain sinkhorn_domain = SinkhornDomain::kLog;
+  double power_law_exponent = 0;        // of the prototypes' target shares; 0: all alike
+  int64_t hard_code_steps = 0;          // so many first steps use one-hot codes
   int assign_views = 2;                 // codes are computed for the first n views
   int64_t queue_length = 0;             // features per assigned view over all ranks; 0: no queue
   int64_t queue_start_step = 0;         // the queue is filled and used from this step on

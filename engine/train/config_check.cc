@@ -27,6 +27,8 @@ absl::Status CheckSwav(const TrainConfig& config) {
     return Bad("swav.epsilon", absl::StrCat("epsilon is ", swav.epsilon, ", not above 0"));
   if (swav.sinkhorn_iterations < 1)
     return Bad("swav.sinkhorn_iterations", "Sinkhorn needs at least 1 iteration");
+  if (!(swav.power_law_exponent >= 0))
+    return Bad("swav.power_law_exponent", "the power law's exponent is negative");
   if (views < 2)
     return Bad("crops", absl::StrCat("the crops make ", views, " views; SwAV compares at least 2"));
   if (swav.assign_views < 1 || swav.assign_views > views) {
@@ -167,7 +169,9 @@ std::string ConfigDigest(const TrainConfig& c) {
       " ", c.head.batch_norm, " ", c.head.prototypes);
   absl::StrAppend(&text, "\nswav ", c.swav.temperature, " ", c.swav.epsilon, " ",
                   c.swav.sinkhorn_iterations, " ", c.swav.assign_views, " ", c.swav.queue_length,
-                  " ", c.swav.queue_start_step, " ", c.swav.freeze_prototypes_steps);
+                  " ", c.swav.queue_start_step, " ", c.swav.freeze_prototypes_steps, " ",
+                  static_cast<int>(c.swav.sinkhorn_domain), " ", c.swav.power_law_exponent, " ",
+                  c.swav.hard_code_steps);
   absl::StrAppend(&text, "\noptim ", c.optim.momentum, " ", c.optim.weight_decay, " ",
                   c.optim.nesterov, " ", c.optim.decay_norm_and_bias, " ", c.optim.larc.enabled,
                   " ", c.optim.larc.trust, " ", c.optim.larc.clip, " ", c.optim.larc.epsilon);

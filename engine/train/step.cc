@@ -100,7 +100,8 @@ StepReport TrainStep::Run(const Batch& batch) {
 
   const at::Tensor features = ByView(outputs, batch).requires_grad_();  // [views, samples, D]
   const at::Tensor scores = at::matmul(features, prototypes.t());       // [views, samples, K]
-  const Codes codes = AssignCodes(scores.detach());
+  Codes codes = AssignCodes(scores.detach());
+  if (next_step_ < config_.swav.hard_code_steps) codes.codes = HardCodes(codes.codes);
   const at::Tensor loss = SwavLoss(scores, codes.codes, config_.swav.temperature);
   torch::autograd::backward({loss});
   seconds.loss = clock.Lap(BlockedSeconds());
@@ -170,7 +171,8 @@ std::vector<at::Tensor> TrainStep::Augment(const Batch& batch, PhaseSeconds& sec
 // Codes of the first assign_views views, over the batch and, once it is full, the queue.
 Codes TrainStep::AssignCodes(const at::Tensor& scores) const {
   const SwavConfig& swav = config_.swav;
-  const SinkhornOptions options = {swav.epsilon, swav.sinkhorn_iterations};
+  const SinkhornOptions options = {swav.epsilon, swav.sinkhorn_iterations, swav.sinkhorn_domain,
+                                   swav.power_law_exponent};
   const at::Tensor own = scores.narrow(0, 0, swav.assign_views);
   if (!QueueActive() || !queue_->full()) return Sinkhorn(own, options, world_);
   const at::Tensor queued = at::matmul(queue_->Share(world_.rank(), world_.size()),

@@ -1,105 +1,103 @@
 #include "worker/agent/agent.h"
 
-#include <fcntl.h>
 #include <signal.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <deque>
-#include <filesystem>
-#include <fstream>
+#include <functional>
 #include <map>
-#include <nlohmann/json.hpp>
 #include <optional>
-#include <sstream>
 #include <utility>
 
-#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/synchronization/notification.h"
 #include "common/base/clock.h"
 #include "common/base/error.h"
 #include "common/base/log.h"
 #include "common/base/loop.h"
-#include "common/base/process.h"
 #include "common/base/status_macros.h"
+#include "common/base/trainer_exit.h"
+#include "worker/agent/assignment.h"
+#include "worker/agent/devices.h"
+#include "worker/agent/lease.h"
 #include "worker/agent/link.h"
+#include "worker/agent/log_shipper.h"
+#include "worker/agent/messages.h"
 #include "worker/agent/supervisor.h"
-#include "worker/exit_codes.h"
+#include "worker/agent/work_dir.h"
 
 namespace seer::worker {
 namespace {
 
-namespace fs = std::filesystem;
 using internal::v1::AgentMessage;
-using internal::v1::Assign;
 using internal::v1::CoordinatorMessage;
-using internal::v1::RankReport;
 
-// While the coordinator is merely away (restarting, network), ranks train on for so many leases;
-// while it is connected but does not acknowledge, one lease is enough: it has given them up.
-constexpr int kLeasesUnreachable = 10;
-constexpr size_t kMaxHeldLines =
-    10000;  // log lines that wait for a connection; the oldest go first
-constexpr size_t kLinesAMessage = 500;
-
-struct RankProcess {
-  Assign assign;
-  std::string assignment_path;
-  bool exited = false;
-  RankReport exit;  // if it has
-  int64_t exit_sent_after =
-      -1;  // heartbeats sent on this stream before the exit was; -1: not sent on this stream
-};
+constexpr absl::Duration kMinHeartbeat = absl::Milliseconds(10);
+constexpr absl::Duration kStopGrace = absl::Minutes(10);  // of a Stop that says none
+constexpr absl::Duration kKillTime = absl::Seconds(5);    // for SIGKILL to end what is left
+// For the coordinator to acknowledge the last reports. It gives a leaving agent nothing for 3 s.
+constexpr absl::Duration kFarewell = absl::Seconds(2);
+// Log lines beyond this wait in the shipper, which drops the oldest.
+constexpr size_t kUnsentLogBytes = 1 << 20;
 
 class AgentImpl final : public Agent {
  public:
-  AgentImpl(const AgentConfig& config, MetricsRegistry& metrics)
+  AgentImpl(const AgentConfig& config, std::unique_ptr<WorkDir> work_dir, MetricsRegistry& metrics)
       : config_(config),
+        work_dir_(std::move(work_dir)),
         clock_(Clock::Real()),
         incarnation_(absl::StrCat(::getpid(), "-", absl::ToUnixMicros(clock_.Now()))),
         up_(metrics.AddGauge("seer_worker_up",
                              "1 while the coordinator acknowledges this agent's heartbeats.")),
         ranks_running_(metrics.AddGauge("seer_worker_ranks", "Trainer processes that run here.")),
-        dropped_lines_(metrics.AddCounter(
-            "seer_worker_dropped_log_lines_total",
-            "Log lines that were not shipped: the coordinator was away for too long.")),
+        lease_(clock_.Steady()),
+        shipper_(metrics),
         loop_("agent", clock_) {
-    last_ack_ = clock_.Steady();
-    supervisor_ = std::make_unique<Supervisor>(SupervisorCallbacks{
-        [this](int64_t key, int code) { loop_.Post([this, key, code] { Exited(key, code); }); },
-        [this](int64_t key, std::string line) {
-          loop_.Post(
-              [this, key, line = std::move(line)]() mutable { TakeLine(key, std::move(line)); });
-        }});
-    link_ = std::make_unique<Link>(
-        config.coordinator,
-        LinkCallbacks{[this] { return OnLoop([this] { return Hello(); }); },
-                      [this](CoordinatorMessage message) {
-                        loop_.Post([this, message = std::move(message)] { Received(message); });
-                      },
-                      [this] { loop_.Post([this] { Closed(); }); }});
-    loop_.Post([this] { Beat(); });
+    // On the loop: what they call back waits behind this, and finds both.
+    OnLoop([this] {
+      supervisor_ = std::make_unique<Supervisor>(SupervisorCallbacks{
+          [this](int64_t key, int code) { loop_.Post([this, key, code] { Exited(key, code); }); },
+          [this](int64_t key, std::string line) {
+            loop_.Post(
+                [this, key, line = std::move(line)]() mutable { TakeLine(key, std::move(line)); });
+          }});
+      link_ = std::make_unique<Link>(config_.coordinator, Callbacks());
+      Beat();
+      return true;
+    });
   }
 
   ~AgentImpl() override {
-    loop_.Post([this] { SignalAll(SIGTERM); });
-    const absl::Duration deadline = clock_.Steady() + config_.grace;
-    while (OnLoop([this] { return AnyRunning(); }) && clock_.Steady() < deadline) {
-      absl::MutexLock lock(&mu_);
-      mu_.AwaitWithTimeout(absl::Condition(&some_exited_), deadline - clock_.Steady());
-      some_exited_ = false;
-    }
-    OnLoop([this] {  // the last reports
-      SendExits();
+    OnLoop([this] {
+      leaving_ = true;
+      SignalRunning(SIGTERM);
       return true;
     });
-    link_.reset();
+    const auto all_ended = [this] { return table_.Running().empty(); };
+    if (!WaitUntil(config_.grace, all_ended)) {
+      loop_.Post([this] { SignalRunning(SIGKILL); });
+      WaitUntil(kKillTime, all_ended);
+    }
+    loop_.Post([this] { SendHeartbeat(); });
+    WaitUntil(kFarewell, [this] { return table_.entries().empty() || !lease_.connected(); });
+    link_->Stop();  // while the loop runs, which its callbacks wait for and which still sends
     loop_.Stop();
+    link_.reset();
     supervisor_.reset();
   }
 
  private:
+  LinkCallbacks Callbacks() {
+    return {[this] { return OnLoop([this] { return Hello(); }); },
+            [this](CoordinatorMessage message) {
+              loop_.Post([this, message = std::move(message)] { Received(message); });
+            },
+            [this](std::deque<AgentMessage> unsent) {
+              loop_.Post([this, unsent = std::move(unsent)] { Closed(unsent); });
+            }};
+  }
+
   // Runs `body` on the loop and waits for its result.
   template <typename Body>
   auto OnLoop(Body body) -> decltype(body()) {
@@ -113,48 +111,47 @@ class AgentImpl final : public Agent {
     return std::move(*result);
   }
 
-  AgentMessage Hello() {
-    sent_beats_ = acked_beats_ = 0;
-    AgentMessage message;
-    auto& hello = *message.mutable_hello();
-    char hostname[256] = "";
-    ::gethostname(hostname, sizeof(hostname) - 1);
-    hello.set_worker(config_.name);
-    hello.set_hostname(hostname);
-    hello.set_address(config_.address);
-    hello.set_devices(config_.devices);
-    hello.set_device_kind("cpu");
-    hello.set_version(SEER_VERSION);
-    hello.set_incarnation(incarnation_);
-    // Also those that have ended but whose end the coordinator may not know: their report follows.
-    for (auto& [key, rank] : ranks_) {
-      rank.exit_sent_after = -1;
-      SetRunning(rank, *hello.add_running());
+  // Waits until `done`, asked on the loop after every change there, says so. False: `limit` passed.
+  bool WaitUntil(absl::Duration limit, const std::function<bool()>& done) {
+    const absl::Duration deadline = clock_.Steady() + limit;
+    while (!OnLoop(done)) {
+      absl::MutexLock lock(&mu_);
+      if (!mu_.AwaitWithTimeout(absl::Condition(&changed_), deadline - clock_.Steady()))
+        return false;
+      changed_ = false;
     }
-    return message;
+    return true;
+  }
+  void Changed() {
+    ranks_running_.Set(static_cast<double>(table_.Running().size()));
+    absl::MutexLock lock(&mu_);
+    changed_ = true;
   }
 
-  static void SetRunning(const RankProcess& rank, internal::v1::RunningRank& running) {
-    running.set_attempt_id(rank.assign.attempt_id());
-    running.set_job(rank.assign.job());
-    running.set_rank(rank.assign.rank());
+  AgentMessage Hello() {
+    table_.StreamOpened();
+    AgentMessage message;
+    *message.mutable_hello() = DescribeMachine(config_, incarnation_);
+    // Also those that have ended but whose end the coordinator may not know: their report follows.
+    AddRunning(table_, *message.mutable_hello());
+    return message;
   }
 
   void Received(const CoordinatorMessage& message) {
     switch (message.message_case()) {
       case CoordinatorMessage::kWelcome:
-        connected_ = true;
-        heartbeat_ = absl::Seconds(message.welcome().heartbeat_period().seconds()) +
-                     absl::Nanoseconds(message.welcome().heartbeat_period().nanos());
-        lease_ = absl::Seconds(message.welcome().lease().seconds()) +
-                 absl::Nanoseconds(message.welcome().lease().nanos());
-        Acknowledged();
+        if (message.welcome().has_heartbeat_period())
+          heartbeat_ = std::max(FromProto(message.welcome().heartbeat_period()), kMinHeartbeat);
+        lease_.Welcomed(clock_.Steady(), FromProto(message.welcome().lease()));
+        up_.Set(1);
+        SendLines(Link::kMaxUnsentBytes);  // of a rank that ended meanwhile: before its end
         SendExits();
-        return;
+        return Beat();  // at the coordinator's period from now on
       case CoordinatorMessage::kAck:
-        ++acked_beats_;
-        Acknowledged();
-        ForgetReported();
+        lease_.Acknowledged(clock_.Steady());
+        up_.Set(1);
+        said_lost_ = false;
+        if (table_.HeartbeatAcknowledged()) Changed();
         return;
       case CoordinatorMessage::kAssign:
         return Start(message.assign());
@@ -165,235 +162,141 @@ class AgentImpl final : public Agent {
     }
   }
 
-  void Acknowledged() {
-    last_ack_ = clock_.Steady();
-    fenced_ = false;
-    up_.Set(1);
-  }
-
-  void Closed() {
-    connected_ = false;
-    for (auto& [key, rank] : ranks_) rank.exit_sent_after = -1;
+  void Closed(const std::deque<AgentMessage>& unsent) {
+    lease_.Disconnected();
+    table_.StreamClosed();
+    for (auto message = unsent.rbegin(); message != unsent.rend(); ++message)
+      if (message->has_logs()) shipper_.PutBack(message->logs());
+    Changed();
   }
 
   // Once a heartbeat period: heartbeat, logs, lease.
   void Beat() {
-    if (connected_) {
-      AgentMessage message;
-      message.mutable_heartbeat();
-      for (auto& [key, rank] : ranks_)
-        SetRunning(rank, *message.mutable_heartbeat()->add_running());
-      if (link_->Send(message)) ++sent_beats_;
-      SendLines();
-    }
-    const absl::Duration silence = clock_.Steady() - last_ack_;
-    if (!fenced_ && silence > (connected_ ? lease_ : lease_ * kLeasesUnreachable)) {
-      fenced_ = true;
-      up_.Set(0);
-      if (AnyRunning())
-        LogError("lease_lost", {{"silent_seconds", absl::ToDoubleSeconds(silence)},
+    SendHeartbeat();
+    SendLines(kUnsentLogBytes);
+    const absl::Duration now = clock_.Steady();
+    if (!lease_.Held(now)) up_.Set(0);
+    if (lease_.Lost(now)) {
+      if (!std::exchange(said_lost_, true) && !table_.Running().empty())
+        LogError("lease_lost", {{"silent_seconds", absl::ToDoubleSeconds(lease_.Silence(now))},
                                 {"action", "killing all ranks"}});
-      SignalAll(SIGKILL);
+      SignalRunning(SIGKILL);
     }
-    loop_.After(heartbeat_, [this] { Beat(); });
+    loop_.After(heartbeat_, [this, turn = ++last_beat_] {
+      if (turn == last_beat_) Beat();
+    });
   }
 
-  void Start(const Assign& assign) {
-    for (const auto& [key, rank] : ranks_) {
-      if (rank.assign.attempt_id() == assign.attempt_id() && rank.assign.rank() == assign.rank())
-        return;  // said twice
+  void SendHeartbeat() {
+    if (lease_.connected() && link_->Send(HeartbeatOf(table_))) table_.HeartbeatSent();
+  }
+
+  void Start(internal::v1::Assign assign) {
+    const Assignment assignment = FromProto(assign);
+    const LogField job{"job", assignment.job}, attempt{"attempt", assignment.attempt_id},
+        rank{"rank", assignment.rank};
+    const AssignmentTable::Taken taken = table_.Take(assignment);
+    if (taken.verdict == AssignmentTable::Verdict::kKnown) return;
+    if (taken.verdict == AssignmentTable::Verdict::kStale)
+      return LogWarn("stale_assignment_refused", {job, attempt, rank});
+    if (leaving_) {  // a gang's other ranks must not wait for one that never comes
+      const int code = assign.world_size() == 1 ? kExitPaused : kExitCollective;
+      return Ended(taken.key, {code, std::string(reason::kShuttingDown), "its agent shuts down"});
     }
-    if (assign.attempt_id() < newest_attempt_[assign.job()]) {
-      LogWarn("stale_assignment_refused",
-              {{"job", assign.job()}, {"attempt", assign.attempt_id()}});
-      return;
+    if (assign.coordinator_address().empty()) assign.set_coordinator_address(config_.coordinator);
+    if (const absl::Status written = work_dir_->WriteAssignment(assign); !written.ok()) {
+      return Ended(taken.key, {kExitStorage, std::string(reason::kStorageFailed),
+                               std::string(written.message())});
     }
-    newest_attempt_[assign.job()] = assign.attempt_id();
-    const int64_t key = ++last_key_;
-    RankProcess& rank = ranks_[key];
-    rank.assign = assign;
-    if (rank.assign.coordinator_address().empty())
-      rank.assign.set_coordinator_address(config_.coordinator);
-    rank.assignment_path = absl::StrCat(config_.work_dir, "/ranks/attempt-", assign.attempt_id(),
-                                        "-rank-", assign.rank());
-    std::error_code error;
-    fs::create_directories(fs::path(rank.assignment_path).parent_path(), error);
-    fs::remove(rank.assignment_path + ".exit", error);
-    std::ofstream file(rank.assignment_path, std::ios::binary | std::ios::trunc);
-    rank.assign.SerializeToOstream(&file);
-    file.close();
-    if (!file) {
-      Ended(rank, kExitStorage, std::string(reason::kStorageFailed),
-            absl::StrCat("the agent cannot write ", rank.assignment_path));
-      return;
-    }
-    LogInfo("rank_started",
-            {{"job", assign.job()}, {"attempt", assign.attempt_id()}, {"rank", assign.rank()}});
-    supervisor_->Start(key, {config_.trainer, "--assignment", rank.assignment_path});
-    AgentMessage message;
-    FillReport(rank, *message.mutable_rank(), RankReport::STATE_STARTED);
-    link_->Send(message);
-    CountRanks();
+    LogInfo("rank_started", {job, attempt, rank});
+    const std::string path = work_dir_->AssignmentPath(assignment.attempt_id, assignment.rank);
+    supervisor_->Start(taken.key, {{config_.trainer, "--assignment", path}, /*hold_sigterm=*/true});
+    link_->Send(StartedReport(assignment));
+    Changed();
   }
 
   void Stop(const internal::v1::Stop& stop) {
-    const absl::Duration grace =
-        stop.has_grace() ? absl::Seconds(stop.grace().seconds()) : absl::Minutes(10);
-    for (const auto& [key, rank] : ranks_) {
-      if (rank.assign.attempt_id() != stop.attempt_id() || rank.exited) continue;
+    const absl::Duration grace = stop.has_grace() ? FromProto(stop.grace()) : kStopGrace;
+    for (int64_t key : table_.RunningOf(stop.attempt_id())) {
       supervisor_->Signal(key, stop.kill() ? SIGKILL : SIGTERM);
-      if (!stop.kill())
-        loop_.After(grace, [this, key = key] { supervisor_->Signal(key, SIGKILL); });
+      if (!stop.kill()) loop_.After(grace, [this, key] { supervisor_->Signal(key, SIGKILL); });
     }
-  }
-
-  static void FillReport(const RankProcess& rank, RankReport& report, RankReport::State state) {
-    report.set_attempt_id(rank.assign.attempt_id());
-    report.set_job(rank.assign.job());
-    report.set_rank(rank.assign.rank());
-    report.set_state(state);
   }
 
   void Exited(int64_t key, int exit_code) {
-    const auto it = ranks_.find(key);
-    if (it == ranks_.end()) return;
-    std::string why, message;
-    std::ifstream file(it->second.assignment_path + ".exit");
-    std::stringstream text;
-    text << file.rdbuf();
-    const auto word = nlohmann::json::parse(text.str(), nullptr, /*allow_exceptions=*/false);
-    if (word.is_object()) {
-      why = word.value("reason", "");
-      message = word.value("message", "");
-    } else if (exit_code != 0 && !last_line_[key].empty()) {
-      message = absl::StrCat("last line: ", last_line_[key]);
-    }
-    Ended(it->second, exit_code, why, message);
+    const AssignmentTable::Entry* const entry = table_.Find(key);
+    if (entry == nullptr) return;
+    RankExit exit{exit_code, "", ""};
+    const auto word = work_dir_->TakeLastWord(entry->assignment.attempt_id, entry->assignment.rank);
+    const std::string last_line = std::move(last_line_[key]);
     last_line_.erase(key);
-    absl::MutexLock lock(&mu_);
-    some_exited_ = true;
+    if (word) {
+      exit.reason = word->reason;
+      exit.message = word->message;
+    } else if (exit_code != 0 && !last_line.empty()) {
+      exit.message = absl::StrCat("last line: ", last_line);
+    }
+    Ended(key, std::move(exit));
   }
 
-  void Ended(RankProcess& rank, int exit_code, const std::string& why, const std::string& message) {
-    LogInfo("rank_exited", {{"job", rank.assign.job()},
-                            {"attempt", rank.assign.attempt_id()},
-                            {"rank", rank.assign.rank()},
-                            {"exit_code", exit_code},
-                            {"reason", why},
-                            {"message", message}});
-    rank.exited = true;
-    FillReport(rank, rank.exit, RankReport::STATE_EXITED);
-    rank.exit.set_exit_code(exit_code);
-    rank.exit.set_reason(why);
-    rank.exit.set_message(message.substr(0, 2000));
-    std::error_code ignored;
-    fs::remove(rank.assignment_path, ignored);
-    fs::remove(rank.assignment_path + ".exit", ignored);
-    SendLines();
+  void Ended(int64_t key, RankExit exit) {
+    const Assignment& assignment = table_.Find(key)->assignment;
+    LogInfo("rank_exited", {{"job", assignment.job},
+                            {"attempt", assignment.attempt_id},
+                            {"rank", assignment.rank},
+                            {"exit_code", exit.exit_code},
+                            {"reason", exit.reason},
+                            {"message", exit.message}});
+    table_.Exited(key, std::move(exit));
+    SendLines(Link::kMaxUnsentBytes);  // its last lines go before its end
     SendExits();
-    CountRanks();
+    Changed();
   }
 
   void SendExits() {
-    if (!connected_) return;
-    for (auto& [key, rank] : ranks_) {
-      if (!rank.exited || rank.exit_sent_after >= 0) continue;
-      AgentMessage message;
-      *message.mutable_rank() = rank.exit;
-      if (link_->Send(message)) rank.exit_sent_after = sent_beats_;
-    }
-  }
-
-  // A heartbeat that was sent after the report has been acknowledged: so has the report.
-  void ForgetReported() {
-    for (auto it = ranks_.begin(); it != ranks_.end();) {
-      const bool known = it->second.exited && it->second.exit_sent_after >= 0 &&
-                         acked_beats_ > it->second.exit_sent_after;
-      it = known ? ranks_.erase(it) : std::next(it);
+    if (!lease_.connected()) return;
+    for (int64_t key : table_.UnsentExits()) {
+      const AssignmentTable::Entry& entry = *table_.Find(key);
+      if (link_->Send(ExitReport(entry.assignment, *entry.exit))) table_.ExitSent(key);
     }
   }
 
   void TakeLine(int64_t key, std::string text) {
-    const auto it = ranks_.find(key);
-    if (it == ranks_.end()) return;
-    internal::v1::LogLines::Line line;
-    const int64_t now = absl::ToUnixNanos(clock_.Now());
-    line.mutable_time()->set_seconds(now / 1'000'000'000);
-    line.mutable_time()->set_nanos(static_cast<int32_t>(now % 1'000'000'000));
-    line.set_job(it->second.assign.job());
-    line.set_attempt_id(it->second.assign.attempt_id());
-    line.set_attempt(it->second.assign.attempt());
-    line.set_rank(it->second.assign.rank());
-    for (char& c : text)
-      if (static_cast<unsigned char>(c) < 0x20 && c != '\t') c = ' ';
+    const AssignmentTable::Entry* const entry = table_.Find(key);
+    if (entry == nullptr) return;
     last_line_[key] = text;
-    if (!IsUtf8(text))
-      for (char& c : text)
-        if (static_cast<unsigned char>(c) >= 0x80) c = '?';  // protobuf text must be UTF-8
-    line.set_text(std::move(text));
-    if (lines_.size() >= kMaxHeldLines) {
-      lines_.pop_front();
-      dropped_lines_.Add();
-    }
-    lines_.push_back(std::move(line));
-    if (lines_.size() >= kLinesAMessage) SendLines();
+    shipper_.Take(entry->assignment, clock_.Now(), std::move(text));
+    if (shipper_.held() >= LogShipper::kLinesAMessage) SendLines(kUnsentLogBytes);
   }
 
-  static bool IsUtf8(const std::string& text) {
-    const auto json = nlohmann::json(text);
-    try {
-      (void)json.dump();
-      return true;
-    } catch (const std::exception&) {
-      return false;
-    }
+  void SendLines(size_t most_unsent_bytes) {
+    if (!lease_.connected()) return;
+    shipper_.Ship([&] { return link_->unsent_bytes() < most_unsent_bytes; },
+                  [&](const AgentMessage& message) { return link_->Send(message); });
   }
 
-  void SendLines() {
-    while (connected_ && !lines_.empty()) {
-      AgentMessage message;
-      size_t count = 0;
-      for (; count < std::min(lines_.size(), kLinesAMessage); ++count)
-        *message.mutable_logs()->add_lines() = lines_[count];
-      if (!link_->Send(message)) return;
-      lines_.erase(lines_.begin(), lines_.begin() + static_cast<std::ptrdiff_t>(count));
-    }
-  }
-
-  void SignalAll(int signal) {
-    for (const auto& [key, rank] : ranks_)
-      if (!rank.exited) supervisor_->Signal(key, signal);
-  }
-  bool AnyRunning() const {
-    for (const auto& [key, rank] : ranks_)
-      if (!rank.exited) return true;
-    return false;
-  }
-  void CountRanks() {
-    int running = 0;
-    for (const auto& [key, rank] : ranks_) running += !rank.exited;
-    ranks_running_.Set(running);
+  void SignalRunning(int signal) {
+    for (int64_t key : table_.Running()) supervisor_->Signal(key, signal);
   }
 
   const AgentConfig config_;
+  const std::unique_ptr<WorkDir> work_dir_;
   Clock& clock_;
   const std::string incarnation_;
   Gauge& up_;
   Gauge& ranks_running_;
-  Counter& dropped_lines_;
   absl::Mutex mu_;
-  bool some_exited_ ABSL_GUARDED_BY(mu_) = false;
+  bool changed_ ABSL_GUARDED_BY(mu_) = false;
 
   // The loop's own.
-  absl::Duration heartbeat_ = absl::Seconds(1), lease_ = absl::Seconds(15), last_ack_;
-  bool connected_ = false;  // welcomed on the present stream
-  bool fenced_ = false;
-  int64_t sent_beats_ = 0, acked_beats_ = 0;  // of the present stream
-  int64_t last_key_ = 0;
-  std::map<int64_t, RankProcess> ranks_;
-  std::map<std::string, int64_t> newest_attempt_;  // by job
-  std::map<int64_t, std::string> last_line_;
-  std::deque<internal::v1::LogLines::Line> lines_;
+  absl::Duration heartbeat_ = absl::Seconds(1);
+  int64_t last_beat_ = 0;  // a beat that another one came before does nothing
+  Lease lease_;
+  AssignmentTable table_;
+  LogShipper shipper_;
+  std::map<int64_t, std::string> last_line_;  // of ranks that run
+  bool said_lost_ = false;                    // since the last acknowledgement
+  bool leaving_ = false;
 
   ThreadLoop loop_;
   std::unique_ptr<Supervisor> supervisor_;
@@ -415,16 +318,8 @@ absl::StatusOr<std::unique_ptr<Agent>> Agent::Start(const AgentConfig& config,
         .Field("trainer")
         .Hint("seer-trainer lies beside seer-worker; or name it with --trainer PATH");
   }
-  std::error_code error;
-  fs::remove_all(fs::path(config.work_dir) / "ranks",
-                 error);  // of an earlier life: its trainers died with it
-  fs::create_directories(config.work_dir, error);
-  if (error)
-    return Error(absl::StatusCode::kPermissionDenied, reason::kStorageFailed,
-                 absl::StrCat("cannot make ", config.work_dir, ": ", error.message()))
-        .Field("work-dir")
-        .Hint("choose a folder that can be written with --work-dir");
-  return std::unique_ptr<Agent>(std::make_unique<AgentImpl>(config, metrics));
+  SEER_ASSIGN_OR_RETURN(auto work_dir, WorkDir::Open(config.work_dir));
+  return std::unique_ptr<Agent>(std::make_unique<AgentImpl>(config, std::move(work_dir), metrics));
 }
 
 }  // namespace seer::worker

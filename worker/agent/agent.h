@@ -1,6 +1,6 @@
 // The worker agent: offers this machine's devices to the coordinator and runs the ranks it is
 // given. Thread-safe. The destructor stops its ranks as a pause does (checkpoint first), kills what
-// is left after the grace time.
+// is left after the grace time, and waits a moment for the coordinator to know.
 #pragma once
 
 #include <memory>
@@ -17,7 +17,7 @@ struct AgentConfig {
   std::string name;                          // stable over restarts; default: the host's name
   int devices = 1;                           // ranks this machine may hold
   std::string address = "127.0.0.1";         // where other ranks reach it
-  std::string work_dir;                      // assignments and logs of ranks
+  std::string work_dir;                      // assignments of ranks; of this agent alone
   std::string trainer;                       // path of seer-trainer
   absl::Duration grace = absl::Seconds(10);  // at shutdown
 };

@@ -23,7 +23,7 @@ Link::Link(const std::string& coordinator, LinkCallbacks callbacks)
       channel_(MakeChannel({coordinator})),
       thread_("link", [this] { Run(); }) {}
 
-Link::~Link() {
+void Link::Stop() {
   {
     absl::MutexLock lock(&mu_);
     stopping_ = true;
@@ -33,8 +33,18 @@ Link::~Link() {
 }
 
 bool Link::Send(const internal::v1::AgentMessage& message) {
+  const size_t bytes = message.ByteSizeLong();
   absl::MutexLock lock(&mu_);
-  return stream_ != nullptr && stream_->Write(message);
+  if (!open_ || unsent_.size() >= kMaxUnsentMessages || unsent_bytes_ + bytes > kMaxUnsentBytes)
+    return false;
+  unsent_.push_back(message);
+  unsent_bytes_ += bytes;
+  return true;
+}
+
+size_t Link::unsent_bytes() {
+  absl::MutexLock lock(&mu_);
+  return unsent_bytes_;
 }
 
 void Link::Run() {
@@ -50,35 +60,71 @@ void Link::Run() {
       context_ = &context;
     }
     auto stream = stub->Connect(&context);
-    bool welcomed = false;
-    if (stream->Write(callbacks_.opened())) {
-      internal::v1::CoordinatorMessage message;
-      while (stream->Read(&message)) {
-        if (!welcomed) {
-          welcomed = true;
-          backoff = kFirstBackoff;
-          said = false;
-          LogInfo("coordinator_connected", {{"coordinator", coordinator_}});
-          absl::MutexLock lock(&mu_);
-          stream_ = stream.get();
-        }
-        callbacks_.received(std::move(message));
-        message.Clear();
-      }
-    }
+    const bool welcomed = stream->Write(callbacks_.opened()) && Read(*stream, context);
+    const grpc::Status status = stream->Finish();
+    std::deque<internal::v1::AgentMessage> unsent;
     {
       absl::MutexLock lock(&mu_);
-      stream_ = nullptr;
+      context_ = nullptr;
+      unsent.swap(unsent_);
+      unsent_bytes_ = 0;
+      if (welcomed) {
+        backoff = kFirstBackoff;
+        said = false;
+      }
+      if (!stopping_ && !std::exchange(said, true))
+        LogWarn("coordinator_unreachable",
+                {{"coordinator", coordinator_}, {"status", status.error_message()}});
     }
-    const grpc::Status status = stream->Finish();
-    if (welcomed) callbacks_.closed();
+    if (welcomed) callbacks_.closed(std::move(unsent));
     absl::MutexLock lock(&mu_);
-    context_ = nullptr;
-    if (!stopping_ && !std::exchange(said, true))
-      LogWarn("coordinator_unreachable",
-              {{"coordinator", coordinator_}, {"status", status.error_message()}});
     mu_.AwaitWithTimeout(absl::Condition(&stopping_), backoff * absl::Uniform(random, 0.0, 1.0));
     backoff = std::min(backoff * 2, kMaxBackoff);
+  }
+}
+
+bool Link::Read(Stream& stream, grpc::ClientContext& context) {
+  Thread writer;
+  internal::v1::CoordinatorMessage message;
+  while (stream.Read(&message)) {
+    if (!writer.joinable()) {
+      LogInfo("coordinator_connected", {{"coordinator", coordinator_}});
+      absl::MutexLock lock(&mu_);
+      open_ = true;
+      writer = Thread("link-write", [this, &stream] { Write(stream); });
+    }
+    callbacks_.received(std::move(message));
+    message.Clear();
+  }
+  {
+    absl::MutexLock lock(&mu_);
+    open_ = false;
+    if (writing_) context.TryCancel();  // of a message that the coordinator does not read
+  }
+  const bool welcomed = writer.joinable();
+  writer.Join();
+  return welcomed;
+}
+
+void Link::Write(Stream& stream) {
+  while (true) {
+    internal::v1::AgentMessage message;
+    {
+      absl::MutexLock lock(&mu_);
+      mu_.Await(absl::Condition(this, &Link::HasWork));
+      if (!open_) return;
+      message = unsent_.front();
+      writing_ = true;
+    }
+    const bool sent = stream.Write(message);
+    absl::MutexLock lock(&mu_);
+    writing_ = false;
+    if (!sent) {
+      open_ = false;
+      return;
+    }
+    unsent_bytes_ -= unsent_.front().ByteSizeLong();
+    unsent_.pop_front();
   }
 }
 

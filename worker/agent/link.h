@@ -1,7 +1,9 @@
-// The agent's stream to the coordinator: dialled, read, and dialled again with full jitter when it
-// breaks. Thread-safe. Owns one thread; the destructor cancels the stream and joins it.
+// The agent's stream to the coordinator: dialled, read, written, and dialled again with full jitter
+// when it breaks. Thread-safe. Owns a thread that dials and reads, and one a stream that writes;
+// Stop or the destructor cancels the stream and joins them.
 #pragma once
 
+#include <deque>
 #include <functional>
 #include <memory>
 #include <string>
@@ -14,23 +16,34 @@
 namespace seer::worker {
 
 struct LinkCallbacks {
-  // On the link's thread. `opened` gives the hello to start a new stream with.
+  // On the link's thread, with no lock held. `opened` gives the hello to start a new stream with.
   std::function<internal::v1::AgentMessage()> opened;
   std::function<void(internal::v1::CoordinatorMessage)> received;
-  std::function<void()> closed;
+  // `unsent`: messages that Send took and that have not left.
+  std::function<void(std::deque<internal::v1::AgentMessage> unsent)> closed;
 };
 
 class Link {
  public:
+  // What waits for a coordinator that reads slowly; at either bound Send refuses.
+  static constexpr size_t kMaxUnsentMessages = 1000, kMaxUnsentBytes = 64 << 20;
+
   Link(const std::string& coordinator, LinkCallbacks callbacks);
-  ~Link();
-  // False: no stream is open now; nothing was sent. True does not promise that it arrives.
+  ~Link() { Stop(); }
+  // Cancels the stream and joins: no callback runs after it, and Send refuses. Not from a callback.
+  void Stop() ABSL_LOCKS_EXCLUDED(mu_);
+  // Never blocks. False: no stream is open now, or too much is waiting; it will not be sent. True:
+  // it leaves after those before it, but may not arrive.
   bool Send(const internal::v1::AgentMessage& message) ABSL_LOCKS_EXCLUDED(mu_);
+  size_t unsent_bytes() ABSL_LOCKS_EXCLUDED(mu_);
 
  private:
   using Stream =
       grpc::ClientReaderWriter<internal::v1::AgentMessage, internal::v1::CoordinatorMessage>;
   void Run();
+  bool Read(Stream& stream, grpc::ClientContext& context);  // until it breaks; true: was welcomed
+  void Write(Stream& stream) ABSL_LOCKS_EXCLUDED(mu_);      // body of a stream's writer
+  bool HasWork() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) { return !open_ || !unsent_.empty(); }
 
   const std::string coordinator_;
   const LinkCallbacks callbacks_;
@@ -38,7 +51,10 @@ class Link {
   absl::Mutex mu_;
   bool stopping_ ABSL_GUARDED_BY(mu_) = false;
   grpc::ClientContext* context_ ABSL_GUARDED_BY(mu_) = nullptr;
-  Stream* stream_ ABSL_GUARDED_BY(mu_) = nullptr;  // open and greeted
+  bool open_ ABSL_GUARDED_BY(mu_) = false;  // greeted, and not broken yet
+  bool writing_ ABSL_GUARDED_BY(mu_) = false;
+  std::deque<internal::v1::AgentMessage> unsent_ ABSL_GUARDED_BY(mu_);
+  size_t unsent_bytes_ ABSL_GUARDED_BY(mu_) = 0;
   Thread thread_;
 };
 

@@ -22,7 +22,6 @@ int main(int argc, char** argv) {
   config.name = hostname;
   config.trainer =
       (std::filesystem::read_symlink("/proc/self/exe").parent_path() / "seer-trainer").string();
-  config.work_dir = (std::filesystem::temp_directory_path() / "seer-worker").string();
   CLI::App app{
       "Offers this machine's devices to a coordinator and runs one trainer process per rank."};
   app.set_version_flag("--version", SEER_VERSION);
@@ -33,8 +32,9 @@ int main(int argc, char** argv) {
   app.add_option("--address", config.address,
                  "Address at which ranks on other machines reach this one")
       ->capture_default_str();
-  app.add_option("--work-dir", config.work_dir, "Folder for assignments of ranks")
-      ->capture_default_str();
+  app.add_option("--work-dir", config.work_dir,
+                 "Folder for assignments of ranks, of this worker alone; default: seer-worker-NAME "
+                 "in the folder for temporary files");
   app.add_option("--trainer", config.trainer, "Path of the trainer program")->capture_default_str();
   app.add_option("--metrics", metrics_address, "HOST:PORT of the Prometheus endpoint /metrics")
       ->capture_default_str();
@@ -49,6 +49,11 @@ int main(int argc, char** argv) {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
     return app.exit(error) == 0 ? 0 : 2;
+  }
+  if (config.work_dir.empty()) {
+    config.work_dir =
+        (std::filesystem::temp_directory_path() / absl::StrCat("seer-worker-", config.name))
+            .string();
   }
   seer::InitLogging(log_format, seer::LogLevel::kInfo,
                     {{"process", "worker"}, {"worker", config.name}});

@@ -23,14 +23,22 @@ struct SupervisorCallbacks {
   std::function<void(int64_t key, std::string line)> line;
 };
 
+struct Command {
+  std::vector<std::string> arguments;  // the first is the program's path
+  // SIGTERM stays blocked in the new program until it unblocks it: one that comes before the
+  // program is ready for it waits, and does not kill it.
+  bool hold_sigterm = false;
+};
+
 class Supervisor {
  public:
   static constexpr size_t kMaxLineBytes = 16 << 10;
   explicit Supervisor(SupervisorCallbacks callbacks);
   ~Supervisor();
 
-  // `key`: chosen by the caller, unique among those that run. `command[0]` is a path.
-  void Start(int64_t key, std::vector<std::string> command) ABSL_LOCKS_EXCLUDED(mu_);
+  // `key`: chosen by the caller, unique among those that run. Its end is always told, after its
+  // last line.
+  void Start(int64_t key, Command command) ABSL_LOCKS_EXCLUDED(mu_);
   // To the whole process group; nothing happens if it has ended.
   void Signal(int64_t key, int signal) ABSL_LOCKS_EXCLUDED(mu_);
 
@@ -38,19 +46,22 @@ class Supervisor {
   struct Child {
     int64_t key = 0;
     int pid = -1, pid_fd = -1, pipe = -1;
-    std::string partial;  // the line so far
+    std::string partial{};  // the line so far
+    bool cut = false;       // what came before `partial` was the same line
   };
   struct Request {
     int64_t key = 0;
-    std::vector<std::string> command;  // empty: a signal
+    Command command;  // empty: a signal
     int signal = 0;
   };
   void Post(Request request) ABSL_LOCKS_EXCLUDED(mu_);
-  void Run();
+  void Run() ABSL_LOCKS_EXCLUDED(mu_);
+  void WaitAndRead();
   void Serve(const Request& request);
   void Spawn(const Request& request);
-  void ReadOutput(Child& child, bool to_the_end);
-  void Reap(Child& child);
+  void CannotStart(int64_t key, const char* what, int error);
+  bool ReadSome(Child& child);  // false: nothing is there now
+  void Reap(int64_t key);
 
   const SupervisorCallbacks callbacks_;
   int wake_fd_ = -1;

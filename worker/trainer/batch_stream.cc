@@ -70,6 +70,7 @@ absl::StatusOr<engine::Batch> BatchStream::Next() {
         Error(absl::StatusCode::kDeadlineExceeded, reason::kDataStalled,
               absl::StrCat("no batch for ", absl::FormatDuration(options_.stall_limit)))
             .Hint("look at the data service: its logs, its /metrics, whether its address is right");
+    if (context_ != nullptr) context_->TryCancel();
   }
   if (ready_.empty()) return end_;
   engine::Batch batch = std::move(ready_.front());
@@ -78,6 +79,13 @@ absl::StatusOr<engine::Batch> BatchStream::Next() {
 }
 
 void BatchStream::Read() {
+  if (options_.replicas.empty()) {
+    absl::MutexLock lock(&mu_);
+    end_ = Error(absl::StatusCode::kUnavailable, reason::kServiceUnreachable,
+                 "the assignment names no replica of the data service")
+               .Hint("start the coordinator with --dataservice HOST:PORT");
+    return;
+  }
   absl::BitGen random;
   absl::Duration backoff = kFirstBackoff;
   for (size_t turn = static_cast<size_t>(options_.first_replica);; ++turn) {
@@ -85,7 +93,7 @@ void BatchStream::Read() {
     const std::string& replica = options_.replicas[turn % options_.replicas.size()];
     const absl::Status status = ReadFrom(replica);
     absl::MutexLock lock(&mu_);
-    if (stopping_ || !end_.ok()) return;
+    if (Over()) return;
     if (status.ok()) {
       end_ = absl::OutOfRangeError("the end of the stream");
       return;
@@ -94,12 +102,14 @@ void BatchStream::Read() {
       end_ = status;
       return;
     }
-    LogWarn("batch_replica_left",
-            {{"replica", replica}, {"step", request_.first_step()}, {"status", status.ToString()}});
+    LogWarn(
+        "batch_replica_left",
+        {{"replica", replica}, {"step", request_.first_step()}, {"status", StatusText(status)}});
     if (request_.first_step() > before) backoff = kFirstBackoff;
-    mu_.AwaitWithTimeout(absl::Condition(&stopping_), backoff * absl::Uniform(random, 0.0, 1.0));
+    mu_.AwaitWithTimeout(absl::Condition(this, &BatchStream::Over),
+                         backoff * absl::Uniform(random, 0.0, 1.0));
     backoff = std::min(backoff * 2, kMaxBackoff);
-    if (stopping_) return;
+    if (Over()) return;
   }
 }
 
@@ -107,7 +117,7 @@ absl::Status BatchStream::ReadFrom(const std::string& replica) {
   grpc::ClientContext context;
   {
     absl::MutexLock lock(&mu_);
-    if (stopping_) return absl::CancelledError("stopping");
+    if (Over()) return absl::CancelledError("stopping");
     context_ = &context;
   }
   const auto stub = v1::Batches::NewStub(MakeChannel({replica}));
@@ -138,7 +148,7 @@ absl::Status BatchStream::ReadFrom(const std::string& replica) {
 bool BatchStream::Push(engine::Batch batch) {
   absl::MutexLock lock(&mu_);
   mu_.Await(absl::Condition(this, &BatchStream::HasRoom));
-  if (stopping_) return false;
+  if (Over()) return false;
   ready_.push_back(std::move(batch));
   return true;
 }

@@ -31,16 +31,17 @@ class BatchStream final : public engine::BatchSource {
   ~BatchStream() override;  // cancels the call, then joins; Next() must not be running
 
   // Blocks while none is ready. OUT_OF_RANGE: the stream's end. DATA_LOSS: too many undecodable
-  // samples. DEADLINE_EXCEEDED with DATA_STALLED: stall_limit passed. An error is final: every
-  // later call returns it too.
+  // samples. DEADLINE_EXCEEDED with DATA_STALLED: stall_limit passed. UNAVAILABLE with
+  // SERVICE_UNREACHABLE: no replica was named. An error is final: every later call returns it too.
   absl::StatusOr<engine::Batch> Next() override ABSL_LOCKS_EXCLUDED(mu_);
 
  private:
-  void Read();
+  void Read() ABSL_LOCKS_EXCLUDED(mu_);
   absl::Status ReadFrom(const std::string& replica);        // until it ends; OK: the stream's end
-  bool Push(engine::Batch batch) ABSL_LOCKS_EXCLUDED(mu_);  // false: stopping
+  bool Push(engine::Batch batch) ABSL_LOCKS_EXCLUDED(mu_);  // false: it is over
+  bool Over() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) { return stopping_ || !end_.ok(); }
   bool HasRoom() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) {
-    return stopping_ || static_cast<int>(ready_.size()) < options_.prefetch_steps;
+    return Over() || static_cast<int>(ready_.size()) < options_.prefetch_steps;
   }
   bool HasNext() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) { return !ready_.empty() || !end_.ok(); }
 

@@ -16,6 +16,20 @@ namespace {
 
 constexpr absl::Duration kFirstPoll = absl::Milliseconds(20), kMaxPoll = absl::Seconds(1);
 
+// The coordinator did not judge the report.
+bool IsAway(const absl::Status& status) {
+  switch (status.code()) {
+    case absl::StatusCode::kUnavailable:
+    case absl::StatusCode::kDeadlineExceeded:
+      return true;
+    case absl::StatusCode::kCancelled:
+    case absl::StatusCode::kUnknown:
+      return !GetErrorDetail(status);
+    default:
+      return false;
+  }
+}
+
 }  // namespace
 
 Checkpointer::Checkpointer(ObjectStore& store, std::string prefix, Report report,
@@ -57,6 +71,10 @@ absl::Status Checkpointer::status() const {
   return status_;
 }
 
+void Checkpointer::ObserveSnapshot(absl::Duration took) {
+  seconds_.Observe(absl::ToDoubleSeconds(took), {{"stage", "snapshot"}});
+}
+
 void Checkpointer::Run() {
   while (true) {
     engine::CheckpointSnapshot* snapshot;
@@ -91,9 +109,7 @@ absl::Status Checkpointer::Write(engine::CheckpointSnapshot& snapshot) {
   for (absl::Duration poll = kFirstPoll;; poll = std::min(poll * 2, kMaxPoll)) {
     const absl::StatusOr<bool> committed = report_(step, file);
     if (committed.ok() && *committed) break;
-    const bool away = committed.status().code() == absl::StatusCode::kUnavailable ||
-                      committed.status().code() == absl::StatusCode::kDeadlineExceeded;
-    if (!committed.ok() && !away) return committed.status();
+    if (!committed.ok() && !IsAway(committed.status())) return committed.status();
     absl::MutexLock lock(&mu_);
     mu_.AwaitWithTimeout(absl::Condition(&stopping_), poll * absl::Uniform(random, 0.5, 1.0));
     if (stopping_) return absl::CancelledError("stopping");

@@ -19,8 +19,9 @@ namespace seer::worker {
 
 class Checkpointer {
  public:
-  // Reports a file; true: the step is committed. UNAVAILABLE: the coordinator is away; anything
-  // else but OK is final.
+  // Reports a file; true: the step is committed. UNAVAILABLE, DEADLINE_EXCEEDED, and what a
+  // coordinator that stops leaves of a call (CANCELLED, UNKNOWN): it is away; anything else but OK
+  // is final.
   using Report =
       std::function<absl::StatusOr<bool>(int64_t step, const engine::CheckpointFile& file)>;
 
@@ -35,9 +36,10 @@ class Checkpointer {
   // Waits until all is committed.
   absl::Status Finish() ABSL_LOCKS_EXCLUDED(mu_);
   absl::Status status() const ABSL_LOCKS_EXCLUDED(mu_);  // the first failure
+  void ObserveSnapshot(absl::Duration took);             // the stage before Submit
 
  private:
-  void Run();
+  void Run() ABSL_LOCKS_EXCLUDED(mu_);
   absl::Status Write(engine::CheckpointSnapshot& snapshot) ABSL_LOCKS_EXCLUDED(mu_);
   bool Idle() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) {
     return snapshot_ == nullptr || !status_.ok();

@@ -1,9 +1,9 @@
 #include <grpcpp/grpcpp.h>
 
 #include <limits>
+#include <optional>
 
 #include "absl/strings/str_cat.h"
-#include "absl/strings/strip.h"
 #include "common/base/error.h"
 #include "common/base/log.h"
 #include "common/base/status_macros.h"
@@ -11,7 +11,6 @@
 #include "common/rpc/channel.h"
 #include "common/rpc/status_grpc.h"
 #include "engine/session/eval_session.h"
-#include "seer/v1/pools.grpc.pb.h"
 #include "worker/trainer/batch_stream.h"
 #include "worker/trainer/spec_to_config.h"
 #include "worker/trainer/trainer.h"
@@ -19,27 +18,13 @@
 namespace seer::worker {
 namespace {
 
-absl::StatusOr<int64_t> NewestGeneration(const internal::v1::Assign& assign,
-                                         const std::string& pool) {
-  const std::vector<std::string> addresses(assign.dataservice_addresses().begin(),
-                                           assign.dataservice_addresses().end());
-  const auto stub = v1::Pools::NewStub(MakeChannel(addresses));
-  v1::GetPoolRequest request;
-  request.set_name(absl::StrCat("pools/", pool));
-  v1::Pool answer;
-  SEER_RETURN_IF_ERROR(CallWithRetry({}, "the data service", [&](grpc::ClientContext& context) {
-    return FromGrpc(stub->GetPool(&context, request, &answer));
-  }));
-  if (answer.generation() > 0) return answer.generation();
-  return Error(absl::StatusCode::kFailedPrecondition, reason::kPoolEmpty,
-               absl::StrCat("pool ", pool, " is empty"))
-      .Hint(absl::StrCat("`seer pool ingest ", pool, " DIR` fills it"));
-}
-
-absl::StatusOr<int64_t> AddPool(const v1::JobSpec& spec, const internal::v1::Assign& assign,
-                                const std::string& pool, engine::EvalSession::Set set,
-                                engine::EvalSession& session) {
-  SEER_ASSIGN_OR_RETURN(const int64_t generation, NewestGeneration(assign, pool));
+// How many images there were; nullopt: stopped.
+absl::StatusOr<std::optional<int64_t>> AddPool(const v1::JobSpec& spec,
+                                               const internal::v1::Assign& assign,
+                                               const std::atomic<bool>& stop,
+                                               const std::string& pool, int64_t generation,
+                                               engine::EvalSession::Set set,
+                                               engine::EvalSession& session) {
   v1::StreamBatchesRequest request;
   request.set_pool(absl::StrCat("pools/", pool));
   request.add_data_plan()->set_generation(generation);
@@ -60,8 +45,9 @@ absl::StatusOr<int64_t> AddPool(const v1::JobSpec& spec, const internal::v1::Ass
   BatchStream stream(std::move(request), std::move(options));
   int64_t images = 0;
   while (true) {
+    if (stop) return std::optional<int64_t>();
     const auto batch = stream.Next();
-    if (batch.status().code() == absl::StatusCode::kOutOfRange) return images;
+    if (batch.status().code() == absl::StatusCode::kOutOfRange) return std::make_optional(images);
     SEER_RETURN_IF_ERROR(batch.status());
     images += static_cast<int64_t>(batch->labels.size());
     SEER_RETURN_IF_ERROR(session.Add(set, *batch));
@@ -70,31 +56,37 @@ absl::StatusOr<int64_t> AddPool(const v1::JobSpec& spec, const internal::v1::Ass
 
 }  // namespace
 
-absl::Status RunEvaluation(const v1::JobSpec& spec, const internal::v1::Assign& assign,
-                           internal::v1::Trainers::StubInterface& coordinator) {
+absl::StatusOr<Ended> RunEvaluation(const v1::JobSpec& spec, const internal::v1::Assign& assign,
+                                    const std::atomic<bool>& stop,
+                                    internal::v1::Trainers::StubInterface& coordinator) {
   SEER_ASSIGN_OR_RETURN(const engine::TrainConfig config, ToTrainConfig(spec));
   SEER_ASSIGN_OR_RETURN(auto session,
                         engine::EvalSession::Create(config, ToRankConfig(spec, assign).threads));
   if (!assign.eval_checkpoint_uri().empty()) {
     SEER_ASSIGN_OR_RETURN(auto store, OpenStore(assign.storage_uri()));
-    absl::string_view prefix = assign.eval_checkpoint_uri();
-    absl::ConsumePrefix(&prefix, assign.storage_uri());
-    while (absl::ConsumePrefix(&prefix, "/")) {
-    }
-    while (absl::ConsumeSuffix(&prefix, "/")) {
-    }
-    SEER_RETURN_IF_ERROR(session->LoadTrunk(*store, std::string(prefix)));
+    SEER_RETURN_IF_ERROR(
+        session->LoadTrunk(*store, KeyBelow(assign.eval_checkpoint_uri(), assign.storage_uri())));
   }
   internal::v1::ReportEvalRequest report;
   report.set_attempt_id(assign.attempt_id());
   report.set_job(assign.job());
   using Set = engine::EvalSession::Set;
-  SEER_ASSIGN_OR_RETURN(const int64_t train_images,
-                        AddPool(spec, assign, spec.eval().train_pool(), Set::kTrain, *session));
-  SEER_ASSIGN_OR_RETURN(const int64_t test_images,
-                        AddPool(spec, assign, spec.eval().test_pool(), Set::kHeldOut, *session));
-  report.set_train_images(train_images);
-  report.set_test_images(test_images);
+  // An evaluation's plan: entry 0 is the train pool's generation, entry 1 the test pool's.
+  if (assign.data_plan_size() != 2) {
+    return Error(
+        absl::StatusCode::kInternal, reason::kInternal,
+        absl::StrCat("an evaluation with ", assign.data_plan_size(), " data plan entries"));
+  }
+  SEER_ASSIGN_OR_RETURN(const auto train_images,
+                        AddPool(spec, assign, stop, spec.eval().train_pool(),
+                                assign.data_plan(0).generation(), Set::kTrain, *session));
+  if (!train_images) return Ended::kPaused;
+  SEER_ASSIGN_OR_RETURN(const auto test_images,
+                        AddPool(spec, assign, stop, spec.eval().test_pool(),
+                                assign.data_plan(1).generation(), Set::kHeldOut, *session));
+  if (!test_images) return Ended::kPaused;
+  report.set_train_images(*train_images);
+  report.set_test_images(*test_images);
   engine::KnnConfig knn;
   knn.k.assign(spec.eval().k().begin(), spec.eval().k().end());
   knn.temperature = spec.eval().temperature();
@@ -108,10 +100,11 @@ absl::Status RunEvaluation(const v1::JobSpec& spec, const internal::v1::Assign& 
   }
   RetryOptions retry;
   retry.attempts = 60;  // minutes: the coordinator may be starting again
-  return CallWithRetry(retry, "the coordinator", [&](grpc::ClientContext& context) {
+  SEER_RETURN_IF_ERROR(CallWithRetry(retry, "the coordinator", [&](grpc::ClientContext& context) {
     internal::v1::ReportEvalResponse response;
     return FromGrpc(coordinator.ReportEval(&context, report, &response));
-  });
+  }));
+  return Ended::kDone;
 }
 
 }  // namespace seer::worker

@@ -1,4 +1,5 @@
-// seer-trainer: runs one rank and exits with a code of worker/exit_codes.h. Started by the agent.
+// seer-trainer: runs one rank and exits with a code of common/base/trainer_exit.h. Started by the
+// agent.
 #include <signal.h>
 #include <unistd.h>
 
@@ -10,10 +11,11 @@
 #include <string>
 
 #include "absl/strings/str_cat.h"
+#include "common/base/error.h"
 #include "common/base/log.h"
 #include "common/base/process.h"
+#include "common/base/trainer_exit.h"
 #include "common/metrics/http.h"
-#include "worker/exit_codes.h"
 #include "worker/trainer/trainer.h"
 
 namespace {
@@ -26,6 +28,10 @@ void OnTerminate(int) { stop_requested = true; }
 
 int main(int argc, char** argv) {
   signal(SIGTERM, &OnTerminate);
+  sigset_t terminate;  // the agent holds it back until it can be handled
+  sigemptyset(&terminate);
+  sigaddset(&terminate, SIGTERM);
+  sigprocmask(SIG_UNBLOCK, &terminate, nullptr);
   signal(SIGINT, SIG_IGN);  // a Ctrl-C on the agent's terminal is the agent's to handle
   signal(SIGPIPE, SIG_IGN);
   std::string path;
@@ -41,7 +47,7 @@ int main(int argc, char** argv) {
   std::ifstream file(path, std::ios::binary);
   if (!assign.ParseFromIstream(&file)) {
     std::fprintf(stderr, "error: %s is not an assignment\n", path.c_str());
-    return seer::worker::kExitInternal;
+    return seer::kExitInternal;
   }
   seer::InitLogging(seer::LogFormat::kText, seer::LogLevel::kInfo,
                     {{"process", "trainer"},
@@ -50,9 +56,13 @@ int main(int argc, char** argv) {
                      {"rank", absl::StrCat(assign.rank())}});
   seer::MetricsRegistry metrics;
   const auto http = seer::MetricsHttp::Start("127.0.0.1:0", metrics);
-  if (http.ok()) seer::LogInfo("metrics", {{"port", (*http)->port()}});
+  if (http.ok()) {
+    seer::LogInfo("metrics", {{"port", (*http)->port()}});
+  } else {
+    seer::LogWarn("metrics_not_served", {{"error", seer::StatusText(http.status())}});
+  }
   const seer::worker::RankOutcome outcome = seer::worker::RunRank(assign, stop_requested, metrics);
-  if (outcome.exit_code != seer::worker::kExitDone) {
+  if (outcome.exit_code != seer::kExitDone) {
     seer::LogWarn("rank_ends", {{"exit_code", outcome.exit_code},
                                 {"reason", outcome.reason},
                                 {"message", outcome.message}});

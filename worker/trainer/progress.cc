@@ -3,14 +3,9 @@
 #include <utility>
 
 namespace seer::worker {
-namespace {
 
-constexpr absl::Duration kPeriod = absl::Seconds(1);
-
-}  // namespace
-
-ProgressReporter::ProgressReporter(Send send)
-    : send_(std::move(send)), thread_("progress", [this] { Run(); }) {}
+ProgressReporter::ProgressReporter(Send send, absl::Duration period)
+    : send_(std::move(send)), period_(period), thread_("progress", [this] { Run(); }) {}
 
 ProgressReporter::~ProgressReporter() {
   {
@@ -38,7 +33,9 @@ void ProgressReporter::Run() {
     if (pause.ok() && *pause) pause_ = true;
     if (pause.status().code() == absl::StatusCode::kFailedPrecondition) stale_ = true;
     absl::MutexLock lock(&mu_);
-    mu_.AwaitWithTimeout(absl::Condition(&stopping_), kPeriod);
+    // Sent again, unless a newer one is there; the last one is tried once.
+    if (!pause.ok() && !stale_ && !newest_ && !stopping_) newest_ = std::move(report);
+    mu_.AwaitWithTimeout(absl::Condition(&stopping_), period_);
   }
 }
 

@@ -1,5 +1,6 @@
 // Tells the coordinator how rank 0 gets on, about once a second, off the training thread. A
-// coordinator that is away never stops training. Thread-safe; owns one thread.
+// coordinator that is away never stops training, and gets the newest report when it is back.
+// Thread-safe; owns one thread.
 #pragma once
 
 #include <atomic>
@@ -9,6 +10,7 @@
 #include "absl/base/thread_annotations.h"
 #include "absl/status/statusor.h"
 #include "absl/synchronization/mutex.h"
+#include "absl/time/time.h"
 #include "common/base/thread.h"
 #include "seer/internal/v1/trainer.pb.h"
 
@@ -19,7 +21,8 @@ class ProgressReporter {
   // Sends one report; true: the coordinator wants a pause. FAILED_PRECONDITION: this attempt is
   // stale.
   using Send = std::function<absl::StatusOr<bool>(const internal::v1::ReportProgressRequest&)>;
-  explicit ProgressReporter(Send send);
+  // `period`: between two reports.
+  explicit ProgressReporter(Send send, absl::Duration period = absl::Seconds(1));
   ~ProgressReporter();  // sends the newest once more
 
   void Update(internal::v1::ReportProgressRequest report) ABSL_LOCKS_EXCLUDED(mu_);
@@ -27,12 +30,13 @@ class ProgressReporter {
   bool stale() const { return stale_; }
 
  private:
-  void Run();
+  void Run() ABSL_LOCKS_EXCLUDED(mu_);
   bool HasWork() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) {
     return stopping_ || newest_.has_value();
   }
 
   const Send send_;
+  const absl::Duration period_;
   std::atomic<bool> pause_{false}, stale_{false};
   absl::Mutex mu_;
   std::optional<internal::v1::ReportProgressRequest> newest_ ABSL_GUARDED_BY(mu_);

@@ -4,6 +4,7 @@
 #include <thread>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/strip.h"
 #include "common/base/status_macros.h"
 
 namespace seer::worker {
@@ -27,6 +28,11 @@ absl::StatusOr<engine::TrainConfig> ToTrainConfig(const v1::JobSpec& spec) {
   c.swav.temperature = swav.temperature();
   c.swav.epsilon = swav.epsilon();
   c.swav.sinkhorn_iterations = swav.sinkhorn_iterations();
+  c.swav.sinkhorn_domain = swav.sinkhorn_domain() == v1::SINKHORN_DOMAIN_PLAIN
+                               ? engine::SinkhornDomain::kPlain
+                               : engine::SinkhornDomain::kLog;
+  c.swav.power_law_exponent = swav.power_law_exponent();
+  c.swav.hard_code_steps = swav.hard_code_steps();
   c.swav.assign_views = swav.assign_views();
   c.swav.queue_length = swav.queue_length();
   c.swav.queue_start_step = swav.queue_start_step();
@@ -116,6 +122,15 @@ v1::StreamBatchesRequest ToStreamRequest(const v1::JobSpec& spec,
   request.set_max_bad_ratio(spec.data().max_bad_ratio());
   request.set_job(assign.job());
   return request;
+}
+
+std::string KeyBelow(absl::string_view uri, absl::string_view root) {
+  absl::ConsumePrefix(&uri, root);
+  while (absl::ConsumePrefix(&uri, "/")) {
+  }
+  while (absl::ConsumeSuffix(&uri, "/")) {
+  }
+  return std::string(uri);
 }
 
 }  // namespace seer::worker

@@ -6,11 +6,11 @@
 #include <fstream>
 
 #include "absl/strings/str_cat.h"
+#include "common/base/trainer_exit.h"
 #include "common/rpc/status_grpc.h"
 #include "coordinator/services/pool_lookup.h"
 #include "tests/integration/coordinator/cluster.h"
 #include "tests/support/status_matchers.h"
-#include "worker/exit_codes.h"
 
 namespace seer::testing {
 namespace {
@@ -140,7 +140,7 @@ TEST(Coordinator, PausesAtACheckpointAndResumesThere) {
   EXPECT_THAT(cluster.Resume("pausable"),
               FailsWith(StatusCode::kFailedPrecondition, reason::kWrongJobState, "PAUSING"));
   EXPECT_EQ(*cluster.Checkpoint(rank, 5), true);
-  agent.Exited(rank, worker::kExitPaused);
+  agent.Exited(rank, kExitPaused);
   cluster.WaitFor("pausable", v1::JOB_STATE_PAUSED);
   ASSERT_OK(cluster.Resume("pausable"));
   const Assign again = agent.NextAssign();
@@ -231,7 +231,7 @@ TEST(Coordinator, AnUserErrorIsNotTriedAgainAndACrashIsUntilItsLimit) {
   Cluster cluster;
   FakeAgent agent(cluster.port(), {});
   ASSERT_OK(cluster.Create(SmallSpec("hopeless", 1)));
-  agent.Exited(agent.NextAssign(), worker::kExitUserError, "INVALID_SPEC", "no such preset");
+  agent.Exited(agent.NextAssign(), kExitUserError, "INVALID_SPEC", "no such preset");
   const v1::Job failed = cluster.WaitFor("hopeless", v1::JOB_STATE_FAILED);
   EXPECT_EQ(failed.state_reason(), "INVALID_SPEC");
   EXPECT_THAT(failed.state_message(), ::testing::HasSubstr("no such preset"));
@@ -239,8 +239,8 @@ TEST(Coordinator, AnUserErrorIsNotTriedAgainAndACrashIsUntilItsLimit) {
   v1::JobSpec spec = SmallSpec("crashing", 1);
   spec.mutable_failure()->set_max_restarts(1);
   ASSERT_OK(cluster.Create(spec));
-  agent.Exited(agent.NextAssign(), worker::kExitOutOfMemory, "OUT_OF_MEMORY", "8 GiB wanted");
-  agent.Exited(agent.NextAssign(), worker::kExitOutOfMemory, "OUT_OF_MEMORY", "8 GiB wanted");
+  agent.Exited(agent.NextAssign(), kExitOutOfMemory, "OUT_OF_MEMORY", "8 GiB wanted");
+  agent.Exited(agent.NextAssign(), kExitOutOfMemory, "OUT_OF_MEMORY", "8 GiB wanted");
   const v1::Job exhausted = cluster.WaitFor("crashing", v1::JOB_STATE_FAILED);
   EXPECT_EQ(exhausted.state_reason(), "RETRIES_EXHAUSTED");
   EXPECT_EQ(exhausted.attempt(), 2);
@@ -408,7 +408,7 @@ TEST(Coordinator, LogsAreKeptFollowedAndSurviveARestart) {
   ASSERT_OK(cluster.Create(SmallSpec("chatty", 1)));
   const Assign rank = agent->NextAssign();
   for (int i = 0; i < 3; ++i) agent->Log(rank, absl::StrCat("line ", i));
-  agent->Exited(rank, worker::kExitUserError, "INVALID_SPEC", "");
+  agent->Exited(rank, kExitUserError, "INVALID_SPEC", "");
   const std::vector<v1::LogLine> lines = cluster.Logs("chatty", /*follow=*/true);
   ASSERT_EQ(lines.size(), 3u);
   EXPECT_EQ(lines[2].text(), "line 2");

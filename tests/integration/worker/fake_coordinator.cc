@@ -30,6 +30,10 @@ FakeCoordinator::FakeCoordinator(absl::Duration heartbeat, absl::Duration lease)
 }
 
 void FakeCoordinator::Start() {
+  {
+    absl::MutexLock lock(&mu_);
+    stopping_ = false;
+  }
   grpc::ServerBuilder builder;
   int port = 0;
   builder.AddListeningPort(address_, grpc::InsecureServerCredentials(), &port);
@@ -42,6 +46,10 @@ void FakeCoordinator::Start() {
 void FakeCoordinator::Stop() {
   if (server_ == nullptr) return;
   HangUp();
+  {
+    absl::MutexLock lock(&mu_);
+    stopping_ = true;
+  }
   server_->Shutdown(std::chrono::system_clock::now());
   server_.reset();
 }
@@ -49,6 +57,11 @@ void FakeCoordinator::Stop() {
 void FakeCoordinator::SetAcknowledging(bool on) {
   absl::MutexLock lock(&mu_);
   acknowledging_ = on;
+}
+
+void FakeCoordinator::SetWelcoming(bool on) {
+  absl::MutexLock lock(&mu_);
+  welcoming_ = on;
 }
 
 void FakeCoordinator::SetReading(bool on) {
@@ -68,10 +81,11 @@ grpc::Status FakeCoordinator::Connect(grpc::ServerContext* context, Stream* stre
   {
     absl::MutexLock lock(&mu_);
     heard_.hellos.push_back(message.hello());
-    heard_.open = true;
     hung_up_ = false;
-    stream_ = stream;
     context_ = context;
+    mu_.Await(absl::Condition(this, &FakeCoordinator::MayWelcome));
+    heard_.open = true;
+    stream_ = stream;
   }
   CoordinatorMessage welcome;
   Set(heartbeat_, welcome.mutable_welcome()->mutable_heartbeat_period());

@@ -36,8 +36,9 @@ class FakeCoordinator final : public internal::v1::Agents::Service {
   const std::string& address() const { return address_; }
 
   void SetAcknowledging(bool on) ABSL_LOCKS_EXCLUDED(mu_);
-  void SetReading(bool on) ABSL_LOCKS_EXCLUDED(mu_);  // after the hello
-  void HangUp() ABSL_LOCKS_EXCLUDED(mu_);             // breaks the stream; the agent may dial again
+  void SetWelcoming(bool on) ABSL_LOCKS_EXCLUDED(mu_);  // off: a hello is heard, not answered
+  void SetReading(bool on) ABSL_LOCKS_EXCLUDED(mu_);    // after the hello
+  void HangUp() ABSL_LOCKS_EXCLUDED(mu_);  // breaks the stream; the agent may dial again
 
   void Assign(internal::v1::Assign assign) ABSL_LOCKS_EXCLUDED(mu_);
   // Rank `rank` of an attempt of jobs/a; `script` for the fake trainer.
@@ -55,14 +56,20 @@ class FakeCoordinator final : public internal::v1::Agents::Service {
  private:
   void Send(const internal::v1::CoordinatorMessage& message) ABSL_LOCKS_EXCLUDED(mu_);
   void Hear(const internal::v1::AgentMessage& message) ABSL_LOCKS_EXCLUDED(mu_);
-  bool MayRead() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) { return reading_ || hung_up_; }
+  bool MayRead() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) {
+    return reading_ || hung_up_ || stopping_;
+  }
+  bool MayWelcome() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) {
+    return welcoming_ || hung_up_ || stopping_;
+  }
 
   const absl::Duration heartbeat_, lease_;
   std::string address_;
   absl::Mutex mu_;
   Heard heard_ ABSL_GUARDED_BY(mu_);
   bool acknowledging_ ABSL_GUARDED_BY(mu_) = true, reading_ ABSL_GUARDED_BY(mu_) = true;
-  bool hung_up_ ABSL_GUARDED_BY(mu_) = false;
+  bool welcoming_ ABSL_GUARDED_BY(mu_) = true;
+  bool hung_up_ ABSL_GUARDED_BY(mu_) = false, stopping_ ABSL_GUARDED_BY(mu_) = false;
   Stream* stream_ ABSL_GUARDED_BY(mu_) = nullptr;
   grpc::ServerContext* context_ ABSL_GUARDED_BY(mu_) = nullptr;
   std::unique_ptr<grpc::Server> server_;

@@ -1,6 +1,7 @@
 // Stands in for seer-trainer: does what its assignment's spec says, line by line.
 //   print TEXT    spam N (lines of 100 bytes)    word JSON (the last word)
 //   term          waits for SIGTERM               deaf (never ends, ignores SIGTERM)
+//   file PATH       waits until it is there
 //   exit N
 #include <signal.h>
 #include <unistd.h>
@@ -48,6 +49,8 @@ int main(int argc, char** argv) {
       std::printf("deaf\n");
       std::fflush(stdout);
       while (true) ::pause();
+    } else if (verb == "file") {
+      while (::access(rest.c_str(), F_OK) != 0) ::usleep(5000);
     } else if (verb == "exit") {
       std::fflush(stdout);
       ::_exit(std::atoi(rest.c_str()));

@@ -4,6 +4,7 @@
 
 #include <set>
 
+#include "common/base/trainer_exit.h"
 #include "coordinator/core/data_plan.h"
 #include "coordinator/core/effect.h"
 #include "coordinator/core/job_states.h"
@@ -11,7 +12,6 @@
 #include "coordinator/core/retention.h"
 #include "coordinator/core/retry.h"
 #include "coordinator/core/scheduler.h"
-#include "worker/exit_codes.h"
 
 namespace seer::coordinator {
 namespace {
@@ -93,14 +93,13 @@ TEST(Judge, FindsTheCulpritBehindItsVictims) {
   EXPECT_EQ(Judge(Exits({0, 0})).verdict, Verdict::kSucceeded);
   EXPECT_EQ(Judge(Exits({10, 10})).verdict, Verdict::kPaused);
   EXPECT_EQ(Judge(Exits({0, 10})).verdict, Verdict::kPaused);
-  Outcome outcome =
-      Judge(Exits({worker::kExitCollective, worker::kExitOutOfMemory, worker::kExitCollective}));
+  Outcome outcome = Judge(Exits({kExitCollective, kExitOutOfMemory, kExitCollective}));
   EXPECT_EQ(outcome.verdict, Verdict::kRetry);
   EXPECT_EQ(outcome.rank, 1);
-  outcome = Judge(Exits({worker::kExitOutOfMemory, worker::kExitData}));
+  outcome = Judge(Exits({kExitOutOfMemory, kExitData}));
   EXPECT_EQ(outcome.verdict, Verdict::kFail);
   EXPECT_EQ(outcome.rank, 1);
-  outcome = Judge(Exits({kLost, worker::kExitCollective}));
+  outcome = Judge(Exits({kLost, kExitCollective}));
   EXPECT_EQ(outcome.reason, "LEASE_LOST");
 }
 

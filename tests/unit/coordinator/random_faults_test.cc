@@ -10,12 +10,12 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/base/philox.h"
+#include "common/base/trainer_exit.h"
 #include "coordinator/core/core.h"
 #include "coordinator/core/data_plan.h"
 #include "coordinator/core/job_states.h"
 #include "coordinator/store/record_json.h"
 #include "coordinator/store/store.h"
-#include "worker/exit_codes.h"
 
 namespace seer::coordinator {
 namespace {
@@ -275,7 +275,7 @@ class World {
         if (trainer->killed) {
           code = 128 + 9;
         } else if (broken || (!whole && Chance(0.1))) {
-          code = worker::kExitCollective;
+          code = kExitCollective;
         } else if (whole) {
           code = StepOf(*trainer, pausing);
         }
@@ -294,8 +294,8 @@ class World {
       ReportOnce(trainer, due);
       return -1;  // waits: a rank has one checkpoint in flight
     }
-    if (trainer.step >= kSteps) return worker::kExitDone;
-    if (pausing) return worker::kExitPaused;
+    if (trainer.step >= kSteps) return kExitDone;
+    if (pausing) return kExitPaused;
     ++trainer.step;
     if (trainer.rank == 0) {
       Progress progress;

@@ -67,6 +67,49 @@ TEST(Sinkhorn, SmallEpsilonStaysFinite) {
   EXPECT_TRUE(codes.isfinite().all().item<bool>());
 }
 
+TEST(Sinkhorn, LogDomainIsTheSameFixedPoint) {
+  const auto solo = MakeSoloCommunicator();
+  const at::Tensor scores = Random({2, 48, 12}).mul_(0.3);
+  for (const double exponent : {0.0, 0.5}) {
+    SinkhornOptions options = {0.05, 3, SinkhornDomain::kPlain, exponent};
+    const Codes plain = Sinkhorn(scores, options, *solo);
+    options.domain = SinkhornDomain::kLog;
+    const Codes log = Sinkhorn(scores, options, *solo);
+    EXPECT_LT(Largest(log.codes - plain.codes), 1e-5) << exponent;
+    EXPECT_NEAR(log.residual.item<double>(), plain.residual.item<double>(), 1e-3) << exponent;
+  }
+}
+
+TEST(Sinkhorn, LogDomainLosesNoSampleToUnderflow) {
+  const auto solo = MakeSoloCommunicator();
+  at::Tensor scores = Random({1, 32, 8});
+  scores.select(1, 5).sub_(10);  // far below the largest score of the view
+  const SinkhornOptions plain = {0.01, 3}, log = {0.01, 3, SinkhornDomain::kLog};
+  EXPECT_EQ(Sinkhorn(scores, plain, *solo).codes.select(1, 5).sum().item<double>(), 0);
+  const at::Tensor codes = Sinkhorn(scores, log, *solo).codes;
+  EXPECT_LT(Largest(codes.sum(2) - 1), 1e-5);
+  const at::Tensor tiny = Sinkhorn(scores, {1e-4, 3, SinkhornDomain::kLog}, *solo).codes;
+  EXPECT_LT(Largest(tiny.sum(2) - 1), 1e-5);
+}
+
+TEST(Sinkhorn, PowerLawSharesAreMet) {
+  const auto solo = MakeSoloCommunicator();
+  const at::Tensor shares = PrototypeShares(5, 1.0);
+  EXPECT_NEAR(shares.sum().item<double>(), 1, 1e-12);
+  EXPECT_NEAR(shares[0].item<double>() / shares[3].item<double>(), 4, 1e-9);
+  EXPECT_TRUE(PrototypeShares(4, 0).equal(at::full({4}, 0.25, at::kDouble)));
+  const SinkhornOptions options = {0.5, 50, SinkhornDomain::kLog, 1.0};
+  const Codes codes = Sinkhorn(Random({2, 200, 5}), options, *solo);
+  EXPECT_LT(Largest(codes.codes.mean(1).to(at::kDouble) - shares), 1e-4);
+  EXPECT_LT(codes.residual.item<double>(), 1e-3);
+}
+
+TEST(Sinkhorn, HardCodesAreOneHotAtTheLargest) {
+  const at::Tensor codes = at::softmax(Random({2, 7, 5}), 2), hard = HardCodes(codes);
+  EXPECT_TRUE(hard.sum(2).equal(at::ones({2, 7})));
+  EXPECT_TRUE(hard.argmax(2).equal(codes.argmax(2)));
+}
+
 TEST(SwavLoss, IsTheDoubleLoopOfThePaper) {
   const at::Tensor scores = Random({4, 6, 5}), codes = at::softmax(Random({2, 6, 5}, 2), 2);
   at::Tensor expected = at::zeros({});

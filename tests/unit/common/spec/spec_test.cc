@@ -140,6 +140,8 @@ TEST(SpecValidate, NamesTheFieldOfEveryBrokenRule) {
         std::pair("distributed.syncBnGroupSize=3", "distributed.syncBnGroupSize"),
         std::pair("loss.swav.prototypes=1", "loss.swav.prototypes"),
         std::pair("loss.swav.epsilon=nan", "loss.swav.epsilon"),
+        std::pair("loss.swav.powerLawExponent=-1", "loss.swav.powerLawExponent"),
+        std::pair("loss.swav.hardCodeSteps=-1", "loss.swav.hardCodeSteps"),
         std::pair("loss.swav.assignViews=3", "loss.swav.assignViews"),
         std::pair("model.trunk.preset=regnety_1", "model.trunk.preset"),
         std::pair("model.trunk.stemStride=3", "model.trunk.stemStride"),

@@ -1,0 +1,225 @@
+// seer job list, describe, events and logs; the shortcuts ps, logs and top.
+#include <grpcpp/grpcpp.h>
+#include <unistd.h>
+
+#include <CLI/CLI.hpp>
+#include <iostream>
+#include <memory>
+
+#include "absl/strings/ascii.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "client/commands/job.h"
+#include "common/base/error.h"
+#include "common/base/status_macros.h"
+#include "common/rpc/status_grpc.h"
+
+namespace seer::client {
+namespace {
+
+constexpr absl::Duration kTopPeriod = absl::Seconds(2);
+
+using google::protobuf::Message;
+
+absl::StatusOr<std::vector<v1::Job>> FetchJobs(const Session& session, v1::Jobs::Stub& stub,
+                                               const std::vector<v1::JobState>& states) {
+  v1::ListJobsRequest request;
+  request.set_page_size(1000);
+  for (const v1::JobState state : states) request.add_states(state);
+  std::vector<v1::Job> jobs;
+  while (true) {
+    v1::ListJobsResponse response;
+    SEER_RETURN_IF_ERROR(session.Call("the coordinator", [&](grpc::ClientContext& context) {
+      return FromGrpc(stub.ListJobs(&context, request, &response));
+    }));
+    jobs.insert(jobs.end(), response.jobs().begin(), response.jobs().end());
+    if (response.next_page_token().empty()) return jobs;
+    request.set_page_token(response.next_page_token());
+  }
+}
+
+std::vector<const Message*> Pointers(const std::vector<v1::Job>& jobs) {
+  std::vector<const Message*> items;
+  for (const v1::Job& job : jobs) items.push_back(&job);
+  return items;
+}
+
+int List(Session& session, const std::vector<std::string>& names) {
+  std::vector<v1::JobState> states;
+  for (const std::string& text : names) {
+    v1::JobState state;
+    if (!v1::JobState_Parse(absl::StrCat("JOB_STATE_", absl::AsciiStrToUpper(text)), &state))
+      return Fail(Error(absl::StatusCode::kInvalidArgument, reason::kOutOfRange,
+                        absl::StrCat("no state '", text, "'"))
+                      .Hint("queued, starting, running, pausing, paused, restarting, succeeded, "
+                            "failed, cancelled"));
+    states.push_back(state);
+  }
+  const auto channel = session.Coordinator();
+  if (!channel.ok()) return Fail(channel.status());
+  const auto stub = v1::Jobs::NewStub(*channel);
+  const auto jobs = FetchJobs(session, *stub, states);
+  if (!jobs.ok()) return Fail(jobs.status());
+  PrintList(session.form, Pointers(*jobs), JobColumns());
+  return kExitOk;
+}
+
+// What has not ended: on a terminal drawn anew until Ctrl-C, elsewhere once.
+int Top(Session& session, bool once) {
+  const auto channel = session.Coordinator();
+  if (!channel.ok()) return Fail(channel.status());
+  const auto stub = v1::Jobs::NewStub(*channel);
+  const bool live = !once && IsTerminal(STDOUT_FILENO) &&
+                    (session.form == OutputForm::kTable || session.form == OutputForm::kWide);
+  do {
+    const auto jobs =
+        FetchJobs(session, *stub,
+                  {v1::JOB_STATE_QUEUED, v1::JOB_STATE_STARTING, v1::JOB_STATE_RUNNING,
+                   v1::JOB_STATE_PAUSING, v1::JOB_STATE_PAUSED, v1::JOB_STATE_RESTARTING});
+    if (session.interrupt->caught()) break;
+    if (!jobs.ok()) return Fail(jobs.status());
+    if (!live) {
+      PrintList(session.form, Pointers(*jobs), TopColumns());
+      return kExitOk;
+    }
+    // Home, the table, and what stood below it is gone.
+    const std::string table = FormatTable(Pointers(*jobs), TopColumns(), false);
+    std::cout << "\033[H\033[J" << table << "\nCtrl-C ends this, not the jobs" << std::flush;
+  } while (session.interrupt->SleepFor(kTopPeriod));
+  std::cout << std::endl;
+  return kExitOk;
+}
+
+int Logs(Session& session, v1::Jobs::Stub& stub, const std::string& name, bool follow, int tail) {
+  v1::ReadLogsRequest request;
+  request.set_name(name);
+  request.set_follow(follow);
+  request.set_tail(tail);
+  grpc::ClientContext context;
+  Interrupt::Scope scope(*session.interrupt, context);
+  auto stream = stub.ReadLogs(&context, request);
+  v1::LogLine line;
+  while (stream->Read(&line))
+    std::cout << absl::StrFormat("%d/%d %s\n", line.attempt(), line.rank(), line.text())
+              << std::flush;
+  const absl::Status status = StreamStatus("the coordinator", FromGrpc(stream->Finish()));
+  if (session.interrupt->caught()) {
+    Note(absl::StrCat("detached; the job goes on. Come back with `seer job logs ",
+                      follow ? "-f " : "", ShortId(name), "`"));
+    return kExitInterrupted;
+  }
+  return status.ok() ? kExitOk : Fail(status);
+}
+
+int Events(Session& session, v1::Jobs::Stub& stub, const std::string& name) {
+  v1::ListEventsRequest request;
+  request.set_name(name);
+  std::vector<v1::Event> events;
+  while (true) {
+    v1::ListEventsResponse response;
+    const absl::Status status = session.Call("the coordinator", [&](grpc::ClientContext& context) {
+      return FromGrpc(stub.ListEvents(&context, request, &response));
+    });
+    if (!status.ok()) return Fail(status);
+    if (response.events().empty()) break;
+    events.insert(events.end(), response.events().begin(), response.events().end());
+    request.set_after_number(events.back().number());
+  }
+  const auto as = [](const Message& m) -> const v1::Event& {
+    return static_cast<const v1::Event&>(m);
+  };
+  std::vector<const Message*> items;
+  for (const v1::Event& event : events) items.push_back(&event);
+  PrintList(
+      session.form, items,
+      {{"NUMBER", [&](const Message& m) { return absl::StrCat(as(m).number()); }},
+       {"TIME", [&](const Message& m) { return FormatTime(as(m).create_time()); }},
+       {"ATTEMPT", [&](const Message& m) { return absl::StrCat(as(m).attempt()); }},
+       {"TYPE", [&](const Message& m) { return as(m).type(); }},
+       {"CHANGE",
+        [&](const Message& m) {
+          return as(m).from_state().empty()
+                     ? std::string("-")
+                     : absl::StrCat(as(m).from_state(), " -> ", as(m).to_state());
+        }},
+       {"REASON", [&](const Message& m) { return as(m).reason().empty() ? "-" : as(m).reason(); }},
+       {"MESSAGE", [&](const Message& m) { return as(m).message(); }}});
+  return kExitOk;
+}
+
+}  // namespace
+
+void AddList(CLI::App& parent, Session& session, const char* verb) {
+  auto states = std::make_shared<std::vector<std::string>>();
+  CLI::App* command = parent.add_subcommand(verb, "List jobs, the newest first");
+  command->add_option("--state", *states, "Only jobs of this state, may be repeated");
+  command->footer(absl::StrCat("Examples:\n  seer ", verb == std::string("ps") ? "ps" : "job list",
+                               "\n  seer job list --state running -o json"));
+  command->callback([&session, states] { session.exit_code = List(session, *states); });
+}
+
+void AddTop(CLI::App& parent, Session& session) {
+  auto once = std::make_shared<bool>(false);
+  CLI::App* command = parent.add_subcommand("top", "Watch the jobs that have not ended");
+  command->add_flag("--once", *once, "Print them once, as off a terminal");
+  command->footer("Examples:\n  seer top\n  seer top --once");
+  command->callback([&session, once] { session.exit_code = Top(session, *once); });
+}
+
+void AddDescribe(CLI::App& parent, Session& session) {
+  auto name = std::make_shared<std::string>();
+  CLI::App* describe = parent.add_subcommand("describe", "Show a job");
+  AddJobArgument(*describe, *name);
+  describe->footer(
+      "Examples:\n  seer job describe job_ab12cd34\n  seer job describe digits -o yaml");
+  describe->callback([&session, name] {
+    session.exit_code = WithJob(session, *name, [&](v1::Jobs::Stub& stub, const std::string& full) {
+      v1::GetJobRequest request;
+      request.set_name(full);
+      v1::Job job;
+      const absl::Status status =
+          session.Call("the coordinator", [&](grpc::ClientContext& context) {
+            return FromGrpc(stub.GetJob(&context, request, &job));
+          });
+      if (!status.ok()) return Fail(status);
+      PrintOne(session.form, job, JobDescription(job));
+      return kExitOk;
+    });
+  });
+}
+
+void AddEvents(CLI::App& parent, Session& session) {
+  auto of_events = std::make_shared<std::string>();
+  CLI::App* events = parent.add_subcommand("events", "List every change of a job with its reason");
+  AddJobArgument(*events, *of_events);
+  events->footer("Example:\n  seer job events job_ab12cd34");
+  events->callback([&session, of_events] {
+    session.exit_code = WithJob(
+        session, *of_events,
+        [&](v1::Jobs::Stub& stub, const std::string& full) { return Events(session, stub, full); });
+  });
+}
+
+void AddLogs(CLI::App& parent, Session& session) {
+  struct Options {
+    std::string job;
+    bool follow = false;
+    int tail = 0;
+  };
+  auto options = std::make_shared<Options>();
+  CLI::App* command =
+      parent.add_subcommand("logs", "Print what the job's ranks wrote, as ATTEMPT/RANK LINE");
+  AddJobArgument(*command, options->job);
+  command->add_flag("-f,--follow", options->follow, "Go on until the job ends");
+  command->add_option("--tail", options->tail, "Only the last N lines")
+      ->check(CLI::NonNegativeNumber);
+  command->footer("Examples:\n  seer job logs -f job_ab12cd34\n  seer logs digits --tail 20");
+  command->callback([&session, options] {
+    session.exit_code =
+        WithJob(session, options->job, [&](v1::Jobs::Stub& stub, const std::string& name) {
+          return Logs(session, stub, name, options->follow, options->tail);
+        });
+  });
+}
+
+}  // namespace seer::client

@@ -1,0 +1,122 @@
+// What tables and `describe` show of a job.
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "client/commands/job.h"
+
+namespace seer::client {
+namespace {
+
+using google::protobuf::Message;
+
+const v1::Job& AsJob(const Message& message) { return static_cast<const v1::Job&>(message); }
+
+}  // namespace
+
+const std::vector<Column>& JobColumns() {
+  static const auto& columns = *new std::vector<Column>{
+      {"ID", [](const Message& m) { return ShortId(AsJob(m).name()); }},
+      {"NAME", [](const Message& m) { return AsJob(m).spec().metadata().name(); }},
+      {"STATE", [](const Message& m) { return StateOf(AsJob(m)); }},
+      {"STEP", [](const Message& m) { return StepsOf(AsJob(m)); }},
+      {"LOSS",
+       [](const Message& m) {
+         return AsJob(m).progress().step() > 0 ? absl::StrFormat("%.4f", AsJob(m).progress().loss())
+                                               : std::string("-");
+       }},
+      {"RANKS",
+       [](const Message& m) { return absl::StrCat(AsJob(m).spec().distributed().ranks()); }},
+      {"ATTEMPT", [](const Message& m) { return absl::StrCat(AsJob(m).attempt()); }, true},
+      {"IMAGES/S",
+       [](const Message& m) {
+         return absl::StrFormat("%.0f", AsJob(m).progress().images_per_second());
+       },
+       true},
+      {"CHECKPOINT", [](const Message& m) { return absl::StrCat(AsJob(m).last_checkpoint_step()); },
+       true},
+      {"AGE", [](const Message& m) { return FormatAge(AsJob(m).create_time()); }},
+      {"MESSAGE", [](const Message& m) { return AsJob(m).state_message(); }, true}};
+  return columns;
+}
+
+const std::vector<Column>& TopColumns() {
+  const auto measured = [](const v1::Job& job, const std::string& text) {
+    return job.state() == v1::JOB_STATE_RUNNING && job.progress().step() > 0 ? text : "-";
+  };
+  static const auto& columns = *new std::vector<Column>{
+      {"ID", [](const Message& m) { return ShortId(AsJob(m).name()); }},
+      {"NAME", [](const Message& m) { return AsJob(m).spec().metadata().name(); }},
+      {"STATE", [](const Message& m) { return StateOf(AsJob(m)); }},
+      {"STEP", [](const Message& m) { return StepsOf(AsJob(m)); }},
+      {"LOSS",
+       [=](const Message& m) {
+         return measured(AsJob(m), absl::StrFormat("%.4f", AsJob(m).progress().loss()));
+       }},
+      {"IMAGES/S",
+       [=](const Message& m) {
+         return measured(AsJob(m),
+                         absl::StrFormat("%.0f", AsJob(m).progress().images_per_second()));
+       }},
+      {"STALL",
+       [=](const Message& m) {
+         return measured(AsJob(m),
+                         absl::StrFormat("%.1f%%", AsJob(m).progress().data_stall_ratio() * 100));
+       }},
+      {"ETA",
+       [=](const Message& m) {
+         const auto& p = AsJob(m).progress();
+         return measured(AsJob(m), FormatSeconds(p.step_seconds() *
+                                                 static_cast<double>(p.total_steps() - p.step())));
+       }},
+      {"MESSAGE", [](const Message& m) { return AsJob(m).state_message(); }, true}};
+  return columns;
+}
+
+std::vector<std::pair<std::string, std::string>> JobDescription(const v1::Job& job) {
+  const auto& p = job.progress();
+  std::vector<std::pair<std::string, std::string>> lines = {
+      {"Job", ShortId(job.name())},
+      {"Name", job.spec().metadata().name()},
+      {"State", StateOf(job)},
+      {"Reason", job.state_reason()},
+      {"Message", job.state_message()},
+      {"Created", FormatTime(job.create_time())},
+      {"Started", FormatTime(job.start_time())},
+      {"Ended", FormatTime(job.end_time())},
+      {"Attempt", absl::StrCat(job.attempt())},
+      {"Steps", StepsOf(job)}};
+  if (p.step() > 0) {
+    lines.emplace_back("Loss", absl::StrFormat("%.4f (first %.4f)", p.loss(), job.first_loss()));
+    lines.emplace_back("Speed", absl::StrFormat("%.0f images/s, %.3f s a step, data stall %.1f%%",
+                                                p.images_per_second(), p.step_seconds(),
+                                                job.data_stall_ratio() * 100));
+    lines.emplace_back("Prototypes used",
+                       absl::StrFormat("%.0f%%", p.prototypes_used_ratio() * 100));
+    lines.emplace_back("Assignment entropy",
+                       absl::StrFormat("%.3f nats", p.assignment_entropy_nats()));
+    lines.emplace_back("Feature std", absl::StrFormat("%.4f", p.feature_std()));
+    if (p.skipped_steps() > 0) lines.emplace_back("Skipped steps", absl::StrCat(p.skipped_steps()));
+  }
+  const bool evaluation = job.spec().kind() == v1::JOB_KIND_EVAL_KNN;
+  for (int i = 0; i < job.data_plan_size(); ++i) {
+    const auto& entry = job.data_plan(i);
+    const auto& eval = job.spec().eval();  // its plan: the train pool's generation, then the other
+    const std::string& pool = !evaluation ? job.spec().data().pool()
+                              : i == 0    ? eval.train_pool()
+                                          : eval.test_pool();
+    lines.emplace_back("Data", absl::StrCat("pool ", pool, " generation ", entry.generation()));
+    if (!evaluation) absl::StrAppend(&lines.back().second, " from step ", entry.first_step());
+  }
+  if (job.last_checkpoint_step() > 0)
+    lines.emplace_back("Last checkpoint",
+                       absl::StrCat(job.name(), "/checkpoints/", job.last_checkpoint_step()));
+  for (const auto& rank : job.ranks())
+    lines.emplace_back(absl::StrCat("Rank ", rank.rank()),
+                       absl::StrCat(rank.worker(), " ", rank.state()));
+  for (const auto& knn : job.eval_result().knn())
+    lines.emplace_back(absl::StrCat("k-NN, k=", knn.k()),
+                       absl::StrFormat("top-1 %.2f%%, top-5 %.2f%%", knn.top1_ratio() * 100,
+                                       knn.top5_ratio() * 100));
+  return lines;
+}
+
+}  // namespace seer::client

@@ -1,0 +1,423 @@
+// The agent between a coordinator played by the test and trainers that do as they are told.
+#include "worker/agent/agent.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <filesystem>
+#include <fstream>
+#include <memory>
+#include <string>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
+#include "common/base/trainer_exit.h"
+#include "tests/integration/worker/fake_coordinator.h"
+#include "tests/support/status_matchers.h"
+#include "tests/support/temp_dir.h"
+
+namespace seer::worker {
+namespace {
+
+namespace fs = std::filesystem;
+using ::seer::testing::FailsWith;
+using ::testing::Contains;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::Not;
+using Heard = testing::FakeCoordinator::Heard;
+using internal::v1::RankReport;
+
+class AgentTest : public ::testing::Test {
+ protected:
+  AgentConfig Config() const {
+    AgentConfig config;
+    config.coordinator = coordinator_->address();
+    config.name = "w1";
+    config.devices = 2;
+    config.address = "10.0.0.7";
+    config.work_dir = dir_ / "work";
+    config.trainer = SEER_FAKE_TRAINER;
+    config.grace = absl::Seconds(20);
+    return config;
+  }
+  void Start(absl::Duration lease = absl::Seconds(15)) {
+    coordinator_ = std::make_unique<testing::FakeCoordinator>(absl::Milliseconds(20), lease);
+    ASSERT_OK_AND_ASSIGN(agent_, Agent::Start(Config(), metrics_));
+    ASSERT_TRUE(coordinator_->WaitFor([](const Heard& h) { return h.open; }));
+  }
+  // Of rank `rank` of attempt `attempt_id`.
+  RankReport Exit(int64_t attempt_id, int rank = 0) {
+    RankReport report;
+    EXPECT_TRUE(coordinator_->WaitForExit(attempt_id, rank, &report)) << "no exit was reported";
+    return report;
+  }
+  int Exits(int64_t attempt_id) {
+    const Heard heard = coordinator_->heard();
+    return static_cast<int>(
+        std::count_if(heard.reports.begin(), heard.reports.end(), [&](const RankReport& r) {
+          return r.attempt_id() == attempt_id && r.state() == RankReport::STATE_EXITED;
+        }));
+  }
+  // The coordinator has heard so many more heartbeats.
+  void Beats(size_t count) {
+    const size_t before = coordinator_->heard().heartbeats.size();
+    EXPECT_TRUE(coordinator_->WaitFor(
+        [&](const Heard& h) { return h.heartbeats.size() >= before + count; }));
+  }
+  // A heartbeat from now on names no rank.
+  bool WaitUntilNothingRuns() {
+    const size_t before = coordinator_->heard().heartbeats.size();
+    return coordinator_->WaitFor([&](const Heard& h) {
+      return h.heartbeats.size() > before && h.heartbeats.back().running().empty();
+    });
+  }
+  // Once a rank runs: the stream breaks, and the agent knows. It has dialled again, but nobody
+  // answers.
+  void GoAway() {
+    EXPECT_TRUE(coordinator_->WaitFor([](const Heard& h) { return !h.reports.empty(); }));
+    coordinator_->SetWelcoming(false);
+    coordinator_->HangUp();
+    EXPECT_TRUE(coordinator_->WaitFor([](const Heard& h) { return h.hellos.size() == 2; }));
+  }
+  // What only the agent itself can tell while it has no coordinator.
+  void WaitUntilNoneRuns() {
+    const absl::Time deadline = absl::Now() + absl::Seconds(30);
+    while (!absl::StrContains(metrics_.Render(), "seer_worker_ranks 0")) {
+      ASSERT_LT(absl::Now(), deadline);
+      absl::SleepFor(absl::Milliseconds(10));
+    }
+  }
+  std::string Signal() const { return dir_ / "signal"; }
+  static void Write(const std::string& path) { std::ofstream(path) << "now"; }
+  size_t RankFiles() const {
+    return static_cast<size_t>(
+        std::distance(fs::directory_iterator(dir_ / "work/ranks"), fs::directory_iterator()));
+  }
+
+  testing::TempDir dir_;
+  MetricsRegistry metrics_;
+  std::unique_ptr<testing::FakeCoordinator> coordinator_;
+  std::unique_ptr<Agent> agent_;
+};
+
+TEST_F(AgentTest, HelloSaysWhatTheMachineOffers) {
+  Start();
+  const auto hello = coordinator_->heard().hellos.at(0);
+  EXPECT_EQ(hello.worker(), "w1");
+  EXPECT_EQ(hello.devices(), 2);
+  EXPECT_EQ(hello.address(), "10.0.0.7");
+  EXPECT_EQ(hello.device_kind(), "cpu");
+  EXPECT_EQ(hello.version(), SEER_VERSION);
+  EXPECT_FALSE(hello.hostname().empty());
+  EXPECT_FALSE(hello.incarnation().empty());
+  EXPECT_EQ(hello.running_size(), 0);
+}
+
+TEST_F(AgentTest, ARankRunsAndItsEndIsReportedOnceItIsKnown) {
+  Start();
+  coordinator_->Assign(1, 0, "print hello\nexit 0");
+  const RankReport report = Exit(1);
+  EXPECT_EQ(report.exit_code(), 0);
+  EXPECT_EQ(report.job(), "jobs/a");
+  EXPECT_TRUE(WaitUntilNothingRuns());
+  const Heard heard = coordinator_->heard();
+  EXPECT_EQ(heard.reports.front().state(), RankReport::STATE_STARTED);
+  EXPECT_THAT(heard.lines, Contains("0: hello"));
+  Beats(3);
+  EXPECT_EQ(Exits(1), 1) << "acknowledged, so not repeated";
+  EXPECT_EQ(RankFiles(), 0u);
+  EXPECT_THAT(metrics_.Render(), HasSubstr("seer_worker_ranks 0"));
+  EXPECT_THAT(metrics_.Render(), HasSubstr("seer_worker_up 1"));
+}
+
+TEST_F(AgentTest, TheTrainersLastWordTravelsWithItsExit) {
+  Start();
+  coordinator_->Assign(1, 0, "word {\"reason\":\"POOL_EMPTY\",\"message\":\"pool p\"}\nexit 12");
+  const RankReport report = Exit(1);
+  EXPECT_EQ(report.exit_code(), 12);
+  EXPECT_EQ(report.reason(), "POOL_EMPTY");
+  EXPECT_EQ(report.message(), "pool p");
+}
+
+// It ended the agent: the reason was taken for text.
+TEST_F(AgentTest, ALastWordOfAnotherTypeDoesNotEndTheAgent) {
+  Start();
+  coordinator_->Assign(1, 0, "word {\"reason\":17}\nexit 12");
+  EXPECT_EQ(Exit(1).exit_code(), 12);
+  coordinator_->Assign(2, 0, "exit 0");
+  EXPECT_EQ(Exit(2).exit_code(), 0);
+}
+
+// It broke the stream, again with each repetition: protobuf refuses text that is not UTF-8.
+TEST_F(AgentTest, ALastLineThatIsNotTextDoesNotBreakTheStream) {
+  Start();
+  coordinator_->Assign(1, 0, "print bad \xff\xfe byte\nexit 1");
+  const RankReport report = Exit(1);
+  EXPECT_EQ(report.message(), "last line: bad ?? byte");
+  EXPECT_TRUE(coordinator_->WaitForLine("0: bad ?? byte"));
+  EXPECT_EQ(coordinator_->heard().hellos.size(), 1u);
+}
+
+TEST_F(AgentTest, AnAssignmentSaidTwiceStartsOneRank) {
+  Start();
+  coordinator_->Assign(1, 0, "print once\nterm\nexit 0");
+  coordinator_->Assign(1, 0, "print twice\nexit 0");
+  ASSERT_TRUE(coordinator_->WaitForLine("0: once"));
+  coordinator_->SendStop(1, false);
+  EXPECT_EQ(Exit(1).exit_code(), 0);
+  EXPECT_TRUE(WaitUntilNothingRuns());
+  EXPECT_THAT(coordinator_->heard().lines, Not(Contains("0: twice")));
+}
+
+TEST_F(AgentTest, AnOlderAttemptIsRefused) {
+  Start();
+  coordinator_->Assign(5, 0, "exit 0");
+  Exit(5);
+  coordinator_->Assign(4, 0, "print stale\nexit 0");
+  coordinator_->Assign(6, 0, "exit 0");
+  Exit(6);
+  EXPECT_TRUE(WaitUntilNothingRuns());
+  EXPECT_EQ(Exits(4), 0);
+  EXPECT_THAT(coordinator_->heard().lines, Not(Contains("0: stale")));
+}
+
+TEST_F(AgentTest, AStopIsSigtermToThatAttemptAlone) {
+  Start();
+  coordinator_->Assign(1, 0, "print a\nterm\nexit 10");
+  coordinator_->Assign(1, 1, "print b\nterm\nexit 10");
+  ASSERT_TRUE(coordinator_->WaitForLine("0: a"));
+  ASSERT_TRUE(coordinator_->WaitForLine("1: b"));
+  coordinator_->SendStop(77, true);
+  Beats(2);
+  EXPECT_EQ(Exits(1), 0);
+  coordinator_->SendStop(1, false);
+  EXPECT_EQ(Exit(1, 0).exit_code(), kExitPaused);
+  EXPECT_EQ(Exit(1, 1).exit_code(), kExitPaused);
+}
+
+// A pause right after the assignment: libraries load for a second, and SIGTERM killed the trainer.
+TEST_F(AgentTest, AStopBeforeTheTrainerIsReadyIsNotLost) {
+  Start();
+  coordinator_->Assign(1, 0, "term\nexit 10");
+  coordinator_->SendStop(1, false);
+  EXPECT_EQ(Exit(1).exit_code(), kExitPaused);
+}
+
+TEST_F(AgentTest, AStopKillsAfterItsGraceTimeWhichMayBeBelowASecond) {
+  Start();
+  coordinator_->Assign(1, 0, "deaf");
+  ASSERT_TRUE(coordinator_->WaitForLine("0: deaf"));
+  const absl::Time before = absl::Now();
+  coordinator_->SendStop(1, false, absl::Milliseconds(700));
+  EXPECT_EQ(Exit(1).exit_code(), 128 + SIGKILL);
+  EXPECT_GE(absl::Now() - before, absl::Milliseconds(700)) << "fractions of a second were dropped";
+}
+
+TEST_F(AgentTest, AKillIsAtOnce) {
+  Start();
+  coordinator_->Assign(1, 0, "deaf");
+  ASSERT_TRUE(coordinator_->WaitForLine("0: deaf"));
+  coordinator_->SendStop(1, true);
+  EXPECT_EQ(Exit(1).exit_code(), 128 + SIGKILL);
+}
+
+TEST_F(AgentTest, RanksOutliveABrokenStreamAndAreNamedInTheNextHello) {
+  Start();
+  coordinator_->Assign(1, 0, "print up\nterm\nexit 10");
+  ASSERT_TRUE(coordinator_->WaitForLine("0: up"));
+  coordinator_->HangUp();
+  ASSERT_TRUE(coordinator_->WaitFor([](const Heard& h) { return h.hellos.size() == 2 && h.open; }));
+  const auto hellos = coordinator_->heard().hellos;
+  ASSERT_EQ(hellos[1].running_size(), 1);
+  EXPECT_EQ(hellos[1].running(0).attempt_id(), 1);
+  EXPECT_EQ(hellos[1].incarnation(), hellos[0].incarnation());
+  coordinator_->SendStop(1, false);
+  EXPECT_EQ(Exit(1).exit_code(), kExitPaused);
+}
+
+TEST_F(AgentTest, AnExitIsRepeatedOnEveryStreamUntilAHeartbeatAfterItIsAcknowledged) {
+  Start();
+  coordinator_->SetAcknowledging(false);
+  coordinator_->Assign(1, 0, "exit 3");
+  Exit(1);
+  for (size_t streams = 2; streams <= 3; ++streams) {
+    coordinator_->HangUp();
+    ASSERT_TRUE(coordinator_->WaitFor([&](const Heard& h) {
+      return h.reports.size() >= streams + 1 && h.open;
+    })) << "not repeated on stream "
+        << streams;
+    EXPECT_EQ(coordinator_->heard().hellos.back().running_size(), 1) << "its end may be unknown";
+  }
+  coordinator_->SetAcknowledging(true);
+  EXPECT_TRUE(WaitUntilNothingRuns());
+  coordinator_->HangUp();
+  ASSERT_TRUE(coordinator_->WaitFor([](const Heard& h) { return h.hellos.size() == 4 && h.open; }));
+  Beats(2);
+  EXPECT_EQ(coordinator_->heard().hellos.back().running_size(), 0);
+  EXPECT_EQ(Exits(1), 3);
+}
+
+TEST_F(AgentTest, WhatHappensWhileTheCoordinatorIsAwayIsToldWhenItIsBack) {
+  Start();
+  coordinator_->Assign(1, 0, absl::StrCat("file ", Signal(), "\nprint while away\nexit 7"));
+  GoAway();
+  Write(Signal());
+  WaitUntilNoneRuns();
+  coordinator_->SetWelcoming(true);
+  EXPECT_EQ(Exit(1).exit_code(), 7);
+  EXPECT_THAT(coordinator_->heard().lines, ElementsAre("0: while away"))
+      << "its last lines come before its end";
+}
+
+TEST_F(AgentTest, ALeaseWithoutAcknowledgementsKillsTheRanks) {
+  Start(/*lease=*/absl::Milliseconds(1000));
+  coordinator_->Assign(1, 0, "deaf");
+  ASSERT_TRUE(coordinator_->WaitForLine("0: deaf"));
+  coordinator_->SetAcknowledging(false);
+  EXPECT_EQ(Exit(1).exit_code(), 128 + SIGKILL);
+  EXPECT_THAT(metrics_.Render(), HasSubstr("seer_worker_up 0"));
+  coordinator_->SetAcknowledging(true);
+  EXPECT_TRUE(WaitUntilNothingRuns());
+  coordinator_->Assign(2, 0, "exit 0");
+  EXPECT_EQ(Exit(2).exit_code(), 0) << "and it goes on with what comes next";
+  EXPECT_THAT(metrics_.Render(), HasSubstr("seer_worker_up 1"));
+}
+
+TEST_F(AgentTest, RanksOutliveACoordinatorThatIsAwayForMoreThanALease) {
+  Start(/*lease=*/absl::Milliseconds(1000));
+  coordinator_->Assign(1, 0, "print up\nterm\nexit 10");
+  ASSERT_TRUE(coordinator_->WaitForLine("0: up"));
+  coordinator_->Stop();
+  absl::SleepFor(absl::Milliseconds(1300));  // more than a lease: nothing but time makes it pass
+  coordinator_->Start();
+  ASSERT_TRUE(coordinator_->WaitFor([](const Heard& h) { return h.hellos.size() == 2 && h.open; }));
+  Beats(3);
+  EXPECT_EQ(Exits(1), 0);
+  coordinator_->SendStop(1, false);
+  EXPECT_EQ(Exit(1).exit_code(), kExitPaused);
+}
+
+TEST_F(AgentTest, RanksDieWhenTheCoordinatorIsAwayForTenLeases) {
+  Start(/*lease=*/absl::Milliseconds(250));
+  coordinator_->Assign(1, 0, "deaf");
+  ASSERT_TRUE(coordinator_->WaitForLine("0: deaf"));
+  coordinator_->Stop();
+  WaitUntilNoneRuns();
+  coordinator_->Start();
+  EXPECT_EQ(Exit(1).exit_code(), 128 + SIGKILL);
+}
+
+TEST_F(AgentTest, AShutdownLetsRanksCheckpointAndWaitsUntilTheirEndsAreKnown) {
+  Start();
+  coordinator_->Assign(1, 0, "print a\nterm\nprint saved\nexit 10");
+  coordinator_->Assign(1, 1, "print b\nterm\nexit 10");
+  ASSERT_TRUE(coordinator_->WaitForLine("0: a"));
+  ASSERT_TRUE(coordinator_->WaitForLine("1: b"));
+  agent_.reset();
+  const Heard heard = coordinator_->heard();  // no waiting: it must be there
+  EXPECT_EQ(Exits(1), 2);
+  EXPECT_THAT(heard.lines, Contains("0: saved"));
+  EXPECT_EQ(heard.reports.back().exit_code(), kExitPaused);
+}
+
+TEST_F(AgentTest, AShutdownKillsAndReportsWhatDoesNotEnd) {
+  coordinator_ = std::make_unique<testing::FakeCoordinator>();
+  AgentConfig config = Config();
+  config.grace = absl::Milliseconds(200);
+  ASSERT_OK_AND_ASSIGN(agent_, Agent::Start(config, metrics_));
+  ASSERT_TRUE(coordinator_->WaitFor([](const Heard& h) { return h.open; }));
+  coordinator_->Assign(1, 0, "deaf");
+  ASSERT_TRUE(coordinator_->WaitForLine("0: deaf"));
+  agent_.reset();
+  EXPECT_EQ(Exits(1), 1) << "the coordinator would wait for the lease";
+  EXPECT_EQ(Exit(1).exit_code(), 128 + SIGKILL);
+  EXPECT_EQ(RankFiles(), 0u);
+}
+
+// A heartbeat that fell due while the link was taken down went to a link that was not there.
+TEST_F(AgentTest, AShutdownInTheMiddleOfAHeartbeat) {
+  Start();
+  for (int i = 0; i < 30; ++i) {
+    agent_.reset();
+    ASSERT_OK_AND_ASSIGN(agent_, Agent::Start(Config(), metrics_));
+    ASSERT_TRUE(coordinator_->WaitFor(
+        [&](const Heard& h) { return h.hellos.size() == static_cast<size_t>(i) + 2 && h.open; }));
+  }
+}
+
+TEST_F(AgentTest, AShutdownDoesNotWaitForACoordinatorThatIsAway) {
+  Start();
+  coordinator_->Stop();
+  const absl::Time before = absl::Now();
+  agent_.reset();
+  EXPECT_LT(absl::Now() - before, absl::Seconds(15));
+}
+
+TEST_F(AgentTest, AShutdownIsBoundedThoughNothingIsAcknowledged) {
+  Start();
+  coordinator_->SetAcknowledging(false);
+  coordinator_->Assign(1, 0, "exit 0");
+  Exit(1);
+  const absl::Time before = absl::Now();
+  agent_.reset();
+  EXPECT_LT(absl::Now() - before, absl::Seconds(15));
+}
+
+// Writing to a stream that nobody reads blocked the agent's loop: no lease, no end.
+TEST_F(AgentTest, ACoordinatorThatReadsNothingBlocksNeitherTheLeaseNorTheEnd) {
+  Start(/*lease=*/absl::Seconds(1));
+  coordinator_->SetReading(false);
+  coordinator_->Assign(1, 0, "spam 100000\ndeaf");  // 10 MB: more than the buffers below hold
+  const absl::Time deadline = absl::Now() + absl::Seconds(30);
+  while (!absl::StrContains(metrics_.Render(), "seer_worker_up 0") && absl::Now() < deadline)
+    absl::SleepFor(absl::Milliseconds(20));
+  EXPECT_THAT(metrics_.Render(), HasSubstr("seer_worker_up 0"));
+  const absl::Time before = absl::Now();
+  agent_.reset();
+  EXPECT_LT(absl::Now() - before, absl::Seconds(15));
+}
+
+TEST_F(AgentTest, TheOldestLinesAreDroppedWhileTheCoordinatorIsAwayAndCounted) {
+  Start();
+  coordinator_->Assign(1, 0, absl::StrCat("file ", Signal(), "\nspam 12000\nexit 0"));
+  GoAway();
+  Write(Signal());
+  WaitUntilNoneRuns();
+  coordinator_->SetWelcoming(true);
+  Exit(1);
+  const Heard heard = coordinator_->heard();
+  ASSERT_EQ(heard.lines.size(), 10000u);
+  EXPECT_EQ(heard.lines.front().substr(0, 8), "0: 2000 ");
+  EXPECT_EQ(heard.lines.back().substr(0, 8), "0: 11999");
+  EXPECT_THAT(metrics_.Render(), HasSubstr("seer_worker_dropped_log_lines_total 2000"));
+}
+
+TEST_F(AgentTest, WhatCannotWorkIsRefusedAtTheStart) {
+  Start();
+  EXPECT_THAT(Agent::Start(Config(), metrics_),
+              FailsWith(absl::StatusCode::kAlreadyExists, reason::kInvalidArgument, "another"));
+  AgentConfig config = Config();
+  config.devices = 0;
+  EXPECT_THAT(Agent::Start(config, metrics_),
+              FailsWith(absl::StatusCode::kInvalidArgument, reason::kOutOfRange, "--devices"));
+  config = Config();
+  config.trainer = "/no/such/trainer";
+  EXPECT_THAT(Agent::Start(config, metrics_),
+              FailsWith(absl::StatusCode::kNotFound, reason::kInvalidArgument, "cannot run"));
+}
+
+TEST_F(AgentTest, AnAssignmentThatCannotBeWrittenEndsTheRank) {
+  Start();
+  fs::remove_all(dir_ / "work/ranks");
+  std::ofstream(dir_ / "work/ranks") << "in the way";
+  coordinator_->Assign(1, 0, "exit 0");
+  const RankReport report = Exit(1);
+  EXPECT_EQ(report.exit_code(), kExitStorage);
+  EXPECT_EQ(report.reason(), reason::kStorageFailed);
+}
+
+}  // namespace
+}  // namespace seer::worker

@@ -1,0 +1,126 @@
+#include "worker/agent/link.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <memory>
+#include <string>
+
+#include "absl/strings/str_cat.h"
+#include "tests/integration/worker/fake_coordinator.h"
+
+namespace seer::worker {
+namespace {
+
+using Heard = testing::FakeCoordinator::Heard;
+using internal::v1::AgentMessage;
+using internal::v1::CoordinatorMessage;
+
+constexpr absl::Duration kDeadline = absl::Seconds(30);
+
+AgentMessage Line(const std::string& text) {
+  AgentMessage message;
+  message.mutable_logs()->add_lines()->set_text(text);
+  return message;
+}
+
+class LinkTest : public ::testing::Test {
+ protected:
+  void Dial() {
+    link_ = std::make_unique<Link>(coordinator_.address(),
+                                   LinkCallbacks{[] {
+                                                   AgentMessage message;
+                                                   message.mutable_hello()->set_worker("w1");
+                                                   return message;
+                                                 },
+                                                 [this](CoordinatorMessage) {
+                                                   absl::MutexLock lock(&mu_);
+                                                   ++received_;
+                                                 },
+                                                 [this](std::deque<AgentMessage> unsent) {
+                                                   absl::MutexLock lock(&mu_);
+                                                   ++closed_;
+                                                   unsent_ = std::move(unsent);
+                                                 }});
+  }
+  bool WaitForReceived(int count) { return Wait(received_, count); }
+  bool WaitForClosed(int count) { return Wait(closed_, count); }
+  bool Wait(int& value, int count) {
+    absl::MutexLock lock(&mu_);
+    const auto there = [&] { return value >= count; };
+    return mu_.AwaitWithTimeout(absl::Condition(&there), kDeadline);
+  }
+  testing::FakeCoordinator coordinator_;
+  absl::Mutex mu_;
+  int received_ = 0, closed_ = 0;
+  std::deque<AgentMessage> unsent_ ABSL_GUARDED_BY(mu_);
+  std::unique_ptr<Link> link_;
+};
+
+TEST_F(LinkTest, NothingCanBeSentBeforeTheWelcome) {
+  coordinator_.Stop();
+  Dial();
+  EXPECT_FALSE(link_->Send(Line("lost")));
+  coordinator_.Start();
+  ASSERT_TRUE(WaitForReceived(1));
+  EXPECT_TRUE(link_->Send(Line("sent")));
+  EXPECT_TRUE(coordinator_.WaitForLine("0: sent"));
+}
+
+TEST_F(LinkTest, MessagesArriveInTheirOrder) {
+  Dial();
+  ASSERT_TRUE(WaitForReceived(1));
+  for (int i = 0; i < 500; ++i) ASSERT_TRUE(link_->Send(Line(absl::StrCat(i))));
+  ASSERT_TRUE(coordinator_.WaitForLine("0: 499"));
+  const auto lines = coordinator_.heard().lines;
+  ASSERT_EQ(lines.size(), 500u);
+  for (int i = 0; i < 500; ++i) EXPECT_EQ(lines[static_cast<size_t>(i)], absl::StrCat("0: ", i));
+  EXPECT_EQ(link_->unsent_bytes(), 0u);
+}
+
+TEST_F(LinkTest, DialsAgainWithANewHello) {
+  Dial();
+  ASSERT_TRUE(WaitForReceived(1));
+  coordinator_.HangUp();
+  ASSERT_TRUE(WaitForClosed(1));
+  ASSERT_TRUE(WaitForReceived(2));
+  EXPECT_EQ(coordinator_.heard().hellos.size(), 2u);
+  EXPECT_TRUE(link_->Send(Line("again")));
+  EXPECT_TRUE(coordinator_.WaitForLine("0: again"));
+}
+
+TEST_F(LinkTest, ASlowReaderIsGivenABoundedAmountAndTheRestComesBack) {
+  Dial();
+  ASSERT_TRUE(WaitForReceived(1));
+  coordinator_.SetReading(false);
+  const AgentMessage large = Line(std::string(1 << 20, 'x'));
+  int taken = 0;
+  while (link_->Send(large)) ++taken;
+  EXPECT_LE(link_->unsent_bytes(), Link::kMaxUnsentBytes);
+  EXPECT_GE(taken, 60) << "so many fit in at least";
+  EXPECT_LE(taken, 200) << "and Send does not take them for ever";
+  coordinator_.HangUp();
+  ASSERT_TRUE(WaitForClosed(1));
+  absl::MutexLock lock(&mu_);
+  EXPECT_GE(unsent_.size(), 50u);
+}
+
+TEST_F(LinkTest, TheDestructorEndsAWriteThatNobodyReads) {
+  Dial();
+  ASSERT_TRUE(WaitForReceived(1));
+  coordinator_.SetReading(false);
+  while (link_->Send(Line(std::string(1 << 20, 'x')))) {
+  }
+  link_.reset();  // must not hang
+  EXPECT_EQ(closed_, 1);
+}
+
+TEST_F(LinkTest, TheDestructorEndsABackOff) {
+  coordinator_.Stop();
+  Dial();
+  link_.reset();  // must not hang
+  EXPECT_EQ(closed_, 0) << "it was never open";
+}
+
+}  // namespace
+}  // namespace seer::worker

@@ -1,0 +1,200 @@
+// The command tree: help with an example everywhere, usage errors, timeouts; no server runs.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <CLI/CLI.hpp>
+#include <cstdlib>
+#include <functional>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "client/cli.h"
+#include "client/commands/job.h"
+#include "client/exit_code.h"
+#include "tests/support/status_matchers.h"
+#include "tests/support/temp_dir.h"
+
+namespace seer::client {
+namespace {
+
+using ::testing::HasSubstr;
+
+struct Outcome {
+  int code = -1;
+  std::string out, err;
+};
+
+// As main() would: in this process, with a configuration of its own.
+Outcome Seer(std::vector<const char*> arguments) {
+  testing::TempDir dir;
+  setenv("SEER_CONFIG", (dir / "config.yaml").c_str(), 1);
+  unsetenv("SEER_COORDINATOR");
+  unsetenv("SEER_DATASERVICE");
+  arguments.insert(arguments.begin(), "seer");
+  ::testing::internal::CaptureStdout();
+  ::testing::internal::CaptureStderr();
+  Outcome outcome;
+  outcome.code = RunCli(static_cast<int>(arguments.size()), arguments.data());
+  outcome.out = ::testing::internal::GetCapturedStdout();
+  outcome.err = ::testing::internal::GetCapturedStderr();
+  unsetenv("SEER_CONFIG");
+  return outcome;
+}
+
+class CommandTree : public ::testing::Test {
+ protected:
+  CommandTree() { BuildCommandTree(app_, session_); }
+  void ForEach(const CLI::App& app, const std::string& path,
+               const std::function<void(const CLI::App&, const std::string&)>& visit) {
+    for (const CLI::App* command : app.get_subcommands(nullptr)) {
+      const std::string here = absl::StrCat(path, " ", command->get_name());
+      visit(*command, here);
+      ForEach(*command, here, visit);
+    }
+  }
+  Session session_;
+  CLI::App app_;
+};
+
+TEST_F(CommandTree, HasTheNounsVerbsAndShortcutsOfTheDesign) {
+  std::vector<std::string> commands;
+  ForEach(app_, "seer",
+          [&](const CLI::App&, const std::string& path) { commands.push_back(path); });
+  for (const char* path : {"seer job submit",
+                           "seer job plan",
+                           "seer job list",
+                           "seer job describe",
+                           "seer job logs",
+                           "seer job events",
+                           "seer job wait",
+                           "seer job pause",
+                           "seer job resume",
+                           "seer job cancel",
+                           "seer checkpoint list",
+                           "seer checkpoint describe",
+                           "seer checkpoint verify",
+                           "seer pool create",
+                           "seer pool ingest",
+                           "seer pool describe",
+                           "seer pool quarantine",
+                           "seer pool list",
+                           "seer worker list",
+                           "seer eval knn",
+                           "seer cluster up",
+                           "seer cluster down",
+                           "seer cluster status",
+                           "seer submit",
+                           "seer ps",
+                           "seer logs",
+                           "seer top",
+                           "seer completion"})
+    EXPECT_THAT(commands, ::testing::Contains(path));
+}
+
+TEST_F(CommandTree, EveryVerbHasHelpAndAnExampleThatStartsWithItself) {
+  int verbs = 0;
+  ForEach(app_, "seer", [&](const CLI::App& command, const std::string& path) {
+    EXPECT_FALSE(command.get_description().empty()) << path;
+    if (!command.get_subcommands(nullptr).empty()) return;  // a noun
+    ++verbs;
+    const std::string help = command.help();
+    EXPECT_THAT(help, HasSubstr("Example")) << path;
+    EXPECT_THAT(help, HasSubstr(path)) << "an example of the verb itself";
+    EXPECT_THAT(help, HasSubstr("--help")) << path;
+    for (const CLI::Option* option : command.get_options())
+      EXPECT_FALSE(option->get_description().empty()) << path << " " << option->get_name();
+  });
+  EXPECT_GE(verbs, 26);
+  EXPECT_THAT(app_.help(), HasSubstr("Exit codes: 0 done"));
+}
+
+TEST_F(CommandTree, EveryNounHasAnExample) {
+  for (const CLI::App* noun : app_.get_subcommands(nullptr))
+    EXPECT_THAT(noun->help(), HasSubstr(absl::StrCat("  seer ", noun->get_name())));
+}
+
+TEST(Cli, HelpAndVersionGoToStdoutAndExitWithZero) {
+  for (const std::vector<const char*>& arguments :
+       {std::vector<const char*>{"--help"}, {"job", "--help"}, {"job", "submit", "--help"}}) {
+    const Outcome outcome = Seer(arguments);
+    EXPECT_EQ(outcome.code, 0);
+    EXPECT_THAT(outcome.out, HasSubstr("Usage: seer"));
+    EXPECT_EQ(outcome.err, "");
+  }
+  EXPECT_EQ(Seer({"--version"}).code, 0);
+}
+
+TEST(Cli, WrongUsageExitsWithTwoAndNamesWhatWasMeant) {
+  const Outcome typo = Seer({"jobs", "list"});
+  EXPECT_EQ(typo.code, kExitUsage);
+  EXPECT_THAT(typo.err, HasSubstr("did you mean 'job'"));
+  EXPECT_EQ(typo.out, "");
+  const Outcome verb = Seer({"job", "lsit"});
+  EXPECT_EQ(verb.code, kExitUsage);
+  EXPECT_THAT(verb.err, HasSubstr("did you mean 'list'"));
+  const Outcome strange = Seer({"-o", "json", "frobnicate"});
+  EXPECT_EQ(strange.code, kExitUsage);
+  EXPECT_THAT(strange.err, HasSubstr("there is no 'seer frobnicate'"));
+  EXPECT_THAT(strange.err, HasSubstr("one of job,"));
+  EXPECT_THAT(Seer({"pool"}).err, HasSubstr("'seer pool' needs a verb"));
+  EXPECT_EQ(Seer({}).code, kExitUsage);
+  EXPECT_EQ(Seer({"job"}).code, kExitUsage);
+  EXPECT_EQ(Seer({"job", "describe"}).code, kExitUsage);
+  EXPECT_EQ(Seer({"job", "list", "--nonsense"}).code, kExitUsage);
+  EXPECT_EQ(Seer({"job", "list", "-o", "xml"}).code, kExitUsage);
+  EXPECT_EQ(Seer({"cluster", "up", "--workers", "0"}).code, kExitUsage);
+  EXPECT_EQ(Seer({"eval", "knn", "x", "--train-pool", "a", "--test-pool", "b", "--k", "-1"}).code,
+            kExitUsage);
+}
+
+TEST(Cli, WithoutAnAddressItSaysHowToGetOne) {
+  for (const std::vector<const char*>& arguments :
+       {std::vector<const char*>{"job", "list"}, {"pool", "list"}, {"worker", "list"}}) {
+    const Outcome outcome = Seer(arguments);
+    EXPECT_EQ(outcome.code, kExitUnreachable);
+    EXPECT_THAT(outcome.err, HasSubstr("seer cluster up"));
+  }
+}
+
+TEST(Cli, DestructiveVerbsOffATerminalNeedYes) {
+  testing::TempDir dir;
+  const std::string folder = dir / "cluster";
+  const Outcome refused = Seer({"cluster", "down", "--purge", "--dir", folder.c_str()});
+  EXPECT_EQ(refused.code, kExitUsage);
+  EXPECT_THAT(refused.err, HasSubstr("--yes"));
+  std::filesystem::create_directories(folder + "/run");
+  const Outcome dry = Seer({"cluster", "down", "--purge", "--dry-run", "--dir", folder.c_str()});
+  EXPECT_EQ(dry.code, 0);
+  EXPECT_THAT(dry.out, HasSubstr("would remove " + folder));
+  EXPECT_TRUE(std::filesystem::exists(folder));
+  EXPECT_EQ(Seer({"cluster", "down", "--purge", "--yes", "--dir", folder.c_str()}).code, 0);
+  EXPECT_FALSE(std::filesystem::exists(folder));
+}
+
+TEST(Cli, PlanAndDryRunNeedNoCluster) {
+  const std::string recipe = absl::StrCat(std::getenv("SEER_SOURCE_DIR"), "/recipes/smoke.yaml");
+  const Outcome plan = Seer({"job", "plan", recipe.c_str()});
+  EXPECT_EQ(plan.code, 0) << plan.err;
+  EXPECT_THAT(plan.out, HasSubstr("Parameters:"));
+  const Outcome dry = Seer({"submit", recipe.c_str(), "--dry-run", "--set", "optim.lr=0.25"});
+  EXPECT_EQ(dry.code, 0) << dry.err;
+  EXPECT_THAT(dry.out, HasSubstr("lr: 0.25"));
+  EXPECT_EQ(Seer({"job", "plan", recipe.c_str(), "--set", "optim.lr=fast"}).code, kExitUsage);
+}
+
+TEST(Timeout, IsADurationOfAtLeastZero) {
+  EXPECT_EQ(*ReadTimeout(""), absl::InfiniteDuration());
+  EXPECT_EQ(*ReadTimeout("90s"), absl::Seconds(90));
+  EXPECT_EQ(*ReadTimeout("1h30m"), absl::Minutes(90));
+  EXPECT_EQ(*ReadTimeout("1.5s"), absl::Milliseconds(1500));
+  EXPECT_EQ(*ReadTimeout("0"), absl::ZeroDuration());
+  EXPECT_EQ(*ReadTimeout("inf"), absl::InfiniteDuration());
+  for (const char* text : {"90", "soon", "-5s", "5 m", "1d", "s"}) {
+    const auto timeout = ReadTimeout(text);
+    EXPECT_THAT(timeout,
+                testing::FailsWith(absl::StatusCode::kInvalidArgument, reason::kWrongType, text));
+  }
+}
+
+}  // namespace
+}  // namespace seer::client

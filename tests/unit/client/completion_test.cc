@@ -1,0 +1,107 @@
+// The completion scripts are read by the shells themselves, where they are installed.
+#include "client/completion.h"
+
+#include <gtest/gtest.h>
+
+#include <CLI/CLI.hpp>
+#include <array>
+#include <cstdio>
+#include <fstream>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_replace.h"
+#include "absl/strings/str_split.h"
+#include "client/cli.h"
+#include "tests/support/temp_dir.h"
+
+namespace seer::client {
+namespace {
+
+std::string Shell(const std::string& command, int* code = nullptr) {
+  FILE* pipe = popen(absl::StrCat(command, " 2>&1").c_str(), "r");
+  std::string out;
+  std::array<char, 4096> buffer;
+  for (size_t got; (got = fread(buffer.data(), 1, buffer.size(), pipe)) > 0;)
+    out.append(buffer.data(), got);
+  const int status = pclose(pipe);
+  if (code != nullptr) *code = status;
+  return out;
+}
+
+class CompletionTest : public ::testing::Test {
+ protected:
+  CompletionTest() { BuildCommandTree(app_, session_); }
+  std::string Script(const std::string& shell) {
+    const std::string path = dir_ / ("seer." + shell);
+    std::ofstream(path) << CompletionScript(shell, app_);
+    return path;
+  }
+  // What bash would offer for the words, of which the last one is being written.
+  std::vector<std::string> Bash(const std::vector<std::string>& words) {
+    std::string list;
+    for (const std::string& word : words) absl::StrAppend(&list, " '", word, "'");
+    const std::string out =
+        Shell(absl::StrCat("bash -c 'source ", Script("bash"), "; COMP_WORDS=(seer",
+                           absl::StrReplaceAll(list, {{"'", "\""}}), "); COMP_CWORD=", words.size(),
+                           "; _seer; printf \"%s\\n\" \"${COMPREPLY[@]}\"'"));
+    return absl::StrSplit(out, '\n', absl::SkipEmpty());
+  }
+  Session session_;
+  CLI::App app_;
+  testing::TempDir dir_;
+};
+
+TEST_F(CompletionTest, ShellsAcceptTheirScripts) {
+  int tried = 0;
+  for (const std::string shell : {"bash", "zsh", "fish"}) {
+    const std::string path = Script(shell);
+    if (Shell(absl::StrCat("command -v ", shell)).empty()) continue;
+    int code = 0;
+    EXPECT_EQ(Shell(absl::StrCat(shell, " -n ", path), &code), "") << shell;
+    EXPECT_EQ(code, 0) << shell;
+    ++tried;
+  }
+  EXPECT_GE(tried, 1) << "bash at least is there";
+}
+
+TEST_F(CompletionTest, BashOffersNounsVerbsAndFlags) {
+  using Words = std::vector<std::string>;
+  EXPECT_EQ(Bash({"clu"}), Words{"cluster"});
+  EXPECT_EQ(Bash({"job", "ca"}), Words{"cancel"});
+  EXPECT_EQ(Bash({"cluster", ""}), (Words{"up", "down", "status"}));
+  EXPECT_EQ(Bash({"job", "submit", "--fo"}), Words{"--follow"});
+  EXPECT_EQ(Bash({"submit", "x.yaml", "--dry"}), Words{"--dry-run"});
+  EXPECT_EQ(Bash({"job", "cancel", "--y"}), Words{"--yes"});
+  EXPECT_EQ(Bash({"pool", "create", "--if"}), Words{"--if-absent"});
+  EXPECT_EQ(Bash({"job", "list", "-o", "js"}), (Words{"json", "jsonl"}));
+  EXPECT_EQ(Bash({"job", "list", "--coord"}), Words{"--coordinator"});
+  EXPECT_EQ(Bash({"-o", "json", "job", "li"}), Words{"list"});
+  EXPECT_EQ(Bash({"completion", "z"}), Words{"zsh"});
+}
+
+TEST_F(CompletionTest, BashOffersFilesWhereAVerbTakesThem) {
+  std::ofstream(dir_ / "a job.yaml") << "x";
+  const auto offered = Bash({"job", "submit", dir_ / "a"});
+  EXPECT_EQ(offered, std::vector<std::string>{dir_ / "a job.yaml"});
+}
+
+TEST_F(CompletionTest, EveryCommandAndFlagIsInTheFishScript) {
+  const std::string script = CompletionScript("fish", app_);
+  for (const CLI::App* noun : app_.get_subcommands(nullptr)) {
+    EXPECT_TRUE(absl::StrContains(script, absl::StrCat(" -a ", noun->get_name(), " ")));
+    for (const CLI::App* verb : noun->get_subcommands(nullptr)) {
+      EXPECT_TRUE(absl::StrContains(script, absl::StrCat(" -a ", verb->get_name(), " ")));
+      for (const CLI::Option* option : verb->get_options())
+        for (const std::string& name : option->get_lnames())
+          EXPECT_TRUE(absl::StrContains(script, absl::StrCat(" -l ", name))) << name;
+    }
+  }
+}
+
+TEST_F(CompletionTest, ZshLoadsBashsFunction) {
+  EXPECT_TRUE(absl::StartsWith(CompletionScript("zsh", app_), "autoload -U +X bashcompinit"));
+}
+
+}  // namespace
+}  // namespace seer::client

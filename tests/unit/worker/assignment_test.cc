@@ -1,0 +1,156 @@
+// The table of assignments alone: no process, no stream, no clock.
+#include "worker/agent/assignment.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "absl/strings/str_cat.h"
+
+namespace seer::worker {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::IsEmpty;
+using Verdict = AssignmentTable::Verdict;
+
+Assignment Of(int64_t attempt_id, int rank, const std::string& job = "jobs/a") {
+  return {attempt_id, job, /*attempt=*/1, rank};
+}
+
+TEST(AssignmentTableTest, EachRankStartsOnce) {
+  AssignmentTable table;
+  const auto first = table.Take(Of(1, 0)), second = table.Take(Of(1, 1));
+  EXPECT_EQ(first.verdict, Verdict::kStart);
+  EXPECT_EQ(second.verdict, Verdict::kStart);
+  EXPECT_NE(first.key, second.key);
+  EXPECT_EQ(table.Take(Of(1, 0)).verdict, Verdict::kKnown);
+  EXPECT_THAT(table.Running(), ElementsAre(first.key, second.key));
+}
+
+TEST(AssignmentTableTest, AnAssignmentIsNotStartedAgainWhileItsEndIsUnknown) {
+  AssignmentTable table;
+  const auto taken = table.Take(Of(1, 0));
+  table.Exited(taken.key, {1, "", ""});
+  EXPECT_EQ(table.Take(Of(1, 0)).verdict, Verdict::kKnown);
+}
+
+TEST(AssignmentTableTest, AnOlderAttemptOfTheSameJobIsStale) {
+  AssignmentTable table;
+  EXPECT_EQ(table.Take(Of(5, 0)).verdict, Verdict::kStart);
+  EXPECT_EQ(table.Take(Of(4, 0)).verdict, Verdict::kStale);
+  EXPECT_EQ(table.Take(Of(4, 0, "jobs/b")).verdict, Verdict::kStart) << "another job's";
+  EXPECT_EQ(table.Take(Of(5, 1)).verdict, Verdict::kStart) << "the same attempt's other rank";
+  EXPECT_EQ(table.Take(Of(6, 0)).verdict, Verdict::kStart);
+  EXPECT_EQ(table.Take(Of(5, 2)).verdict, Verdict::kStale);
+  EXPECT_EQ(table.entries().size(), 4u) << "what was refused is not there";
+}
+
+TEST(AssignmentTableTest, AnAttemptStaysStaleAfterTheNewerOneWasForgotten) {
+  AssignmentTable table;
+  const auto taken = table.Take(Of(5, 0));
+  table.Exited(taken.key, {0, "", ""});
+  table.StreamOpened();
+  table.ExitSent(taken.key);
+  table.HeartbeatSent();
+  ASSERT_TRUE(table.HeartbeatAcknowledged());
+  ASSERT_THAT(table.entries(), IsEmpty());
+  EXPECT_EQ(table.Take(Of(4, 0)).verdict, Verdict::kStale);
+}
+
+TEST(AssignmentTableTest, RemembersABoundedNumberOfJobs) {
+  AssignmentTable table;
+  table.StreamOpened();
+  const int64_t jobs = AssignmentTable::kMaxRememberedJobs + 1;
+  for (int64_t i = 1; i <= jobs; ++i) {
+    const auto taken = table.Take(Of(10 * i, 0, absl::StrCat("jobs/", i)));
+    table.Exited(taken.key, {0, "", ""});
+    table.ExitSent(taken.key);
+    table.HeartbeatSent();
+    table.HeartbeatAcknowledged();
+  }
+  EXPECT_EQ(table.Take(Of(9, 0, "jobs/1")).verdict, Verdict::kStart) << "the oldest is forgotten";
+  EXPECT_EQ(table.Take(Of(10 * jobs - 1, 0, absl::StrCat("jobs/", jobs))).verdict, Verdict::kStale);
+}
+
+TEST(AssignmentTableTest, RanksOfAnAttemptAreThoseThatRun) {
+  AssignmentTable table;
+  const int64_t a = table.Take(Of(1, 0)).key, b = table.Take(Of(1, 1)).key;
+  const int64_t other = table.Take(Of(2, 0, "jobs/b")).key;
+  table.Exited(a, {0, "", ""});
+  EXPECT_THAT(table.RunningOf(1), ElementsAre(b));
+  EXPECT_THAT(table.RunningOf(2), ElementsAre(other));
+  EXPECT_THAT(table.RunningOf(3), IsEmpty());
+}
+
+TEST(AssignmentTableTest, TheFirstEndOfARankStands) {
+  AssignmentTable table;
+  const int64_t key = table.Take(Of(1, 0)).key;
+  table.Exited(key, {10, "A", "a"});
+  table.Exited(key, {137, "B", "b"});
+  table.Exited(key + 1, {1, "", ""});
+  EXPECT_EQ(table.Find(key)->exit->exit_code, 10);
+  EXPECT_EQ(table.Find(key + 1), nullptr);
+}
+
+// One rank that has ended, on an open stream.
+class ReportTest : public ::testing::Test {
+ protected:
+  ReportTest() {
+    key_ = table_.Take(Of(1, 0)).key;
+    table_.StreamOpened();
+    table_.Exited(key_, {0, "", ""});
+  }
+  bool Gone() const { return table_.Find(key_) == nullptr; }
+  AssignmentTable table_;
+  int64_t key_ = 0;
+};
+
+TEST_F(ReportTest, AnExitIsForgottenWhenALaterHeartbeatIsAcknowledged) {
+  EXPECT_THAT(table_.UnsentExits(), ElementsAre(key_));
+  table_.ExitSent(key_);
+  EXPECT_THAT(table_.UnsentExits(), IsEmpty());
+  table_.HeartbeatSent();
+  EXPECT_FALSE(Gone());
+  EXPECT_TRUE(table_.HeartbeatAcknowledged());
+  EXPECT_TRUE(Gone());
+}
+
+TEST_F(ReportTest, TheAcknowledgementOfAnEarlierHeartbeatDoesNotCount) {
+  table_.HeartbeatSent();
+  table_.ExitSent(key_);
+  EXPECT_FALSE(table_.HeartbeatAcknowledged());
+  EXPECT_FALSE(Gone());
+  table_.HeartbeatSent();
+  EXPECT_TRUE(table_.HeartbeatAcknowledged());
+}
+
+TEST_F(ReportTest, AnExitThatWasNotSentIsKept) {
+  table_.HeartbeatSent();
+  EXPECT_FALSE(table_.HeartbeatAcknowledged());
+  EXPECT_FALSE(Gone());
+}
+
+TEST_F(ReportTest, WhatWasSentOnABrokenStreamIsSentAgain) {
+  table_.ExitSent(key_);
+  table_.HeartbeatSent();
+  table_.StreamClosed();
+  EXPECT_THAT(table_.UnsentExits(), ElementsAre(key_));
+  table_.StreamOpened();
+  EXPECT_THAT(table_.UnsentExits(), ElementsAre(key_));
+  table_.HeartbeatSent();
+  EXPECT_FALSE(table_.HeartbeatAcknowledged()) << "counts start anew with the stream";
+  EXPECT_FALSE(Gone());
+}
+
+TEST_F(ReportTest, ARunningRankIsNeverForgotten) {
+  const int64_t running = table_.Take(Of(1, 1)).key;
+  table_.ExitSent(running);  // there is no exit to send
+  for (int i = 0; i < 3; ++i) {
+    table_.HeartbeatSent();
+    table_.HeartbeatAcknowledged();
+  }
+  EXPECT_NE(table_.Find(running), nullptr);
+}
+
+}  // namespace
+}  // namespace seer::worker

@@ -1,0 +1,326 @@
+// JobSpec -> engine: that every field arrives, each in its own place.
+#include "worker/trainer/spec_to_config.h"
+
+#include <gmock/gmock.h>
+#include <google/protobuf/descriptor.h>
+#include <google/protobuf/message.h>
+#include <gtest/gtest.h>
+
+#include <filesystem>
+#include <fstream>
+#include <functional>
+#include <set>
+#include <sstream>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "common/spec/defaults.h"
+#include "common/spec/yaml.h"
+#include "tests/support/status_matchers.h"
+
+namespace seer::worker {
+namespace {
+
+using google::protobuf::FieldDescriptor;
+using google::protobuf::Message;
+using ::testing::ElementsAre;
+
+std::string Dump(const engine::TrainConfig& c) {
+  const auto& r = c.trunk.regnet;
+  std::string text = absl::StrCat(
+      "regnet ", r.depth, " ", r.w_0, " ", r.w_a, " ", r.w_m, " ", r.group_width, " ", r.se_ratio,
+      " stem ", c.trunk.stem_stride, " head ", absl::StrJoin(c.head.hidden, ","), " ",
+      c.head.output_dim, " ", c.head.batch_norm, " ", c.head.prototypes);
+  absl::StrAppend(&text, " swav ", c.swav.temperature, " ", c.swav.epsilon, " ",
+                  c.swav.sinkhorn_iterations, " ", c.swav.assign_views, " ", c.swav.queue_length,
+                  " ", c.swav.queue_start_step, " ", c.swav.freeze_prototypes_steps, " ",
+                  static_cast<int>(c.swav.sinkhorn_domain), " ", c.swav.power_law_exponent, " ",
+                  c.swav.hard_code_steps);
+  const auto& o = c.optim;
+  absl::StrAppend(&text, " optim ", o.momentum, " ", o.weight_decay, " ", o.nesterov, " ",
+                  o.decay_norm_and_bias, " larc ", o.larc.enabled, " ", o.larc.trust, " ",
+                  o.larc.clip);
+  absl::StrAppend(&text, " lr ", o.base_lr, " ", o.start_lr, " ", o.final_lr, " ", o.warmup_steps,
+                  " ", o.total_steps);
+  const auto& p = c.photometry;
+  absl::StrAppend(&text, " photometry ", p.jitter_strength, " ", p.jitter_probability, " ",
+                  p.grey_probability, " ", p.blur_probability, " ", p.solarize_probability, " ",
+                  absl::StrJoin(p.mean, ","), " ", absl::StrJoin(p.std, ","));
+  absl::StrAppend(&text, " memory ", static_cast<int>(c.memory.recompute), " ",
+                  absl::StrJoin(c.memory.recompute_segments, ","), " distributed ",
+                  c.distributed.sync_bn_group_size, " ", c.distributed.bucket_bytes, " ",
+                  c.distributed.collective_timeout_seconds, " precision ",
+                  static_cast<int>(c.precision), " batch ", c.global_batch, " seed ", c.seed);
+  for (const auto& crop : c.crops) absl::StrAppend(&text, " crop ", crop.views, "x", crop.size);
+  return text;
+}
+
+internal::v1::Assign Gang() {
+  internal::v1::Assign assign;
+  assign.set_attempt_id(42);
+  assign.set_job("jobs/job_a");
+  assign.set_rank(1);
+  assign.set_world_size(4);
+  assign.set_store_host("10.0.0.1");
+  assign.set_store_port(20001);
+  assign.set_ranks_on_machine(2);
+  auto& entry = *assign.add_data_plan();
+  entry.set_first_step(0);
+  entry.set_generation(3);
+  return assign;
+}
+
+// All that a trainer makes of a spec.
+std::string Everything(const v1::JobSpec& spec) {
+  const auto config = ToTrainConfig(spec);
+  if (!config.ok()) return config.status().ToString();
+  return absl::StrCat(Dump(*config), " threads ", ToRankConfig(spec, Gang()).threads, " ",
+                      ToStreamRequest(spec, Gang(), 7).ShortDebugString());
+}
+
+v1::JobSpec Full() {
+  v1::JobSpec spec;
+  spec.set_seed(11);
+  spec.mutable_metadata()->set_name("full");
+  auto& regnet = *spec.mutable_model()->mutable_trunk()->mutable_regnet();
+  regnet.set_depth(4);
+  regnet.set_w_0(16);
+  regnet.set_w_a(8);
+  regnet.set_w_m(2);
+  regnet.set_group_width(8);
+  regnet.set_se_ratio(0.25);
+  spec.mutable_data()->set_pool("photos");
+  spec.mutable_data()->set_generation(3);
+  spec.mutable_optim()->set_steps(100);
+  spec.mutable_memory()->set_recompute(v1::RECOMPUTE_MODE_LIST);
+  spec.mutable_memory()->add_recompute_segments(2);
+  spec.mutable_distributed()->set_threads_per_rank(3);
+  spec.mutable_distributed()->mutable_collective_timeout()->set_nanos(500'000'000);
+  spec.mutable_distributed()->mutable_collective_timeout()->set_seconds(90);
+  spec.mutable_eval()->add_k(20);
+  FillDefaults(spec);
+  return spec;
+}
+
+// Calls `visit` with the path of each scalar that is there, after changing it; changes it back.
+void ChangeEach(Message& message, const std::string& path,
+                const std::function<void(const std::string&)>& visit) {
+  const auto& r = *message.GetReflection();
+  for (int i = 0; i < message.GetDescriptor()->field_count(); ++i) {
+    const FieldDescriptor& field = *message.GetDescriptor()->field(i);
+    if (field.is_map()) continue;
+    const std::string name = path.empty() ? field.name() : absl::StrCat(path, ".", field.name());
+    if (field.cpp_type() == FieldDescriptor::CPPTYPE_MESSAGE) {
+      if (field.is_repeated()) {
+        for (int n = 0; n < r.FieldSize(message, &field); ++n)
+          ChangeEach(*r.MutableRepeatedMessage(&message, &field, n), name, visit);
+      } else if (r.HasField(message, &field)) {
+        ChangeEach(*r.MutableMessage(&message, &field), name, visit);
+      }
+      continue;
+    }
+    // Appending to a list, or another value.
+    std::unique_ptr<Message> before(message.New());
+    before->CopyFrom(message);
+    switch (field.cpp_type()) {
+      case FieldDescriptor::CPPTYPE_INT32:
+        field.is_repeated()
+            ? r.AddInt32(&message, &field, 5)
+            : r.SetInt32(&message, &field, r.GetInt32(message, &field) == 1 ? 2 : 1);
+        break;
+      case FieldDescriptor::CPPTYPE_INT64:
+        field.is_repeated() ? r.AddInt64(&message, &field, 5)
+                            : r.SetInt64(&message, &field, r.GetInt64(message, &field) + 8);
+        break;
+      case FieldDescriptor::CPPTYPE_UINT64:
+        r.SetUInt64(&message, &field, r.GetUInt64(message, &field) + 1);
+        break;
+      case FieldDescriptor::CPPTYPE_DOUBLE:
+        r.SetDouble(&message, &field, r.GetDouble(message, &field) * 0.5 + 0.03125);
+        break;
+      case FieldDescriptor::CPPTYPE_FLOAT:
+        r.AddFloat(&message, &field, 0.5f);
+        break;
+      case FieldDescriptor::CPPTYPE_BOOL:
+        r.SetBool(&message, &field, !r.GetBool(message, &field));
+        break;
+      case FieldDescriptor::CPPTYPE_ENUM:
+        r.SetEnumValue(&message, &field, r.GetEnumValue(message, &field) == 2 ? 1 : 2);
+        break;
+      default:
+        r.SetString(&message, &field, "regnety_400mf");
+    }
+    visit(name);
+    message.CopyFrom(*before);
+  }
+}
+
+TEST(SpecToConfigTest, EveryFieldOfASpecReachesTheTrainerOrIsKnownNotTo) {
+  // What the coordinator decides by, what the trainer's loop reads itself, and evaluations.
+  const std::set<std::string> not_here = {
+      "kind",
+      "metadata.name",
+      "data.generation",  // the assignment's data plan
+      "data.prefetch_steps",
+      "data.record_ids",
+      "distributed.ranks",  // the assignment's world size
+      "checkpoint.every_steps",
+      "checkpoint.keep_last",
+      "failure.max_restarts",
+      "failure.no_progress_timeout.seconds",
+      "failure.no_progress_timeout.nanos",
+      "eval.checkpoint",
+      "eval.train_pool",
+      "eval.test_pool",
+      "eval.k",
+      "eval.temperature",
+      "eval.image_size",
+      "eval.batch",
+  };
+  v1::JobSpec spec = Full();
+  const std::string before = Everything(spec);
+  std::set<std::string> seen, unseen;
+  ChangeEach(spec, "", [&](const std::string& path) {
+    (Everything(spec) == before ? unseen : seen).insert(path);
+  });
+  EXPECT_EQ(unseen, not_here);
+  EXPECT_GT(seen.size(), 45u);
+  EXPECT_EQ(Everything(spec), before);
+}
+
+TEST(SpecToConfigTest, FieldsArriveInTheirOwnPlaces) {
+  v1::JobSpec spec = Full();
+  ASSERT_OK(ApplySet(spec, "loss.swav.queueLength=512"));
+  ASSERT_OK(ApplySet(spec, "loss.swav.queueStartStep=9"));
+  ASSERT_OK(ApplySet(spec, "optim.startLr=0.125"));
+  ASSERT_OK(ApplySet(spec, "optim.finalLr=0.25"));
+  ASSERT_OK(ApplySet(spec, "optim.warmupSteps=5"));
+  ASSERT_OK(ApplySet(spec, "precision.mode=bf16"));
+  ASSERT_OK_AND_ASSIGN(const engine::TrainConfig c, ToTrainConfig(spec));
+  EXPECT_EQ(c.trunk.regnet.depth, 4);
+  EXPECT_EQ(c.trunk.regnet.group_width, 8);
+  EXPECT_EQ(c.swav.queue_length, 512);
+  EXPECT_EQ(c.swav.queue_start_step, 9);
+  EXPECT_EQ(c.optim.start_lr, 0.125);
+  EXPECT_EQ(c.optim.final_lr, 0.25);
+  EXPECT_EQ(c.optim.base_lr, 0.6);
+  EXPECT_EQ(c.optim.warmup_steps, 5);
+  EXPECT_EQ(c.optim.total_steps, 100);
+  EXPECT_EQ(c.precision, engine::Precision::kBf16);
+  EXPECT_EQ(c.memory.recompute, engine::MemoryConfig::Recompute::kList);
+  EXPECT_THAT(c.memory.recompute_segments, ElementsAre(2));
+  EXPECT_EQ(c.distributed.collective_timeout_seconds, 90.5);
+  EXPECT_EQ(c.seed, 11u);
+}
+
+TEST(SpecToConfigTest, TheDefaultsAreSwAVs) {
+  v1::JobSpec spec;
+  spec.mutable_data()->set_pool("photos");
+  spec.mutable_optim()->set_steps(10);
+  FillDefaults(spec);
+  ASSERT_OK_AND_ASSIGN(const engine::TrainConfig c, ToTrainConfig(spec));
+  ASSERT_OK_AND_ASSIGN(const auto preset, engine::RegnetPreset("regnety_200mf"));
+  EXPECT_EQ(c.trunk.regnet.depth, preset.depth);
+  EXPECT_EQ(c.trunk.regnet.w_m, preset.w_m);
+  EXPECT_EQ(c.trunk.stem_stride, 2);
+  EXPECT_THAT(c.head.hidden, ElementsAre(2048));
+  EXPECT_EQ(c.head.output_dim, 128);
+  EXPECT_TRUE(c.head.batch_norm);
+  EXPECT_EQ(c.head.prototypes, 3000);
+  EXPECT_EQ(c.swav.freeze_prototypes_steps, 313);
+  ASSERT_EQ(c.crops.size(), 2u);
+  EXPECT_EQ(c.crops[0].views, 2);
+  EXPECT_EQ(c.crops[0].size, 224);
+  EXPECT_EQ(c.crops[1].views, 6);
+  EXPECT_EQ(c.crops[1].size, 96);
+  EXPECT_EQ(c.global_batch, 256);
+  EXPECT_EQ(c.precision, engine::Precision::kFp32);
+  EXPECT_EQ(c.memory.recompute, engine::MemoryConfig::Recompute::kNone);
+  EXPECT_EQ(c.distributed.collective_timeout_seconds, 300);
+  EXPECT_THAT(c.photometry.mean, ElementsAre(0.485f, 0.456f, 0.406f));
+}
+
+TEST(SpecToConfigTest, APresetWinsAndAnUnknownOneIsAnError) {
+  v1::JobSpec spec = Full();
+  spec.mutable_model()->mutable_trunk()->set_preset("regnety_400mf");
+  ASSERT_OK_AND_ASSIGN(const engine::TrainConfig c, ToTrainConfig(spec));
+  ASSERT_OK_AND_ASSIGN(const auto preset, engine::RegnetPreset("regnety_400mf"));
+  EXPECT_EQ(c.trunk.regnet.depth, preset.depth);
+  spec.mutable_model()->mutable_trunk()->set_preset("regnetz_1tf");
+  EXPECT_THAT(ToTrainConfig(spec).status(),
+              testing::FailsWith(absl::StatusCode::kNotFound, reason::kInvalidSpec, "regnetz_1tf"));
+}
+
+TEST(SpecToConfigTest, EveryRecipeMaps) {
+  const char* source = std::getenv("SEER_SOURCE_DIR");
+  ASSERT_NE(source, nullptr) << "run by ctest";
+  int recipes = 0;
+  for (const auto& entry : std::filesystem::directory_iterator(std::string(source) + "/recipes")) {
+    if (entry.path().extension() != ".yaml") continue;
+    ++recipes;
+    std::stringstream text;
+    text << std::ifstream(entry.path()).rdbuf();
+    ASSERT_OK_AND_ASSIGN(v1::JobSpec spec, ParseJobSpec(text.str(), entry.path().string(), {}));
+    FillDefaults(spec);
+    ASSERT_OK_AND_ASSIGN(const engine::TrainConfig c, ToTrainConfig(spec));
+    EXPECT_EQ(c.optim.total_steps, spec.optim().steps()) << entry.path();
+    EXPECT_EQ(c.head.prototypes, spec.loss().swav().prototypes()) << entry.path();
+    EXPECT_EQ(c.crops.size(), static_cast<size_t>(spec.augment().crops_size())) << entry.path();
+    EXPECT_GT(c.trunk.regnet.depth, 0) << entry.path();
+  }
+  EXPECT_GE(recipes, 3);
+}
+
+TEST(SpecToConfigTest, ARankKnowsItsGang) {
+  v1::JobSpec spec = Full();
+  const engine::RankConfig rank = ToRankConfig(spec, Gang());
+  EXPECT_EQ(rank.rank, 1);
+  EXPECT_EQ(rank.world_size, 4);
+  EXPECT_EQ(rank.store_host, "10.0.0.1");
+  EXPECT_EQ(rank.store_port, 20001);
+  EXPECT_EQ(rank.store_prefix, "attempt-42") << "no stale rank meets a new gang";
+  EXPECT_EQ(rank.threads, 3);
+  spec.mutable_distributed()->set_threads_per_rank(0);
+  const int cores = std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
+  EXPECT_EQ(ToRankConfig(spec, Gang()).threads, std::max(1, cores / 2));
+  internal::v1::Assign crowded = Gang();
+  crowded.set_ranks_on_machine(100 * cores);
+  EXPECT_EQ(ToRankConfig(spec, crowded).threads, 1);
+  crowded.set_ranks_on_machine(0);
+  EXPECT_EQ(ToRankConfig(spec, crowded).threads, cores);
+}
+
+TEST(SpecToConfigTest, AStreamIsTheRanksSliceOfTheJob) {
+  v1::JobSpec spec = Full();
+  const v1::StreamBatchesRequest request = ToStreamRequest(spec, Gang(), 7);
+  EXPECT_EQ(request.pool(), "pools/photos");
+  EXPECT_EQ(request.job(), "jobs/job_a");
+  EXPECT_EQ(request.first_step(), 7);
+  EXPECT_EQ(request.end_step(), 100);
+  EXPECT_EQ(request.rank(), 1);
+  EXPECT_EQ(request.world_size(), 4);
+  EXPECT_EQ(request.global_batch(), 256);
+  EXPECT_EQ(request.seed(), 11u);
+  EXPECT_EQ(request.order(), v1::SAMPLE_ORDER_SHUFFLED);
+  EXPECT_FALSE(request.one_epoch());
+  ASSERT_EQ(request.data_plan_size(), 1);
+  EXPECT_EQ(request.data_plan(0).generation(), 3);
+  ASSERT_EQ(request.crops_size(), 2);
+  EXPECT_EQ(request.crops(1).views(), 6);
+  EXPECT_EQ(request.crops(1).max_scale(), 0.14);
+  EXPECT_EQ(request.crops(1).flip_probability(), 0.5);
+}
+
+TEST(KeyBelowTest, IsTheStoresKey) {
+  EXPECT_EQ(KeyBelow("file:///root/job_x/checkpoints/40", "file:///root"), "job_x/checkpoints/40");
+  EXPECT_EQ(KeyBelow("file:///root/job_x/checkpoints/40/", "file:///root/"),
+            "job_x/checkpoints/40");
+  EXPECT_EQ(KeyBelow("file:///root", "file:///root"), "");
+}
+
+}  // namespace
+}  // namespace seer::worker

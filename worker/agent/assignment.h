@@ -1,0 +1,76 @@
+// What becomes of the assignments that this agent was given: from the coordinator's word to the
+// report of the rank's end that the coordinator is known to have. Pure: no I/O, threads or clock.
+// Not thread-safe; the agent's loop owns it.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace seer::worker {
+
+struct Assignment {
+  int64_t attempt_id = 0;  // unique over all jobs, grows: the fencing token
+  std::string job;         // "jobs/{job}"
+  int attempt = 0;         // number within the job
+  int rank = 0;
+};
+
+struct RankExit {
+  int exit_code = 0;    // common/base/trainer_exit.h, 128 + signal, or 127
+  std::string reason;   // the trainer's last word; empty: none
+  std::string message;  // for people
+};
+
+class AssignmentTable {
+ public:
+  // Of how many jobs the newest attempt is remembered; the oldest attempts go first.
+  static constexpr size_t kMaxRememberedJobs = 10000;
+
+  struct Entry {
+    Assignment assignment;
+    std::optional<RankExit> exit;  // unset: it runs
+    // Heartbeats sent on this stream before the exit was; unset: not sent on this stream.
+    std::optional<int64_t> exit_sent_after;
+  };
+  enum class Verdict {
+    kStart,  // new: start the rank
+    kKnown,  // said twice: nothing to do
+    kStale,  // an attempt older than the newest that was seen of the job: refuse
+  };
+  struct Taken {
+    Verdict verdict = Verdict::kStart;
+    int64_t key = 0;  // for kStart: never used before
+  };
+
+  Taken Take(const Assignment& assignment);
+  void Exited(int64_t key, RankExit exit);  // of an unknown key, or a second time: nothing happens
+
+  // The stream to the coordinator. Reports that were sent on a stream which broke may be lost.
+  void StreamOpened();
+  void StreamClosed();
+  void HeartbeatSent() { ++sent_beats_; }
+  // Acknowledgements come in order: what was sent before the heartbeat has arrived, so exits that
+  // were are forgotten. True: something was.
+  bool HeartbeatAcknowledged();
+  std::vector<int64_t> UnsentExits() const;
+  void ExitSent(int64_t key);
+
+  const Entry* Find(int64_t key) const;  // null: unknown; valid until the next change
+  // Also those that have ended, until the coordinator knows.
+  const std::map<int64_t, Entry>& entries() const { return entries_; }
+  std::vector<int64_t> Running() const;
+  std::vector<int64_t> RunningOf(int64_t attempt_id) const;
+
+ private:
+  void Remember(const std::string& job, int64_t attempt_id);
+
+  int64_t last_key_ = 0;
+  int64_t sent_beats_ = 0, acked_beats_ = 0;  // of the present stream
+  std::map<int64_t, Entry> entries_;
+  std::map<std::string, int64_t> newest_attempt_;  // by job
+};
+
+}  // namespace seer::worker

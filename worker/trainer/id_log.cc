@@ -1,0 +1,47 @@
+#include "worker/trainer/id_log.h"
+
+#include <filesystem>
+#include <string>
+#include <system_error>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/strip.h"
+#include "common/base/digest.h"
+#include "common/base/error.h"
+
+namespace seer::worker {
+
+absl::StatusOr<std::optional<IdLog>> IdLog::Open(const v1::JobSpec& spec,
+                                                 const internal::v1::Assign& assign) {
+  if (!spec.data().record_ids()) return std::optional<IdLog>();
+  const std::filesystem::path folder =
+      std::filesystem::path(std::string(absl::StripPrefix(assign.storage_uri(), "file://"))) /
+      std::string(absl::StripPrefix(assign.job(), "jobs/")) / "ids";
+  std::error_code error;
+  std::filesystem::create_directories(folder, error);
+  IdLog log;
+  log.file_.open(
+      folder / absl::StrCat("attempt-", assign.attempt(), "-rank-", assign.rank(), ".jsonl"),
+      std::ios::trunc);
+  if (!log.file_)
+    return Error(absl::StatusCode::kUnavailable, reason::kStorageFailed,
+                 absl::StrCat("cannot write below ", folder.string()));
+  return std::optional<IdLog>(std::move(log));
+}
+
+absl::Status IdLog::Write(const engine::Batch& batch) {
+  file_ << "{\"step\":" << batch.step << ",\"ids\":[";
+  for (size_t i = 0; i < batch.image_ids.size(); ++i) {
+    const auto& id = batch.image_ids[i];
+    file_ << (i == 0 ? "\"" : ",\"")
+          << ToHex(absl::string_view(reinterpret_cast<const char*>(id.data()), id.size())) << '"';
+  }
+  file_ << "]}\n" << std::flush;
+  if (!file_)
+    return Error(absl::StatusCode::kResourceExhausted, reason::kDiskFull,
+                 "cannot write the log of image ids");
+  return absl::OkStatus();
+}
+
+}  // namespace seer::worker

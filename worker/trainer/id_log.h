@@ -1,0 +1,28 @@
+// Which images each step used, written before the step runs: one line of JSON a step,
+// {"step": s, "ids": ["…", …]}, in <storage>/<job>/ids/. Not thread-safe.
+#pragma once
+
+#include <fstream>
+#include <optional>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "engine/session/batch.h"
+#include "seer/internal/v1/agent.pb.h"
+#include "seer/v1/job_spec.pb.h"
+
+namespace seer::worker {
+
+class IdLog {
+ public:
+  // nullopt: the job does not want it. UNAVAILABLE with STORAGE_FAILED: it cannot be written.
+  static absl::StatusOr<std::optional<IdLog>> Open(const v1::JobSpec& spec,
+                                                   const internal::v1::Assign& assign);
+  // RESOURCE_EXHAUSTED with DISK_FULL.
+  absl::Status Write(const engine::Batch& batch);
+
+ private:
+  std::ofstream file_;
+};
+
+}  // namespace seer::worker

@@ -1,0 +1,79 @@
+#include "worker/trainer/train_metrics.h"
+
+#include <cmath>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/strip.h"
+
+namespace seer::worker {
+
+TrainMetrics::TrainMetrics(MetricsRegistry& registry, const internal::v1::Assign& assign,
+                           int64_t prototypes)
+    : registry_(registry),
+      labels_({{"job", std::string(absl::StripPrefix(assign.job(), "jobs/"))},
+               {"rank", absl::StrCat(assign.rank())}}),
+      log_k_(std::log(static_cast<double>(prototypes))) {}
+
+void TrainMetrics::Observe(const engine::StepReport& report, double wait_seconds,
+                           double stall_ratio) {
+  Set("seer_train_step", "Steps done.", static_cast<double>(report.step + 1));
+  Set("seer_train_data_stall_ratio", "Share of a step spent waiting for data, exponential mean.",
+      stall_ratio);
+  ObserveLoss(report);
+  ObservePhases(report.phases, wait_seconds);
+  registry_.AddCounter("seer_train_images_total", "Images trained on by this rank.")
+      .Add(static_cast<double>(report.images), labels_);
+  registry_.AddCounter("seer_train_flops_total", "Analytic count of the work done by this rank.")
+      .Add(report.flops, labels_);
+  if (!report.skipped) return;
+  registry_
+      .AddCounter("seer_train_nonfinite_steps_total",
+                  "Steps refused because a number was not finite.")
+      .Add(1, With("action", "skip"));
+}
+
+void TrainMetrics::ObserveLoss(const engine::StepReport& report) {
+  Set("seer_train_loss", "SwAV loss of the newest step, mean over ranks.", report.loss);
+  Set("seer_train_learning_rate", "Learning rate of the newest step.", report.learning_rate);
+  Set("seer_train_gradient_norm", "Norm of the gradient before the update.", report.gradient_norm);
+  Set("seer_swav_prototypes_used_ratio",
+      "Prototypes that are the first choice of at least one code, over all.",
+      report.prototypes_used_ratio);
+  Set("seer_swav_assignment_entropy_nats", "Entropy of the mean code; ln K: all prototypes alike.",
+      report.assignment_entropy_nats);
+  Set("seer_swav_top_prototype_share_ratio",
+      "Share of the codes that the most used prototype gets.", report.top_prototype_share);
+  Set("seer_swav_feature_std", "Mean standard deviation of the normalised feature; 0: collapsed.",
+      report.feature_std);
+  Set("seer_swav_sinkhorn_residual", "Largest relative deviation of a prototype's marginal.",
+      report.sinkhorn_residual);
+  Set("seer_swav_loss_over_ln_k_ratio",
+      "Loss over ln K; near 1: nothing is learned, or all collapsed.", report.loss / log_k_);
+}
+
+void TrainMetrics::ObservePhases(const engine::PhaseSeconds& phases, double wait_seconds) {
+  for (const auto& [phase, seconds] :
+       {std::pair("data", wait_seconds), std::pair("copy", phases.copy),
+        std::pair("augment", phases.augment), std::pair("forward", phases.forward),
+        std::pair("loss", phases.loss), std::pair("backward", phases.backward),
+        std::pair("communication", phases.communication),
+        std::pair("optimizer", phases.optimizer)}) {
+    registry_
+        .AddHistogram("seer_train_step_seconds", "Time of a step's phases.",
+                      {.001, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30})
+        .Observe(seconds, With("phase", phase));
+  }
+}
+
+void TrainMetrics::Set(const char* name, const char* help, double value) {
+  registry_.AddGauge(name, help).Set(value, labels_);
+}
+
+MetricLabels TrainMetrics::With(const std::string& key, const std::string& value) const {
+  MetricLabels labels = labels_;
+  labels[key] = value;
+  return labels;
+}
+
+}  // namespace seer::worker
