@@ -9,6 +9,15 @@
 
 namespace seer::client {
 
+namespace {
+
+// Numbers that the optimiser keeps for each parameter (AdamW's step counts, one a tensor, aside).
+int64_t OptimizerNumbers(v1::OptimizerKind kind) {
+  return kind == v1::OPTIMIZER_KIND_ADAMW ? 2 : 1;
+}
+
+}  // namespace
+
 absl::StatusOr<std::vector<std::pair<std::string, std::string>>> PlanJob(const v1::JobSpec& spec) {
   engine::TrunkConfig trunk;
   const auto& t = spec.model().trunk();
@@ -37,6 +46,8 @@ absl::StatusOr<std::vector<std::pair<std::string, std::string>>> PlanJob(const v
   head += spec.model().head().output_dim() * spec.loss().swav().prototypes();
   const int64_t all = parameters + head,
                 local = spec.data().global_batch() / spec.distributed().ranks();
+  const v1::OptimizerKind kind = spec.optim().kind();
+  const int64_t state_bytes = all * 4 * OptimizerNumbers(kind);
   const int bytes = spec.precision().mode() == v1::PRECISION_MODE_BF16 ? 2 : 4;
   std::vector<std::string> blocks, widths;
   for (const auto& stage : stages) {
@@ -57,8 +68,9 @@ absl::StatusOr<std::vector<std::pair<std::string, std::string>>> PlanJob(const v
                    flops / 1e9)},
       {"Memory a rank",
        absl::StrCat(
-           "weights ", FormatBytes(all * 4), ", gradients ", FormatBytes(all * 4), ", momentum ",
-           FormatBytes(all * 4), ", activations about ",
+           "weights ", FormatBytes(all * 4), ", gradients ", FormatBytes(all * 4), ", ",
+           kind == v1::OPTIMIZER_KIND_ADAMW ? "two moments " : "momentum ",
+           FormatBytes(state_bytes), ", activations about ",
            FormatBytes(static_cast<int64_t>(activations * static_cast<double>(local) * bytes)))},
       {"Traffic a step", spec.distributed().ranks() > 1
                              ? absl::StrCat(FormatBytes(all * 4), " of gradients reduced over ",
@@ -73,10 +85,10 @@ absl::StatusOr<std::vector<std::pair<std::string, std::string>>> PlanJob(const v
         "Learning rate",
         absl::StrFormat("%g to %g over %d steps, then cosine to %g", spec.optim().start_lr(),
                         spec.optim().lr(), spec.optim().warmup_steps(), spec.optim().final_lr()));
-    lines.emplace_back("Checkpoints",
-                       absl::StrFormat("every %d steps, %s each, the last %d kept",
-                                       spec.checkpoint().every_steps(), FormatBytes(all * 8),
-                                       spec.checkpoint().keep_last()));
+    lines.emplace_back("Checkpoints", absl::StrFormat("every %d steps, %s each, the last %d kept",
+                                                      spec.checkpoint().every_steps(),
+                                                      FormatBytes(all * 4 + state_bytes),
+                                                      spec.checkpoint().keep_last()));
   }
   return lines;
 }

@@ -101,9 +101,10 @@ class Server final : public CoordinatorServer {
         logs_((std::filesystem::absolute(config.database).parent_path() / "logs").string()),
         core_loop_("core", Clock::Real()),
         storage_loop_("storage", Clock::Real()),
+        logs_loop_("logs", Clock::Real()),
         runner_(OptionsOf(config), *store_, Clock::Real(), core_loop_, metrics_),
         files_(*objects_, storage_loop_, Clock::Real(), metrics_),
-        agents_(runner_, storage_loop_, logs_, feed_, {config.heartbeat, config.lease}),
+        agents_(runner_, logs_loop_, logs_, feed_, {config.heartbeat, config.lease}),
         effects_(agents_, files_, feed_, runner_, {storage_uri_, config.dataservices}),
         jobs_service_(runner_, *pools_, feed_, logs_),
         checkpoints_service_(runner_, files_, storage_uri_),
@@ -114,6 +115,7 @@ class Server final : public CoordinatorServer {
     feed_.Stop();     // watchers leave
     agents_.Close();  // and agents, who dial again until a coordinator is there
     rpc_.reset();
+    logs_loop_.Stop();
     storage_loop_.Stop();
     core_loop_.Stop();
   }
@@ -145,6 +147,7 @@ class Server final : public CoordinatorServer {
   LogStore logs_;
   ThreadLoop core_loop_;
   ThreadLoop storage_loop_;
+  ThreadLoop logs_loop_;  // agents' streams wait for it: they must not wait for object storage
   CoreRunner runner_;
   CheckpointFiles files_;
   AgentStreams agents_;

@@ -3,12 +3,14 @@
 #include <spdlog/sinks/stdout_sinks.h>
 #include <spdlog/spdlog.h>
 
+#include <algorithm>
 #include <memory>
 
 #include "absl/strings/escaping.h"
 #include "absl/strings/str_format.h"
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
+#include "common/base/utf8.h"
 
 namespace seer {
 namespace {
@@ -37,7 +39,7 @@ constexpr absl::string_view kLevelNames[] = {"debug", "info", "warn", "error"};
 
 std::string JsonString(absl::string_view text) {
   std::string out = "\"";
-  for (const unsigned char c : text) {
+  for (const unsigned char c : ToValidUtf8(text)) {
     switch (c) {
       case '"':
         out += "\\\"";
@@ -55,7 +57,7 @@ std::string JsonString(absl::string_view text) {
         out += "\\r";
         break;
       default:
-        if (c < 0x20)
+        if (c < 0x20 || c == 0x7f)
           absl::StrAppendFormat(&out, "\\u%04x", c);
         else
           out += static_cast<char>(c);
@@ -64,8 +66,11 @@ std::string JsonString(absl::string_view text) {
   return out + "\"";
 }
 
+// Also control characters: what a program was told must neither end its line nor steer a terminal.
 bool NeedsQuotes(absl::string_view text) {
-  return text.empty() || text.find_first_of(" \"=\n\t") != absl::string_view::npos;
+  return text.empty() || std::any_of(text.begin(), text.end(), [](unsigned char c) {
+           return c <= ' ' || c == '"' || c == '=' || c == 0x7f;
+         });
 }
 
 }  // namespace

@@ -4,23 +4,24 @@
 
 namespace seer {
 
-ThreadLoop::ThreadLoop(std::string name, Clock& clock) : clock_(clock) {
-  absl::MutexLock lock(&mu_);  // Run() waits for id_
-  thread_ = Thread(std::move(name), [this] { Run(); });
-}
+ThreadLoop::ThreadLoop(std::string name, Clock& clock)
+    : clock_(clock), thread_(std::move(name), [this] { Run(); }) {}
 
 ThreadLoop::~ThreadLoop() { Stop(); }
 
-void ThreadLoop::Post(Task task) { After(absl::ZeroDuration(), std::move(task)); }
-
-void ThreadLoop::After(absl::Duration delay, Task task) {
-  const absl::Duration due = clock_.Steady() + std::max(delay, absl::ZeroDuration());
+void ThreadLoop::Post(Task task) {
   absl::MutexLock lock(&mu_);
   if (stopping_) return;
-  // A task without delay keeps its place behind those posted before it:
-  // time zero, then the sequence.
-  const absl::Duration key = delay <= absl::ZeroDuration() ? absl::ZeroDuration() : due;
-  tasks_.emplace(std::make_pair(key, sequence_++), std::move(task));
+  ready_.push_back(std::move(task));
+  wake_.Signal();
+}
+
+void ThreadLoop::After(absl::Duration delay, Task task) {
+  if (delay <= absl::ZeroDuration()) return Post(std::move(task));
+  const absl::Duration due = clock_.Steady() + delay;
+  absl::MutexLock lock(&mu_);
+  if (stopping_) return;
+  later_.emplace(std::make_pair(due, sequence_++), std::move(task));
   wake_.Signal();
 }
 
@@ -34,25 +35,28 @@ void ThreadLoop::Stop() {
 }
 
 void ThreadLoop::Run() {
-  absl::ReleasableMutexLock init(&mu_);
   id_ = std::this_thread::get_id();
-  init.Release();
   while (true) {
     Task task;
     {
       absl::MutexLock lock(&mu_);
       while (!stopping_) {
-        if (tasks_.empty()) {
-          wake_.Wait(&mu_);
-          continue;
+        // Behind what is ready, so that neither keeps the other waiting for ever.
+        const absl::Duration now = clock_.Steady();
+        while (!later_.empty() && later_.begin()->first.first <= now) {
+          ready_.push_back(std::move(later_.begin()->second));
+          later_.erase(later_.begin());
         }
-        const absl::Duration wait = tasks_.begin()->first.first - clock_.Steady();
-        if (wait <= absl::ZeroDuration()) break;
-        wake_.WaitWithTimeout(&mu_, wait);
+        if (!ready_.empty()) break;
+        if (later_.empty()) {
+          wake_.Wait(&mu_);
+        } else {
+          wake_.WaitWithTimeout(&mu_, later_.begin()->first.first - now);
+        }
       }
       if (stopping_) return;
-      task = std::move(tasks_.begin()->second);
-      tasks_.erase(tasks_.begin());
+      task = std::move(ready_.front());
+      ready_.pop_front();
     }
     task();
   }
@@ -70,7 +74,7 @@ void FakeLoop::Advance(absl::Duration by) {
     if (node.key().first > clock_.Steady()) clock_.Advance(node.key().first - clock_.Steady());
     node.mapped()();
   }
-  clock_.Advance(end - clock_.Steady());
+  if (end > clock_.Steady()) clock_.Advance(end - clock_.Steady());  // a task may have moved it
 }
 
 }  // namespace seer

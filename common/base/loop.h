@@ -1,8 +1,11 @@
 // One thread that runs tasks in order, now or at a time. What it owns needs no lock: other threads
-// Post to it. Tasks posted by one thread run in that thread's order; a task due earlier runs first.
+// Post to it. Tasks posted by one thread run in that thread's order; a task due earlier runs first,
+// and one that falls due waits only for what was posted before.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
+#include <deque>
 #include <functional>
 #include <map>
 #include <string>
@@ -34,7 +37,7 @@ class ThreadLoop final : public Loop {
   ~ThreadLoop() override;
   void Post(Task task) override ABSL_LOCKS_EXCLUDED(mu_);
   void After(absl::Duration delay, Task task) override ABSL_LOCKS_EXCLUDED(mu_);
-  bool IsCurrent() const override { return std::this_thread::get_id() == id_; }
+  bool IsCurrent() const override { return std::this_thread::get_id() == id_.load(); }
   void Stop() ABSL_LOCKS_EXCLUDED(mu_);  // not from the loop's own thread
 
  private:
@@ -45,9 +48,10 @@ class ThreadLoop final : public Loop {
   absl::CondVar wake_;
   bool stopping_ ABSL_GUARDED_BY(mu_) = false;
   uint64_t sequence_ ABSL_GUARDED_BY(mu_) = 0;
-  std::map<std::pair<absl::Duration, uint64_t>, Task> tasks_ ABSL_GUARDED_BY(mu_);
-  std::thread::id id_;
-  Thread thread_;  // last: everything it touches is built before it
+  std::deque<Task> ready_ ABSL_GUARDED_BY(mu_);
+  std::map<std::pair<absl::Duration, uint64_t>, Task> later_ ABSL_GUARDED_BY(mu_);
+  std::atomic<std::thread::id> id_{};  // set before the first task
+  Thread thread_;                      // last: everything it touches is built before it
 };
 
 // Runs tasks on the caller's thread when told to. Single-threaded tests.

@@ -26,6 +26,8 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr char kTemporaryPrefix[] = ".tmp-";
+constexpr char kOpenFiles[] = "/proc/self/fd";
+constexpr int kRaces = 20;  // lost in a row to others who make and remove the same folder
 
 absl::Status ErrnoStatus(int error, absl::string_view doing, absl::string_view path) {
   std::string message = absl::StrCat(doing, " ", path, ": ", std::strerror(error));
@@ -103,15 +105,12 @@ class LocalWriter final : public ObjectWriter {
   enum class Mode { kReplace, kIfAbsent };
 
   static absl::StatusOr<std::unique_ptr<LocalWriter>> Open(fs::path path, Mode mode) {
-    SEER_RETURN_IF_ERROR(MakeFolders(path.parent_path()));
-    static std::atomic<uint64_t> counter{0};
-    fs::path temporary =
-        path.parent_path() /
-        absl::StrCat(kTemporaryPrefix, ::getpid(), "-", ++counter, "-", path.filename().string());
-    const int fd = ::open(temporary.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
-    if (fd < 0) return ErrnoStatus(errno, "cannot write", temporary.string());
-    return std::unique_ptr<LocalWriter>(
-        new LocalWriter(std::move(path), std::move(temporary), fd, mode));
+    auto writer = TryOpen(path, mode);
+    // Whoever deletes the last object of a folder takes the folder away, also just before the file
+    // is made in it.
+    for (int again = 0; again < kRaces && absl::IsNotFound(writer.status()); ++again)
+      writer = TryOpen(path, mode);
+    return writer;
   }
 
   ~LocalWriter() override { ::unlink(temporary_.c_str()); }  // fails harmlessly after a rename
@@ -130,26 +129,62 @@ class LocalWriter final : public ObjectWriter {
   absl::Status Commit() override {
     SEER_RETURN_IF_ERROR(SEER_FAILPOINT_STATUS("objectstore.commit"));
     if (::fsync(fd_.get()) != 0) return ErrnoStatus(errno, "cannot sync", path_.string());
-    if (fd_.Close() != 0) return ErrnoStatus(errno, "cannot close", path_.string());
     if (mode_ == Mode::kIfAbsent) {
-      if (::link(temporary_.c_str(), path_.c_str()) != 0) {
+      if (LinkAs(path_) != 0) {
         if (errno == EEXIST)
           return absl::AlreadyExistsError(absl::StrCat(path_.string(), " is there already"));
         return ErrnoStatus(errno, "cannot create", path_.string());
       }
-    } else if (::rename(temporary_.c_str(), path_.c_str()) != 0) {
-      return ErrnoStatus(errno, "cannot replace", path_.string());
+    } else if (!named_) {
+      ::unlink(temporary_.c_str());  // of a process that had the same number
+      if (LinkAs(temporary_) != 0) return ErrnoStatus(errno, "cannot write", temporary_.string());
     }
+    if (fd_.Close() != 0) return ErrnoStatus(errno, "cannot close", path_.string());
+    if (mode_ == Mode::kReplace && ::rename(temporary_.c_str(), path_.c_str()) != 0)
+      return ErrnoStatus(errno, "cannot replace", path_.string());
     return SyncFolder(path_.parent_path());
   }
 
  private:
-  LocalWriter(fs::path path, fs::path temporary, int fd, Mode mode)
-      : path_(std::move(path)), temporary_(std::move(temporary)), fd_(fd), mode_(mode) {}
+  static absl::StatusOr<std::unique_ptr<LocalWriter>> TryOpen(fs::path path, Mode mode) {
+    SEER_RETURN_IF_ERROR(MakeFolders(path.parent_path()));
+    static std::atomic<uint64_t> counter{0};
+    fs::path temporary =
+        path.parent_path() /
+        absl::StrCat(kTemporaryPrefix, ::getpid(), "-", ++counter, "-", path.filename().string());
+    // Without a name until it is whole: of a process that is killed nothing is left.
+    int fd = ::access(kOpenFiles, X_OK) == 0
+                 ? ::open(path.parent_path().c_str(), O_WRONLY | O_TMPFILE | O_CLOEXEC, 0644)
+                 : -1;
+    const bool named = fd < 0;  // not every file system can
+    if (named) fd = ::open(temporary.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+    if (fd < 0) return ErrnoStatus(errno, "cannot write", temporary.string());
+    return std::unique_ptr<LocalWriter>(
+        new LocalWriter(std::move(path), std::move(temporary), fd, named, mode));
+  }
+
+  LocalWriter(fs::path path, fs::path temporary, int fd, bool named, Mode mode)
+      : path_(std::move(path)),
+        temporary_(std::move(temporary)),
+        fd_(fd),
+        named_(named),
+        mode_(mode) {}
+
+  // Gives the file the name `to`; not 0: failed, see errno.
+  int LinkAs(const fs::path& to) {
+    if (named_) return ::link(temporary_.c_str(), to.c_str());
+    const std::string file = absl::StrCat(kOpenFiles, "/", fd_.get());
+    for (int again = 0;; ++again) {
+      const int result = ::linkat(AT_FDCWD, file.c_str(), AT_FDCWD, to.c_str(), AT_SYMLINK_FOLLOW);
+      if (result == 0 || errno != ENOENT || again == kRaces) return result;
+      MakeFolders(to.parent_path()).IgnoreError();  // it went away meanwhile
+    }
+  }
 
   const fs::path path_;
   const fs::path temporary_;
   FileDescriptor fd_;
+  const bool named_;  // temporary_ is there already
   const Mode mode_;
 };
 
@@ -210,19 +245,15 @@ class LocalStore final : public ObjectStore {
     const size_t slash = prefix.rfind('/');
     const fs::path start =
         slash == absl::string_view::npos ? root_ : PathOf(prefix.substr(0, slash));
-    std::vector<ObjectInfo> objects;
-    std::error_code error;
-    if (!fs::is_directory(start, error)) return objects;
-    for (fs::recursive_directory_iterator it(start, error), end; !error && it != end;
-         it.increment(error)) {
-      if (absl::StartsWith(it->path().filename().string(), kTemporaryPrefix)) continue;
-      std::error_code gone;  // an entry may vanish while the folder is read
-      if (!it->is_regular_file(gone) || gone) continue;
-      std::string key = it->path().lexically_relative(root_).string();
-      const auto size = it->file_size(gone);
-      if (!gone && absl::StartsWith(key, prefix))
-        objects.push_back({std::move(key), static_cast<int64_t>(size)});
+    for (absl::string_view part : absl::StrSplit(prefix, '/')) {
+      if (part != ".." && !absl::StartsWith(prefix, "/")) continue;
+      return Error(absl::StatusCode::kInvalidArgument, reason::kInvalidArgument,
+                   absl::StrCat("prefix '", prefix, "' leaves the store"));
     }
+    std::vector<ObjectInfo> objects;
+    std::error_code error = Walk(start, prefix, objects);
+    for (int again = 0; again < kRaces && error == std::errc::no_such_file_or_directory; ++again)
+      error = Walk(start, prefix, objects);  // a folder went away while it was read
     if (error) return ErrnoStatus(error.value(), "cannot list", start.string());
     std::sort(objects.begin(), objects.end(),
               [](const auto& a, const auto& b) { return a.key < b.key; });
@@ -241,6 +272,25 @@ class LocalStore final : public ObjectStore {
 
  private:
   fs::path PathOf(absl::string_view key) const { return root_ / std::string(key); }
+
+  // Fills `objects` with what lies below `start` and begins with `prefix`, in no order.
+  std::error_code Walk(const fs::path& start, absl::string_view prefix,
+                       std::vector<ObjectInfo>& objects) const {
+    objects.clear();
+    std::error_code error;
+    if (!fs::is_directory(start, error)) return {};
+    for (fs::recursive_directory_iterator it(start, error), end; !error && it != end;
+         it.increment(error)) {
+      if (absl::StartsWith(it->path().filename().string(), kTemporaryPrefix)) continue;
+      std::error_code gone;  // an entry may vanish while the folder is read
+      if (!it->is_regular_file(gone) || gone) continue;
+      std::string key = it->path().lexically_relative(root_).string();
+      const auto size = it->file_size(gone);
+      if (!gone && absl::StartsWith(key, prefix))
+        objects.push_back({std::move(key), static_cast<int64_t>(size)});
+    }
+    return error;
+  }
 
   absl::Status Write(absl::string_view key, absl::string_view bytes, LocalWriter::Mode mode) {
     SEER_RETURN_IF_ERROR(CheckKey(key));

@@ -1,5 +1,5 @@
-// Objects as files below a root folder: written beside their place, fsynced, renamed.
-// Thread-safe, also between processes.
+// Objects as files below a root folder: written without a name (where the file system cannot, under
+// a temporary one), fsynced, put into their place. Thread-safe, also between processes.
 #pragma once
 
 #include <memory>

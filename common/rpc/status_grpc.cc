@@ -2,7 +2,9 @@
 
 #include <utility>
 
+#include "absl/strings/str_cat.h"
 #include "common/base/error.h"
+#include "common/base/utf8.h"
 #include "google/rpc/error_details.pb.h"
 #include "google/rpc/status.pb.h"
 
@@ -11,13 +13,25 @@ namespace {
 
 constexpr char kDomain[] = "seer";
 constexpr char kHint[] = "hint";
+// All of it travels in trailing metadata, which clients take up to 8 KiB of, and the detail in
+// base64: what is longer would arrive as an error about metadata.
+constexpr size_t kMessageBytes = 900, kHintBytes = 500, kValueBytes = 200, kFieldBytes = 200;
+constexpr size_t kDescriptionBytes = 300, kKeyBytes = 60;
+constexpr int kValues = 5;
+
+// As protobuf strings can carry it.
+std::string Carried(absl::string_view text, size_t max_bytes) {
+  const std::string clean = ToValidUtf8(text);
+  if (clean.size() <= max_bytes) return clean;
+  return absl::StrCat(Utf8Prefix(clean, max_bytes), " ...");
+}
 
 }  // namespace
 
 grpc::Status ToGrpc(const absl::Status& status) {
   if (status.ok()) return grpc::Status::OK;
   const auto code = static_cast<grpc::StatusCode>(status.code());
-  const std::string message(status.message());
+  const std::string message = Carried(status.message(), kMessageBytes);
   const auto detail = GetErrorDetail(status);
   if (!detail) return grpc::Status(code, message);
 
@@ -27,14 +41,17 @@ grpc::Status ToGrpc(const absl::Status& status) {
   google::rpc::ErrorInfo info;
   info.set_reason(detail->reason);
   info.set_domain(kDomain);
-  for (const auto& [key, value] : detail->metadata) (*info.mutable_metadata())[key] = value;
-  if (!detail->hint.empty()) (*info.mutable_metadata())[kHint] = detail->hint;
+  for (const auto& [key, value] : detail->metadata) {
+    if (info.metadata_size() == kValues) break;
+    (*info.mutable_metadata())[Carried(key, kKeyBytes)] = Carried(value, kValueBytes);
+  }
+  if (!detail->hint.empty()) (*info.mutable_metadata())[kHint] = Carried(detail->hint, kHintBytes);
   rich.add_details()->PackFrom(info);
   if (!detail->field.empty()) {
     google::rpc::BadRequest bad;
     auto* violation = bad.add_field_violations();
-    violation->set_field(detail->field);
-    violation->set_description(message);
+    violation->set_field(Carried(detail->field, kFieldBytes));
+    violation->set_description(Carried(message, kDescriptionBytes));
     rich.add_details()->PackFrom(bad);
   }
   return grpc::Status(code, message, rich.SerializeAsString());

@@ -64,18 +64,34 @@ void FillSwav(v1::SwavSpec& swav) {
   if (!swav.has_freeze_prototypes_steps()) swav.set_freeze_prototypes_steps(313);
 }
 
+// Rate per 256 images: of the SEER run, of SwAV's large batches (arXiv:2006.09882), of DINO
+// (arXiv:2104.14294).
+double LearningRatePer256(v1::OptimizerKind kind) {
+  return kind == v1::OPTIMIZER_KIND_ADAMW ? 5e-4 : kind == v1::OPTIMIZER_KIND_LARS ? 0.3 : 0.6;
+}
+
 void FillOptim(v1::OptimSpec& optim, int64_t global_batch) {
-  // The SEER run's rate: linear in the global batch.
-  if (optim.lr() == 0) optim.set_lr(0.6 * static_cast<double>(global_batch) / 256.0);
+  if (optim.kind() == v1::OPTIMIZER_KIND_UNSPECIFIED) optim.set_kind(v1::OPTIMIZER_KIND_SGD);
+  const bool lars = optim.kind() == v1::OPTIMIZER_KIND_LARS,
+             adamw = optim.kind() == v1::OPTIMIZER_KIND_ADAMW;
+  if (optim.lr() == 0)
+    optim.set_lr(LearningRatePer256(optim.kind()) * static_cast<double>(global_batch) / 256.0);
   if (!optim.has_start_lr()) optim.set_start_lr(0);
   if (!optim.has_final_lr()) optim.set_final_lr(optim.lr() / 1000);
   if (!optim.has_warmup_steps()) optim.set_warmup_steps(0);
   if (!optim.has_momentum()) optim.set_momentum(0.9);
-  if (!optim.has_weight_decay()) optim.set_weight_decay(1e-6);
-  if (!optim.has_decay_norm_and_bias()) optim.set_decay_norm_and_bias(true);
+  if (!optim.has_weight_decay()) optim.set_weight_decay(adamw ? 1e-2 : 1e-6);
+  if (!optim.has_decay_norm_and_bias()) optim.set_decay_norm_and_bias(!lars);
   v1::LarcSpec& larc = *optim.mutable_larc();
-  if (!larc.has_enabled()) larc.set_enabled(true);
+  if (!larc.has_enabled()) larc.set_enabled(optim.kind() == v1::OPTIMIZER_KIND_SGD);
   if (!larc.has_trust()) larc.set_trust(0.001);
+  if (lars && !optim.lars().has_trust()) optim.mutable_lars()->set_trust(0.001);
+  if (adamw) {
+    v1::AdamwSpec& moments = *optim.mutable_adamw();
+    if (!moments.has_beta1()) moments.set_beta1(0.9);
+    if (!moments.has_beta2()) moments.set_beta2(0.999);
+    if (!moments.has_epsilon()) moments.set_epsilon(1e-8);
+  }
 }
 
 void FillEval(v1::EvalSpec& eval, int crop_size) {

@@ -2,6 +2,7 @@
 
 #include <cmath>
 #include <string>
+#include <utility>
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
@@ -50,6 +51,8 @@ absl::Status NotNegative(absl::string_view field, double value) {
   return value >= 0 && std::isfinite(value) ? absl::OkStatus()
                                             : Broken(field, absl::StrCat(value), "at least 0");
 }
+
+constexpr double kMaxSeconds = 1e9;  // 31 years: far from what milliseconds or a clock overflow at
 
 absl::Status CheckName(absl::string_view field, const std::string& name) {
   bool good = !name.empty() && name.size() <= 63 && name.front() != '-' && name.back() != '-';
@@ -154,6 +157,8 @@ absl::Status CheckAugment(const v1::AugmentSpec& augment) {
   if (p.std_size() != 3)
     return Broken("augment.photometry.std", absl::StrCat(p.std_size(), " numbers"),
                   "3 numbers (red, green, blue)");
+  for (float value : p.mean())
+    SEER_RETURN_IF_ERROR(InRange<double>("augment.photometry.mean", value, -1000, 1000));
   for (float value : p.std()) SEER_RETURN_IF_ERROR(Positive("augment.photometry.std", value));
   return absl::OkStatus();
 }
@@ -172,6 +177,39 @@ absl::Status CheckData(const v1::DataSpec& data, int ranks) {
   return InRange("data.maxBadRatio", data.max_bad_ratio(), 0.0, 1.0);
 }
 
+absl::Status BelowOne(absl::string_view field, double value) {
+  return value >= 0 && value < 1 ? absl::OkStatus()
+                                 : Broken(field, absl::StrCat(value), "from 0 to below 1");
+}
+
+// A setting of another kind would do nothing: an error that says how to get what was meant.
+absl::Status CheckOptimizerKind(const v1::OptimSpec& optim) {
+  const bool sgd = optim.kind() == v1::OPTIMIZER_KIND_SGD;
+  if (!sgd && optim.kind() != v1::OPTIMIZER_KIND_LARS && optim.kind() != v1::OPTIMIZER_KIND_ADAMW)
+    return Broken("optim.kind", absl::StrCat(static_cast<int>(optim.kind())), "sgd, lars or adamw");
+  const auto unused = [](absl::string_view field, absl::string_view only_with,
+                         absl::string_view removal) {
+    return Error(absl::StatusCode::kInvalidArgument, reason::kOutOfRange,
+                 absl::StrCat(field, " works only with optim.kind ", only_with))
+        .Field(field)
+        .Hint(absl::StrCat("set optim.kind to ", only_with, ", or ", removal));
+  };
+  if (!sgd && optim.larc().enabled())
+    return unused("optim.larc.enabled", "sgd",
+                  "set optim.larc.enabled to false; optim.kind lars adapts rates by layer too");
+  if (!sgd && optim.nesterov())
+    return unused("optim.nesterov", "sgd", "set optim.nesterov to false");
+  if (optim.has_lars() && optim.kind() != v1::OPTIMIZER_KIND_LARS)
+    return unused("optim.lars", "lars", "take optim.lars out");
+  if (optim.has_adamw() && optim.kind() != v1::OPTIMIZER_KIND_ADAMW)
+    return unused("optim.adamw", "adamw", "take optim.adamw out");
+  if (optim.has_lars()) return Positive("optim.lars.trust", optim.lars().trust());
+  if (!optim.has_adamw()) return absl::OkStatus();
+  SEER_RETURN_IF_ERROR(BelowOne("optim.adamw.beta1", optim.adamw().beta1()));
+  SEER_RETURN_IF_ERROR(BelowOne("optim.adamw.beta2", optim.adamw().beta2()));
+  return Positive("optim.adamw.epsilon", optim.adamw().epsilon());
+}
+
 absl::Status CheckOptim(const v1::OptimSpec& optim) {
   if (optim.steps() == 0)
     return Missing("optim.steps", "say how many steps to train: optim.steps, at least 1");
@@ -181,9 +219,10 @@ absl::Status CheckOptim(const v1::OptimSpec& optim) {
   SEER_RETURN_IF_ERROR(NotNegative("optim.finalLr", optim.final_lr()));
   SEER_RETURN_IF_ERROR(
       InRange<int64_t>("optim.warmupSteps", optim.warmup_steps(), 0, optim.steps()));
-  if (!(optim.momentum() >= 0 && optim.momentum() < 1))
-    return Broken("optim.momentum", absl::StrCat(optim.momentum()), "from 0 to below 1");
+  SEER_RETURN_IF_ERROR(BelowOne("optim.momentum", optim.momentum()));
   SEER_RETURN_IF_ERROR(NotNegative("optim.weightDecay", optim.weight_decay()));
+  SEER_RETURN_IF_ERROR(NotNegative("optim.clipNorm", optim.clip_norm()));
+  SEER_RETURN_IF_ERROR(CheckOptimizerKind(optim));
   return Positive("optim.larc.trust", optim.larc().trust());
 }
 
@@ -233,10 +272,13 @@ absl::Status ValidateJobSpec(const v1::JobSpec& spec) {
   const auto seconds = [](const auto& duration) {
     return static_cast<double>(duration.seconds()) + duration.nanos() * 1e-9;
   };
-  SEER_RETURN_IF_ERROR(
-      Positive("distributed.collectiveTimeout", seconds(distributed.collective_timeout())));
-  SEER_RETURN_IF_ERROR(
-      Positive("failure.noProgressTimeout", seconds(spec.failure().no_progress_timeout())));
+  for (const auto& [field, value] :
+       {std::pair("distributed.collectiveTimeout", seconds(distributed.collective_timeout())),
+        std::pair("failure.noProgressTimeout", seconds(spec.failure().no_progress_timeout()))}) {
+    SEER_RETURN_IF_ERROR(Positive(field, value));
+    if (value > kMaxSeconds)
+      return Broken(field, absl::StrCat(value, " s"), absl::StrCat("at most ", kMaxSeconds, " s"));
+  }
   SEER_RETURN_IF_ERROR(AtLeast("failure.maxRestarts", spec.failure().max_restarts(), 0));
   SEER_RETURN_IF_ERROR(AtLeast("checkpoint.everySteps", spec.checkpoint().every_steps(), 1));
   return AtLeast("checkpoint.keepLast", spec.checkpoint().keep_last(), 1);

@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <filesystem>
 #include <fstream>
+#include <set>
 #include <sstream>
 
 #include "absl/strings/ascii.h"
@@ -19,6 +20,7 @@
 #include "absl/time/time.h"
 #include "common/base/error.h"
 #include "common/base/status_macros.h"
+#include "common/base/utf8.h"
 #include "common/spec/yaml_names.h"
 
 namespace seer {
@@ -28,6 +30,7 @@ using google::protobuf::Descriptor;
 using google::protobuf::FieldDescriptor;
 using google::protobuf::Message;
 
+constexpr absl::Duration kMaxDuration = absl::Seconds(315'576'000'000);  // protobuf's bound
 constexpr int kMaxExtends = 8;  // recipes that extend recipes; more is taken for a circle
 
 // Where a value stands, for messages: "job.yaml:12" or "--set optim.lr".
@@ -71,6 +74,15 @@ absl::Status UnknownKey(const Place& place, const YAML::Node& node, const std::s
       .With("nearest", nearest);
 }
 
+// Of two values for one key the reader cannot know which is meant.
+absl::Status KeyStandsTwice(const Place& place, const YAML::Node& node, const std::string& path) {
+  return Error(absl::StatusCode::kInvalidArgument, reason::kYamlSyntax,
+               absl::StrCat(place.At(node), ": key '", path, "' stands there a second time"))
+      .Field(path)
+      .Hint("remove one of the two, or merge what is below them")
+      .With("key", path);
+}
+
 const FieldDescriptor* FindField(const Descriptor& type, const std::string& key) {
   for (int i = 0; i < type.field_count(); ++i) {
     if (type.field(i)->name() == key || type.field(i)->json_name() == key) return type.field(i);
@@ -79,14 +91,14 @@ const FieldDescriptor* FindField(const Descriptor& type, const std::string& key)
 }
 
 absl::StatusOr<absl::Duration> ReadDuration(const std::string& text) {
-  std::string hours = text;
-  if (absl::EndsWith(text, "d")) {
-    int64_t days;
-    if (absl::SimpleAtoi(text.substr(0, text.size() - 1), &days))
-      hours = absl::StrCat(days * 24, "h");
-  }
   absl::Duration duration;
-  if (!absl::ParseDuration(hours, &duration)) return absl::InvalidArgumentError("not a duration");
+  int64_t days;
+  if (absl::EndsWith(text, "d") && absl::SimpleAtoi(text.substr(0, text.size() - 1), &days)) {
+    duration = absl::Hours(24) * days;
+  } else if (!absl::ParseDuration(text, &duration)) {
+    return absl::InvalidArgumentError("not a duration");
+  }
+  if (absl::AbsDuration(duration) > kMaxDuration) return absl::InvalidArgumentError("too long");
   return duration;
 }
 
@@ -173,9 +185,12 @@ absl::Status OverlayMap(const YAML::Node& node, const Place& place, const std::s
                         const FieldDescriptor& field, Message& message) {
   if (!node.IsMap()) return WrongType(place, node, path, "a mapping of text to text");
   const auto& reflection = *message.GetReflection();
+  std::set<std::string> seen;
   for (const auto& item : node) {
     if (!item.first.IsScalar() || !item.second.IsScalar())
       return WrongType(place, item.second, path, "a mapping of text to text");
+    if (!seen.insert(item.first.Scalar()).second)
+      return KeyStandsTwice(place, item.first, absl::StrCat(path, ".", item.first.Scalar()));
     const FieldDescriptor* key = field.message_type()->map_key();
     const FieldDescriptor* value = field.message_type()->map_value();
     Message* entry = nullptr;
@@ -213,6 +228,7 @@ absl::Status OverlayMessage(const YAML::Node& node, const Place& place, const st
   if (!node.IsMap())
     return WrongType(place, node, path.empty() ? "the job" : path, "a mapping of keys");
   const Descriptor& type = *message.GetDescriptor();
+  std::set<const FieldDescriptor*> seen;
   for (const auto& item : node) {
     if (!item.first.IsScalar()) return WrongType(place, item.first, path, "a key");
     const std::string& key = item.first.Scalar();
@@ -221,14 +237,27 @@ absl::Status OverlayMessage(const YAML::Node& node, const Place& place, const st
     if (field == nullptr) return UnknownKey(place, item.first, path, key, type, more_keys);
     const std::string child =
         path.empty() ? field->json_name() : absl::StrCat(path, ".", field->json_name());
+    if (!seen.insert(field).second) return KeyStandsTwice(place, item.first, child);
     SEER_RETURN_IF_ERROR(OverlayField(item.second, place, child, *field, message));
   }
   return absl::OkStatus();
 }
 
 absl::StatusOr<YAML::Node> Load(const std::string& text, const std::string& source) {
+  if (const size_t good = ValidUtf8Length(text); good < text.size()) {
+    const auto line =
+        1 + std::count(text.begin(), text.begin() + static_cast<ptrdiff_t>(good), '\n');
+    return Error(absl::StatusCode::kInvalidArgument, reason::kYamlSyntax,
+                 absl::StrCat(source, ":", line, ": not UTF-8"))
+        .Hint("save the file as UTF-8");
+  }
   try {
-    return YAML::Load(text);
+    const std::vector<YAML::Node> documents = YAML::LoadAll(text);
+    if (documents.size() <= 1) return documents.empty() ? YAML::Node() : documents.front();
+    return Error(absl::StatusCode::kInvalidArgument, reason::kYamlSyntax,
+                 absl::StrCat(source, ":", documents[1].Mark().line + 1,
+                              ": a second document, only one is read"))
+        .Hint("write one job a file, without lines of '---' in between");
   } catch (const YAML::Exception& error) {
     return Error(absl::StatusCode::kInvalidArgument, reason::kYamlSyntax,
                  absl::StrCat(source, ":", error.mark.line + 1, ": ", error.msg))
@@ -247,8 +276,9 @@ absl::StatusOr<std::string> FindRecipe(const std::string& wanted, const Place& p
   std::vector<std::string> known;
   for (const std::string& dir : recipe_dirs) {
     const auto path = std::filesystem::path(dir) / (name + ".yaml");
-    if (!absl::StrContains(name, "..") && std::filesystem::exists(path)) return path.string();
     std::error_code error;
+    if (!absl::StrContains(name, "..") && std::filesystem::is_regular_file(path, error))
+      return path.string();
     for (const auto& entry : std::filesystem::directory_iterator(dir, error)) {
       if (entry.path().extension() == ".yaml") known.push_back(entry.path().stem().string());
     }

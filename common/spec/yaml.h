@@ -14,7 +14,7 @@ namespace seer {
 // `extends: recipes/<name>` through `recipe_dirs`. `source` names the file in messages.
 // INVALID_ARGUMENT with one of
 //
-// - YAML_SYNTAX: names the line;
+// - YAML_SYNTAX: names the line; also a key that stands twice, a second document, not UTF-8;
 // - UNKNOWN_KEY: names line, path and nearest key;
 // - WRONG_TYPE: names line, path, what stood there and what was expected;
 // - UNKNOWN_RECIPE: lists those there are.

@@ -52,6 +52,13 @@ void Core::On(const command::ReportCheckpoint& c, Moment now, Decision& out) {
     out.reply.yes = true;
     return;
   }
+  if (known != checkpoints_.end() && known->second.deleting) {  // the deletion takes the new files
+    out.reply.status = Error(absl::StatusCode::kAborted, reason::kStorageFailed,
+                             absl::StrCat("checkpoint report of rank ", c.rank, ": step ", c.step,
+                                          " is being deleted"))
+                           .Hint("the next attempt writes it again");
+    return;
+  }
   auto& files = reports_[{c.attempt_id, c.step}];
   files[c.rank] = c.file;
   if (static_cast<int>(files.size()) < job.numbers.ranks) return;
@@ -130,6 +137,15 @@ bool Core::NeededByEvaluation(const std::string& job, int64_t step) const {
   });
 }
 
+// Steps that are being deleted beyond `step`. An attempt that starts there would write them anew.
+bool Core::DeletesBeyond(const std::string& job, int64_t step) const {
+  for (auto it = checkpoints_.lower_bound({job, step + 1});
+       it != checkpoints_.end() && it->first.first == job; ++it) {
+    if (it->second.deleting) return true;
+  }
+  return false;
+}
+
 // In two phases: the record is marked and committed, and so invisible;
 // then the files go, then the record.
 void Core::Retain(const std::string& id, Moment now, Decision& out) {
@@ -165,6 +181,7 @@ void Core::On(const command::FilesDeleted& c, Moment now, Decision& out) {
   if (it == checkpoints_.end() || !it->second.deleting) return;
   checkpoints_.erase(it);
   out.changes.removed_checkpoints.insert({c.job, c.step});
+  schedule_ = true;  // its job may wait for that
 }
 
 void Core::ForgetReports(int64_t attempt_id) {

@@ -113,6 +113,7 @@ class Core {
   void Retain(const std::string& job, Moment now, Decision& out);
   void LeaveCorruptCheckpoint(const Job& job, const Attempt& attempt, Moment now, Decision& out);
   bool NeededByEvaluation(const std::string& job, int64_t step) const;
+  bool DeletesBeyond(const std::string& job, int64_t step) const;
   void ForgetReports(int64_t attempt_id);
 
   const CoreOptions options_;

@@ -100,7 +100,14 @@ void Core::GreetRanks(Job& job, const std::string& worker, bool same_agent,
     if (rank.worker != worker || rank.state == RankState::kExited) continue;
     here = true;
     rank.missed = 0;  // its end may be reported next
-    if (!Contains(running, job.attempt->id, i) && !same_agent) {
+    const bool held = Contains(running, job.attempt->id, i);
+    if (!held && same_agent && rank.state == RankState::kStarting &&
+        job.state == JobState::kStarting && !job.attempt->stopping) {
+      // The assignment was lost with the stream, or with a coordinator between commit and send.
+      rank.missed = -Rank::kAssignGrace;
+      out.effects.assign.push_back({worker, job.id, job.attempt->id, static_cast<int>(i)});
+    }
+    if (!held && !same_agent) {
       ExitRank(job, i, kLost, std::string(reason::kLeaseLost), "its agent was started again", now,
                out);
       lost = true;
@@ -204,12 +211,16 @@ void Core::On(const command::ReportEval& c, Moment now, Decision& out) {
 void Core::On(const command::Tick&, Moment now, Decision& out) {
   for (const std::string& name : leases_.TakeExpired(now.steady)) {
     Worker& worker = workers_.at(name);
-    worker.up = worker.connected = false;
+    // Its stream may still be open: heartbeats that come again renew the lease.
+    worker.up = false;
     out.changes.workers.insert(name);
     LoseRanksOf(name, "its worker's lease ran out", now, out);
   }
   for (auto it = workers_.begin(); it != workers_.end();) {
-    if (it->second.up || now.wall - it->second.heard_time < options_.forget_workers_after) {
+    // What is stored of a worker's last sign of life is old: after a start they may come back
+    // first.
+    if (it->second.up || now.steady < recover_by_ ||
+        now.wall - it->second.heard_time < options_.forget_workers_after) {
       ++it;
       continue;
     }
@@ -398,6 +409,9 @@ void Core::Schedule(Moment now, Decision& out) {
   }
   for (Job* job : queue) {
     if (now.steady < job->not_before) return;  // backs off; nobody overtakes it meanwhile
+    // Files that the attempt would write anew are on their way out: it waits until they are gone.
+    // Others need not: storage may take long, or refuse for ever.
+    if (DeletesBeyond(job->id, NewestCheckpoint(job->id))) continue;
     const std::vector<std::string> placement = PlaceGang(job->numbers.ranks, free);
     if (!placement.empty()) {
       for (const std::string& worker : placement) --free[worker];

@@ -7,6 +7,7 @@
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
+#include "common/base/check.h"
 #include "common/base/error.h"
 #include "common/base/log.h"
 #include "common/rpc/status_grpc.h"
@@ -162,6 +163,7 @@ grpc::ServerBidiReactor<AgentMessage, CoordinatorMessage>* AgentStreams::Connect
 }
 
 void AgentStreams::Send(const std::string& worker, CoordinatorMessage message) {
+  SEER_CHECK(runner_.loop().IsCurrent());
   if (const auto it = workers_.find(worker); it != workers_.end())
     it->second->Send(std::move(message));
 }
@@ -182,6 +184,7 @@ void AgentStreams::Close() {
 }
 
 void AgentStreams::Handle(const std::shared_ptr<Stream>& stream, const AgentMessage& message) {
+  SEER_CHECK(runner_.loop().IsCurrent());
   if (message.has_hello()) {
     Hello(stream, message.hello());
     return stream->Read();
@@ -258,7 +261,7 @@ void AgentStreams::Logs(const std::shared_ptr<Stream>& stream,
   }
   std::erase_if(by_job,
                 [&](const auto& item) { return !runner_.core().jobs().contains(item.first); });
-  storage_.Post([this, stream, by_job = std::move(by_job)] {
+  writer_.Post([this, stream, by_job = std::move(by_job)] {
     for (const auto& [job, records] : by_job) {
       if (const absl::Status status = logs_.Append(job, records); !status.ok()) {
         LogWarn("log_lines_dropped",

@@ -30,10 +30,10 @@ class AgentStreams final : public internal::v1::Agents::CallbackService {
   static constexpr size_t kMaxUnsent = 4096;
 
   // All must outlive it, and the loops must run until Close() and the server's stop are through.
-  // Log lines are written on `storage`.
-  AgentStreams(CoreRunner& runner, Loop& storage, LogStore& logs, ChangeFeed& feed,
+  // Log lines are written on `writer`; a stream that brings some is read on when they are.
+  AgentStreams(CoreRunner& runner, Loop& writer, LogStore& logs, ChangeFeed& feed,
                AgentStreamsOptions options)
-      : runner_(runner), storage_(storage), logs_(logs), feed_(feed), options_(options) {}
+      : runner_(runner), writer_(writer), logs_(logs), feed_(feed), options_(options) {}
 
   grpc::ServerBidiReactor<internal::v1::AgentMessage, internal::v1::CoordinatorMessage>* Connect(
       grpc::CallbackServerContext* context) override;
@@ -53,7 +53,7 @@ class AgentStreams final : public internal::v1::Agents::CallbackService {
   void Ended(const std::shared_ptr<Stream>& stream);
 
   CoreRunner& runner_;
-  Loop& storage_;
+  Loop& writer_;
   LogStore& logs_;
   ChangeFeed& feed_;
   const AgentStreamsOptions options_;

@@ -46,15 +46,26 @@ absl::Status Corrupt(const Checkpoint& checkpoint, const CheckpointFile& file,
 
 }  // namespace
 
-void CheckpointFiles::Try(const std::string& what, std::function<absl::Status()> action,
-                          std::function<void()> done, absl::Duration backoff) {
+void CheckpointFiles::Try(const std::string& what, const Turn& turn,
+                          std::function<absl::Status()> action, std::function<void()> done,
+                          absl::Duration backoff) {
+  const auto newest = turns_.find(turn.key);
+  if (newest == turns_.end() || newest->second != turn.number) return;  // another one took over
   const absl::Status status = action();
-  if (status.ok()) return done();
+  if (status.ok()) {
+    turns_.erase(newest);
+    return done();
+  }
   metrics_.checkpoint_failures.Add(1, {{"reason", what}});
   LogWarn(
       "checkpoint_files_failed",
       {{"what", what}, {"error", StatusText(status)}, {"again_in", absl::FormatDuration(backoff)}});
-  loop_.After(backoff, [=, this] { Try(what, action, done, std::min(backoff * 2, kMaxBackoff)); });
+  loop_.After(backoff,
+              [=, this] { Try(what, turn, action, done, std::min(backoff * 2, kMaxBackoff)); });
+}
+
+CheckpointFiles::Turn CheckpointFiles::TakeTurn(const CheckpointKey& key) {
+  return {key, turns_[key] = ++last_turn_};
 }
 
 void CheckpointFiles::MarkCommitted(const Checkpoint& checkpoint, std::function<void()> done) {
@@ -70,14 +81,14 @@ void CheckpointFiles::MarkCommitted(const Checkpoint& checkpoint, std::function<
                                           {{"stage", "commit"}});
       done();
     };
-    Try("commit", write, finish, kFirstBackoff);
+    Try("commit", TakeTurn({checkpoint.job, checkpoint.step}), write, finish, kFirstBackoff);
   });
 }
 
 void CheckpointFiles::Delete(const CheckpointKey& key, std::function<void()> done) {
   loop_.Post([this, key, done = std::move(done)] {
     Try(
-        "delete", [this, key] { return DeleteNow(key); }, done, kFirstBackoff);
+        "delete", TakeTurn(key), [this, key] { return DeleteNow(key); }, done, kFirstBackoff);
   });
 }
 
@@ -89,11 +100,13 @@ absl::Status CheckpointFiles::DeleteNow(const CheckpointKey& key) {
   return absl::OkStatus();
 }
 
-absl::Status CheckpointFiles::Verify(const Checkpoint& checkpoint) {
+absl::Status CheckpointFiles::Verify(const Checkpoint& checkpoint,
+                                     const std::function<bool()>& cancelled) {
   const absl::Duration start = clock_.Steady();
   for (const CheckpointFile& file : checkpoint.files) {
-    const absl::Status status = VerifyFile(checkpoint, file);
+    const absl::Status status = VerifyFile(checkpoint, file, cancelled);
     if (status.ok()) continue;
+    if (absl::IsCancelled(status)) return status;
     metrics_.checkpoint_failures.Add(1, {{"reason", "verify"}});
     return status;
   }
@@ -102,7 +115,8 @@ absl::Status CheckpointFiles::Verify(const Checkpoint& checkpoint) {
   return absl::OkStatus();
 }
 
-absl::Status CheckpointFiles::VerifyFile(const Checkpoint& checkpoint, const CheckpointFile& file) {
+absl::Status CheckpointFiles::VerifyFile(const Checkpoint& checkpoint, const CheckpointFile& file,
+                                         const std::function<bool()>& cancelled) {
   const std::string key =
       absl::StrCat(CheckpointKeyPrefix(checkpoint.job, checkpoint.step), "/", file.name);
   const auto found = objects_.Stat(key);
@@ -114,6 +128,7 @@ absl::Status CheckpointFiles::VerifyFile(const Checkpoint& checkpoint, const Che
   }
   Sha256Stream hash;
   for (int64_t offset = 0; offset < file.size_bytes; offset += kReadBytes) {
+    if (cancelled()) return absl::CancelledError("nobody waits for the verification any more");
     SEER_ASSIGN_OR_RETURN(const std::string bytes, objects_.GetRange(key, offset, kReadBytes));
     hash.Update(bytes);
   }

@@ -1,9 +1,12 @@
 // What happens to checkpoints in object storage: the file COMMITTED, deletion, verification.
 // Thread-safe. Writes and deletions run on the storage loop, one after the other, and are tried
-// again until they work: after 1 s, then up to 30 s.
+// again until they work, after 1 s, then up to 30 s, or until another one of the same checkpoint
+// takes over: what is deleted is not marked afterwards, and what was written anew only by its own.
 #pragma once
 
+#include <cstdint>
 #include <functional>
+#include <map>
 #include <string>
 
 #include "absl/status/status.h"
@@ -25,20 +28,28 @@ class CheckpointFiles {
   void MarkCommitted(const Checkpoint& checkpoint, std::function<void()> done);
   // COMMITTED first, so that a half-deleted checkpoint is never taken for a whole one.
   void Delete(const CheckpointKey& key, std::function<void()> done);
-  // Reads all files on the caller's thread.
+  // Reads all files on the caller's thread, unless it is `cancelled`.
   // DATA_LOSS with CHECKPOINT_CORRUPT names the first bad one.
-  absl::Status Verify(const Checkpoint& checkpoint);
+  absl::Status Verify(const Checkpoint& checkpoint, const std::function<bool()>& cancelled);
 
  private:
-  void Try(const std::string& what, std::function<absl::Status()> action,
+  struct Turn {
+    CheckpointKey key;
+    uint64_t number = 0;
+  };
+  Turn TakeTurn(const CheckpointKey& key);  // on the loop, as Try
+  void Try(const std::string& what, const Turn& turn, std::function<absl::Status()> action,
            std::function<void()> done, absl::Duration backoff);
   absl::Status DeleteNow(const CheckpointKey& key);
-  absl::Status VerifyFile(const Checkpoint& checkpoint, const CheckpointFile& file);
+  absl::Status VerifyFile(const Checkpoint& checkpoint, const CheckpointFile& file,
+                          const std::function<bool()>& cancelled);
 
   ObjectStore& objects_;
   Loop& loop_;
   Clock& clock_;
   CoordinatorMetrics& metrics_;
+  std::map<CheckpointKey, uint64_t> turns_;  // newest of what is not done yet; the loop's
+  uint64_t last_turn_ = 0;                   // the loop's
 };
 
 }  // namespace seer::coordinator

@@ -70,9 +70,11 @@ absl::Status CheckpointsService::List(const v1::ListCheckpointsRequest& request,
   });
 }
 
-absl::Status CheckpointsService::Verify(const std::string& name, v1::Checkpoint& out) {
+absl::Status CheckpointsService::Verify(const grpc::ServerContext& context, const std::string& name,
+                                        v1::Checkpoint& out) {
   SEER_ASSIGN_OR_RETURN(const Checkpoint checkpoint, Find(name));
-  const absl::Status verified = files_.Verify(checkpoint);
+  const absl::Status verified =
+      files_.Verify(checkpoint, [&context] { return context.IsCancelled(); });
   if (!verified.ok()) {
     SEER_RETURN_IF_ERROR(Find(name).status());  // retention took it meanwhile: not corrupt, gone
     return verified;
@@ -94,10 +96,10 @@ grpc::Status CheckpointsService::ListCheckpoints(grpc::ServerContext*,
                                                  v1::ListCheckpointsResponse* out) {
   return ToGrpc(List(*request, *out));
 }
-grpc::Status CheckpointsService::VerifyCheckpoint(grpc::ServerContext*,
+grpc::Status CheckpointsService::VerifyCheckpoint(grpc::ServerContext* context,
                                                   const v1::VerifyCheckpointRequest* request,
                                                   v1::Checkpoint* out) {
-  return ToGrpc(Verify(request->name(), *out));
+  return ToGrpc(Verify(*context, request->name(), *out));
 }
 
 }  // namespace seer::coordinator

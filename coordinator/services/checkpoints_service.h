@@ -25,7 +25,8 @@ class CheckpointsService final : public v1::Checkpoints::Service {
  private:
   absl::StatusOr<Checkpoint> Find(const std::string& name);
   absl::Status List(const v1::ListCheckpointsRequest& request, v1::ListCheckpointsResponse& out);
-  absl::Status Verify(const std::string& name, v1::Checkpoint& out);
+  absl::Status Verify(const grpc::ServerContext& context, const std::string& name,
+                      v1::Checkpoint& out);
 
   CoreRunner& runner_;
   CheckpointFiles& files_;

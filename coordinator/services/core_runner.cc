@@ -93,6 +93,7 @@ absl::Status CoreRunner::Read(
 }
 
 Reply CoreRunner::Run(const Command& command) {
+  CheckThread();
   const absl::Duration start = clock_.Steady();
   Decision decision = core_.Step(command, Now());
   if (decision.scheduled)
@@ -109,15 +110,20 @@ Reply CoreRunner::Run(const Command& command) {
 }
 
 absl::Status CoreRunner::Flush() {
+  CheckThread();
   if (!unsaved_.empty()) {
     const absl::Duration start = clock_.Steady();
+    if (start < commit_after_) return commit_failure_;
     const absl::Status saved = store_.Apply(unsaved_, core_);
+    const absl::Duration took = clock_.Steady() - start;
     if (!saved.ok()) {
       metrics_.commit_failures.Add();
       LogError("database_commit_failed", {{"error", StatusText(saved)}});
+      commit_failure_ = saved;
+      commit_after_ = start + 2 * took;  // half of the time is for heartbeats
       return saved;
     }
-    metrics_.commit.Observe(absl::ToDoubleSeconds(clock_.Steady() - start));
+    metrics_.commit.Observe(absl::ToDoubleSeconds(took));
   }
   const Changes saved = std::exchange(unsaved_, {});
   CarryOut(std::exchange(waiting_, {}), saved);

@@ -1,7 +1,8 @@
 // Runs the core on its loop: takes commands from any thread, commits what they change, and only
 // then lets replies and effects out. Commits happen on the loop's thread. If one fails, its sender
 // is told, replies and effects wait, and the same changes go with the next commit: the core is
-// never behind its own answers.
+// never behind its own answers. One that took long to fail is not tried again for as long, so that
+// heartbeats are answered meanwhile.
 #pragma once
 
 #include <functional>
@@ -12,6 +13,7 @@
 
 #include "absl/status/status.h"
 #include "absl/synchronization/notification.h"
+#include "common/base/check.h"
 #include "common/base/clock.h"
 #include "common/base/loop.h"
 #include "coordinator/core/core.h"
@@ -51,9 +53,13 @@ class CoreRunner {
   // Sees only what is committed: fails while a commit does.
   absl::Status Read(const std::function<absl::Status(const Core& core, Store& store)>& read);
   Loop& loop() { return loop_; }
-  const Core& core() const { return core_; }  // on the loop's thread
+  const Core& core() const {  // on the loop's thread
+    CheckThread();
+    return core_;
+  }
 
  private:
+  void CheckThread() const { SEER_CHECK(loop_.IsCurrent()) << "not on the core's thread"; }
   Moment Now() { return {clock_.Now(), clock_.Steady()}; }
   Reply Run(const Command& command);
   absl::Status Flush();
@@ -71,7 +77,10 @@ class CoreRunner {
   absl::Duration tick_;
   absl::Duration last_tick_;
   Changes unsaved_;
-  Effects waiting_;                      // for the commit of unsaved_
+  Effects waiting_;  // for the commit of unsaved_
+  // A commit that waited for a lock and failed is not tried again before: steady time.
+  absl::Duration commit_after_ = -absl::InfiniteDuration();
+  absl::Status commit_failure_;
   std::set<std::string> known_workers_;  // with a series
   std::set<std::string> known_running_;
 };

@@ -16,6 +16,7 @@
 #include "absl/strings/str_replace.h"
 #include "absl/strings/str_split.h"
 #include "common/base/error.h"
+#include "common/base/utf8.h"
 
 namespace seer::coordinator {
 namespace {
@@ -43,6 +44,20 @@ bool Parse(absl::string_view line, LogRecord& out) {
   return true;
 }
 
+// A process that was killed while it wrote, or a machine that lost its power, may leave half a
+// line: it is cut off, or the next line would be glued to it. 0: there is no file.
+int64_t EndOfWholeLines(const std::string& path) {
+  const int fd = ::open(path.c_str(), O_RDWR | O_CLOEXEC);
+  if (fd < 0) return 0;
+  int64_t end = std::max<int64_t>(::lseek(fd, 0, SEEK_END), 0);
+  const int64_t size = end;
+  char last = '\n';
+  while (end > 0 && ::pread(fd, &last, 1, end - 1) == 1 && last != '\n') --end;
+  if (end < size && ::ftruncate(fd, end) != 0) end = size;
+  ::close(fd);
+  return end;
+}
+
 }  // namespace
 
 std::string LogStore::Path(const std::string& job, int64_t segment) const {
@@ -64,7 +79,8 @@ std::vector<int64_t> LogStore::Segments(const std::string& job) const {
 absl::Status LogStore::Append(const std::string& job, const std::vector<LogRecord>& lines) {
   std::string text;
   for (const LogRecord& line : lines) {
-    std::string kept = line.text.substr(0, kLineBytes);
+    // Readers get it in a protobuf string, which must be UTF-8.
+    std::string kept(Utf8Prefix(ToValidUtf8(line.text), kLineBytes));
     std::replace(kept.begin(), kept.end(), '\n', ' ');
     absl::StrAppend(&text, absl::ToUnixMicros(line.time), " ", line.attempt, " ", line.rank, " ",
                     kept, "\n");
@@ -77,8 +93,7 @@ absl::Status LogStore::Append(const std::string& job, const std::vector<LogRecor
     std::filesystem::create_directories(absl::StrCat(root_, "/", job), ignored);
     const std::vector<int64_t> segments = Segments(job);
     end.segment = segments.empty() ? 1 : segments.back();
-    const auto size = std::filesystem::file_size(Path(job, end.segment), ignored);
-    end.offset = ignored ? 0 : static_cast<int64_t>(size);
+    end.offset = EndOfWholeLines(Path(job, end.segment));
   }
   if (end.offset >= kSegmentBytes) {
     end = {end.segment + 1, 0};

@@ -6,6 +6,21 @@
 #include "coordinator/services/convert.h"
 
 namespace seer::coordinator {
+namespace {
+
+// That the database cannot be written now is no judgement of a report: the change is kept and goes
+// with a later commit. Trainers end at any other code than UNAVAILABLE, at which they try again.
+absl::Status ForTrainer(const absl::Status& status) {
+  if (status.ok() || absl::IsFailedPrecondition(status) || absl::IsInvalidArgument(status) ||
+      absl::IsAborted(status))
+    return status;
+  absl::Status later(absl::StatusCode::kUnavailable, status.message());
+  status.ForEachPayload(
+      [&](absl::string_view url, const absl::Cord& payload) { later.SetPayload(url, payload); });
+  return later;
+}
+
+}  // namespace
 
 grpc::Status TrainersService::ReportProgress(grpc::ServerContext*,
                                              const internal::v1::ReportProgressRequest* request,
@@ -13,7 +28,7 @@ grpc::Status TrainersService::ReportProgress(grpc::ServerContext*,
   const Reply reply = runner_.Execute(
       command::ReportProgress{request->attempt_id(), request->job(), FromProto(*request)});
   out->set_pause(reply.yes);
-  return ToGrpc(reply.status);
+  return ToGrpc(ForTrainer(reply.status));
 }
 
 grpc::Status TrainersService::ReportCheckpoint(grpc::ServerContext*,
@@ -28,7 +43,7 @@ grpc::Status TrainersService::ReportCheckpoint(grpc::ServerContext*,
   report.file = {request->file_name(), request->size_bytes(), request->sha256()};
   const Reply reply = runner_.Execute(std::move(report));
   out->set_committed(reply.yes);
-  return ToGrpc(reply.status);
+  return ToGrpc(ForTrainer(reply.status));
 }
 
 grpc::Status TrainersService::ReportEval(grpc::ServerContext*,
@@ -39,9 +54,9 @@ grpc::Status TrainersService::ReportEval(grpc::ServerContext*,
     result.knn.push_back({knn.k(), knn.top1_ratio(), knn.top5_ratio()});
   result.train_images = request->train_images();
   result.test_images = request->test_images();
-  return ToGrpc(
+  return ToGrpc(ForTrainer(
       runner_.Execute(command::ReportEval{request->attempt_id(), request->job(), std::move(result)})
-          .status);
+          .status));
 }
 
 }  // namespace seer::coordinator

@@ -2,9 +2,11 @@
 
 #include <limits>
 #include <nlohmann/json.hpp>
+#include <stdexcept>
 
 #include "absl/strings/str_cat.h"
 #include "common/base/error.h"
+#include "coordinator/core/job_states.h"
 
 namespace seer::coordinator {
 namespace {
@@ -21,6 +23,15 @@ absl::Time FromMicros(int64_t micros) {
 // A number that JSON cannot hold (a loss that is not finite) is written as null.
 double Number(const json& in) {
   return in.is_number() ? in.get<double>() : std::numeric_limits<double>::quiet_NaN();
+}
+
+// A number of an enumeration from `low` to `high`; throws like the parser does.
+template <typename Enum>
+Enum EnumFrom(const json& in, Enum low, Enum high) {
+  const int value = in.get<int>();
+  if (value < static_cast<int>(low) || value > static_cast<int>(high))
+    throw std::out_of_range(absl::StrCat("no state ", value));
+  return static_cast<Enum>(value);
 }
 
 json AttemptJson(const Attempt& attempt) {
@@ -51,9 +62,9 @@ Attempt AttemptFrom(const json& in) {
   attempt.stop_message = in.at("stop_message");
   attempt.restore_step = attempt.newest_step = in.at("restore_step");
   for (const json& rank : in.at("ranks")) {
-    attempt.ranks.push_back({rank.at("worker"), static_cast<RankState>(rank.at("state").get<int>()),
-                             rank.at("exit_code"), rank.at("reason"), rank.at("message"),
-                             rank.at("killed")});
+    attempt.ranks.push_back(
+        {rank.at("worker"), EnumFrom(rank.at("state"), RankState::kStarting, RankState::kExited),
+         rank.at("exit_code"), rank.at("reason"), rank.at("message"), rank.at("killed")});
   }
   return attempt;
 }
@@ -151,7 +162,7 @@ absl::StatusOr<Job> JobFromJson(const std::string& text) {
     job.id = in.at("id");
     job.name = in.at("name");
     job.numbers = NumbersFrom(in.at("numbers"));
-    job.state = static_cast<JobState>(in.at("state").get<int>());
+    job.state = EnumFrom(in.at("state"), JobState::kQueued, JobState::kCancelled);
     job.reason = in.at("reason");
     job.message = in.at("message");
     job.created = FromMicros(in.at("created_us"));
@@ -185,6 +196,8 @@ absl::StatusOr<Job> JobFromJson(const std::string& text) {
     job.progress.skipped_steps = p.at("skipped_steps");
     job.progress.updated = FromMicros(p.at("updated_us"));
     if (in.contains("attempt")) job.attempt = AttemptFrom(in["attempt"]);
+    if (job.attempt.has_value() != Active(job.state))
+      throw std::out_of_range("its state and its attempt disagree");
     if (in.contains("eval")) {
       EvalResult eval;
       for (const json& knn : in["eval"].at("knn"))

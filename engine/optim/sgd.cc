@@ -10,8 +10,6 @@
 
 namespace seer::engine {
 
-bool IsNormOrBias(const at::Tensor& parameter) { return parameter.dim() <= 1; }
-
 Sgd::Sgd(std::vector<NamedTensor> parameters, const OptimConfig& config)
     : config_(config), parameters_(std::move(parameters)) {
   for (const NamedTensor& p : parameters_) {
@@ -34,6 +32,7 @@ void Sgd::Step(double learning_rate, const std::vector<bool>& frozen) {
       decayed_gradients.push_back(gradients.back());
     }
   }
+  if (weights.empty()) return;
   if (config_.larc.enabled) {
     ApplyLarc(decayed_weights, decayed_gradients, learning_rate);
   } else if (config_.weight_decay != 0 && !decayed_weights.empty()) {
@@ -52,11 +51,7 @@ void Sgd::Step(double learning_rate, const std::vector<bool>& frozen) {
 void Sgd::ApplyLarc(std::vector<at::Tensor>& weights, std::vector<at::Tensor>& gradients,
                     double learning_rate) const {
   if (weights.empty()) return;
-  const at::Tensor weight_norms = at::stack(at::_foreach_norm(weights, 2)).to(at::kDouble).cpu();
-  const at::Tensor gradient_norms =
-      at::stack(at::_foreach_norm(gradients, 2)).to(at::kDouble).cpu();
-  const double *w = weight_norms.const_data_ptr<double>(),
-               *g = gradient_norms.const_data_ptr<double>();
+  const std::vector<double> w = HostNorms(weights), g = HostNorms(gradients);
   std::vector<at::Tensor> scaled_weights, scaled_gradients;
   std::vector<at::Scalar> rates;
   for (size_t i = 0; i < weights.size(); ++i) {
@@ -74,17 +69,11 @@ void Sgd::ApplyLarc(std::vector<at::Tensor>& weights, std::vector<at::Tensor>& g
   at::_foreach_mul_(scaled_gradients, rates);
 }
 
-at::Tensor Sgd::GradientNorm() const {
-  std::vector<at::Tensor> gradients;
-  for (const NamedTensor& p : parameters_) gradients.push_back(p.tensor.grad());
-  return at::stack(at::_foreach_norm(gradients, 2)).norm(2);
-}
-
-std::vector<NamedTensor> Sgd::momentum() const {
-  std::vector<NamedTensor> named;
+std::vector<NamedTensor> Sgd::State() const {
+  std::vector<NamedTensor> state;
   for (size_t i = 0; i < parameters_.size(); ++i)
-    named.push_back({parameters_[i].name, momentum_[i]});
-  return named;
+    state.push_back({"momentum/" + parameters_[i].name, momentum_[i]});
+  return state;
 }
 
 }  // namespace seer::engine

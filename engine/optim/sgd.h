@@ -5,20 +5,12 @@
 
 #include <vector>
 
-#include <ATen/core/Tensor.h>
-
-#include "engine/nn/segment.h"
-#include "engine/session/config.h"
+#include "engine/optim/optimizer.h"
 
 namespace seer::engine {
 
-// A parameter with one dimension or less is a bias or belongs to a norm layer: with
-// decay_norm_and_bias false it gets neither weight decay nor LARC.
-bool IsNormOrBias(const at::Tensor& parameter);
-
-class Sgd {
+class Sgd final : public Optimizer {
  public:
-  // Shares the tensors; their gradients must be defined at every Step.
   Sgd(std::vector<NamedTensor> parameters, const OptimConfig& config);
 
   // With g the gradient, w the parameter, λ the weight decay:
@@ -29,21 +21,16 @@ class Sgd {
   //   both:          m ← momentum · m + g;  w ← w − lr · m
   //   nesterov:      w ← w − lr · (g + momentum · m)
   //
-  // Gradients are used up. `frozen[i]`: parameter i and its momentum stay as they are; empty: none.
-  void Step(double learning_rate, const std::vector<bool>& frozen = {});
-
-  // |g| over all parameters, before LARC. A float scalar.
-  at::Tensor GradientNorm() const;
-
-  // Under the parameters' names, for checkpoints.
-  std::vector<NamedTensor> momentum() const;
+  // Biases and norm layers with decay_norm_and_bias false: g stays as it is.
+  void Step(double learning_rate, const std::vector<bool>& frozen = {}) override;
+  std::vector<NamedTensor> State() const override;  // "momentum/<parameter>"
 
  private:
   void ApplyLarc(std::vector<at::Tensor>& weights, std::vector<at::Tensor>& gradients,
                  double learning_rate) const;
 
   const OptimConfig config_;
-  std::vector<NamedTensor> parameters_;
+  const std::vector<NamedTensor> parameters_;
   std::vector<at::Tensor> momentum_;
   std::vector<bool> regularised_;
 };

@@ -52,12 +52,30 @@ struct LarcConfig {
   double epsilon = 1e-8;  // keeps the ratio of norms finite
 };
 
+// You et al. 2017, arXiv:1708.03888; see optim/lars.h for the formula.
+struct LarsConfig {
+  double trust = 0.001;  // eta, the trust coefficient
+};
+
+// Loshchilov & Hutter 2019, arXiv:1711.05101; see optim/adamw.h for the formula.
+struct AdamWConfig {
+  double beta1 = 0.9;
+  double beta2 = 0.999;
+  double epsilon = 1e-8;
+};
+
+enum class OptimizerKind { kSgd, kLars, kAdamW };
+
 struct OptimConfig {
-  double momentum = 0.9;
+  OptimizerKind kind = OptimizerKind::kSgd;
+  double momentum = 0.9;  // of kSgd and kLars
   double weight_decay = 1e-6;
-  bool nesterov = false;
-  bool decay_norm_and_bias = true;  // false: no weight decay, no LARC on biases and norm layers
-  LarcConfig larc;
+  bool nesterov = false;            // of kSgd
+  bool decay_norm_and_bias = true;  // false: no weight decay, no LARC or LARS on such parameters
+  LarcConfig larc;                  // of kSgd
+  LarsConfig lars;                  // of kLars
+  AdamWConfig adamw;                // of kAdamW
+  double clip_norm = 0;  // gradients are scaled down to this norm over all parameters; 0: never
   // Linear warm-up from start_lr to base_lr over warmup_steps,
   // then cosine to final_lr at total_steps.
   double base_lr = 0.6;

@@ -14,6 +14,7 @@
 #include "engine/checkpoint/reader.h"
 #include "engine/checkpoint/snapshot.h"
 #include "engine/checkpoint/writer.h"
+#include "engine/optim/optimizer.h"
 #include "engine/parallel/communicator.h"
 #include "engine/session/torch_boundary.h"
 #include "engine/train/config_check.h"
@@ -23,7 +24,7 @@ namespace seer::engine {
 namespace {
 
 constexpr char kFormat[] = "seer-checkpoint/1";
-constexpr char kMomentumPrefix[] = "momentum/";
+constexpr char kOptimizerKey[] = "optimizer";
 constexpr char kQueueName[] = "queue/features";
 
 class HeldSnapshot final : public CheckpointSnapshot {
@@ -73,18 +74,20 @@ class Session final : public TrainSession {
   void RequestStop() override { step_->RequestStop(); }
 
   absl::StatusOr<std::unique_ptr<CheckpointSnapshot>> Snapshot() override {
-    return AtTorchBoundary(
-        "taking a snapshot", [&]() -> absl::StatusOr<std::unique_ptr<CheckpointSnapshot>> {
-          std::map<std::string, std::string> metadata = {{"format", kFormat},
-                                                         {"step", absl::StrCat(next_step())},
-                                                         {"config_sha256", ConfigDigest(config_)}};
-          if (step_->queue() != nullptr)
-            metadata["queue_filled"] = absl::StrCat(step_->queue()->filled());
-          return std::make_unique<HeldSnapshot>(
-              TakeSnapshot(SharedState(), step_->network().Buffers(), metadata, rank_.rank,
-                           rank_.world_size),
-              next_step());
-        });
+    return AtTorchBoundary("taking a snapshot",
+                           [&]() -> absl::StatusOr<std::unique_ptr<CheckpointSnapshot>> {
+                             std::map<std::string, std::string> metadata = {
+                                 {"format", kFormat},
+                                 {"step", absl::StrCat(next_step())},
+                                 {"config_sha256", ConfigDigest(config_)},
+                                 {kOptimizerKey, OptimizerName(config_.optim.kind)}};
+                             if (step_->queue() != nullptr)
+                               metadata["queue_filled"] = absl::StrCat(step_->queue()->filled());
+                             return std::make_unique<HeldSnapshot>(
+                                 TakeSnapshot(SharedState(), step_->network().Buffers(), metadata,
+                                              rank_.rank, rank_.world_size),
+                                 next_step());
+                           });
   }
 
   absl::Status Restore(ObjectStore& store, const std::string& prefix) override {
@@ -103,6 +106,7 @@ class Session final : public TrainSession {
       if (checkpoint.metadata.contains("queue_filled")) {
         SEER_ASSIGN_OR_RETURN(queue_filled, Number(checkpoint.metadata, "queue_filled"));
       }
+      SEER_RETURN_IF_ERROR(CheckOptimizer(checkpoint.metadata));
       std::vector<NamedTensor> state = State();
       SEER_RETURN_IF_ERROR(CopyInto(checkpoint, state, /*exact=*/true));
       if (step_->queue() != nullptr) {
@@ -119,6 +123,24 @@ class Session final : public TrainSession {
   }
 
  private:
+  // Another kind's state means something else even where the names agree (SGD's and LARS's
+  // momentum).
+  absl::Status CheckOptimizer(const std::map<std::string, std::string>& metadata) const {
+    const auto found = metadata.find(kOptimizerKey);
+    // Checkpoints without the key were written when there was SGD alone.
+    const std::string written =
+        found == metadata.end() ? OptimizerName(OptimizerKind::kSgd) : found->second;
+    const std::string wanted = OptimizerName(config_.optim.kind);
+    if (written == wanted) return absl::OkStatus();
+    return Error(absl::StatusCode::kFailedPrecondition, reason::kCheckpointMismatch,
+                 absl::StrCat("the checkpoint holds the state of optimiser '", written,
+                              "', the job trains with '", wanted, "'"))
+        .Field("optim.kind")
+        .Hint(absl::StrCat("set optim.kind to ", written, ", or train from the start"))
+        .With("written", written)
+        .With("wanted", wanted);
+  }
+
   // Everything that a later attempt needs; the tensors are shared with the step.
   std::vector<NamedTensor> State() const {
     std::vector<NamedTensor> state = SharedState();
@@ -129,7 +151,7 @@ class Session final : public TrainSession {
   // What is the same on every rank; running statistics are so within a norm group only.
   std::vector<NamedTensor> SharedState() const {
     std::vector<NamedTensor> state = step_->network().Parameters();
-    for (NamedTensor& m : step_->momentum()) state.push_back({kMomentumPrefix + m.name, m.tensor});
+    for (NamedTensor& s : step_->OptimizerState()) state.push_back(std::move(s));
     if (step_->queue() != nullptr) state.push_back({kQueueName, step_->queue()->rows()});
     return state;
   }

@@ -29,7 +29,8 @@ struct StepReport {
   int64_t step = 0;
   double loss = 0;
   double learning_rate = 0;
-  double gradient_norm = 0;     // L2, of the mean gradient over ranks, before LARC and weight decay
+  double gradient_norm =
+      0;  // L2, of the mean gradient over ranks, before clipping, LARC and weight decay
   bool stop_requested = false;  // some rank had voted to stop before this step; same on all ranks
   bool skipped = false;         // non-finite: the optimiser step was refused on all ranks
   double prototypes_used_ratio = 0;    // those that are the argmax of at least one code, over K

@@ -50,6 +50,16 @@ absl::Status CheckOptim(const OptimConfig& optim) {
     return Bad("optim.momentum", absl::StrCat("momentum is ", optim.momentum, ", not in [0, 1)"));
   if (!(optim.weight_decay >= 0)) return Bad("optim.weight_decay", "weight decay is negative");
   if (!(optim.base_lr >= 0)) return Bad("optim.base_lr", "the learning rate is negative");
+  if (!(optim.clip_norm >= 0)) return Bad("optim.clip_norm", "the norm to clip to is negative");
+  if (!(optim.lars.trust > 0))
+    return Bad("optim.lars.trust", absl::StrCat("trust is ", optim.lars.trust, ", not above 0"));
+  for (const double beta : {optim.adamw.beta1, optim.adamw.beta2}) {
+    if (!(beta >= 0 && beta < 1))
+      return Bad("optim.adamw", absl::StrCat("a beta is ", beta, ", not in [0, 1)"));
+  }
+  if (!(optim.adamw.epsilon > 0))
+    return Bad("optim.adamw.epsilon",
+               absl::StrCat("epsilon is ", optim.adamw.epsilon, ", not above 0"));
   return absl::OkStatus();
 }
 
@@ -175,6 +185,14 @@ std::string ConfigDigest(const TrainConfig& c) {
   absl::StrAppend(&text, "\noptim ", c.optim.momentum, " ", c.optim.weight_decay, " ",
                   c.optim.nesterov, " ", c.optim.decay_norm_and_bias, " ", c.optim.larc.enabled,
                   " ", c.optim.larc.trust, " ", c.optim.larc.clip, " ", c.optim.larc.epsilon);
+  // Only where they are used, so that the digest of other jobs is what it was before they were
+  // there.
+  if (c.optim.kind == OptimizerKind::kLars) absl::StrAppend(&text, "\nlars ", c.optim.lars.trust);
+  if (c.optim.kind == OptimizerKind::kAdamW) {
+    absl::StrAppend(&text, "\nadamw ", c.optim.adamw.beta1, " ", c.optim.adamw.beta2, " ",
+                    c.optim.adamw.epsilon);
+  }
+  if (c.optim.clip_norm > 0) absl::StrAppend(&text, "\nclip ", c.optim.clip_norm);
   absl::StrAppend(&text, "\nschedule ", c.optim.base_lr, " ", c.optim.start_lr, " ",
                   c.optim.final_lr, " ", c.optim.warmup_steps, " ", c.optim.total_steps);
   absl::StrAppend(&text, "\nphotometry ", c.photometry.jitter_strength, " ",

@@ -78,7 +78,8 @@ TrainStep::TrainStep(const TrainConfig& config, Gang& gang, Communicator& norm_g
       executor_(network_.chain, std::move(recompute)),
       gradients_(GradientGroups(), config.distributed.bucket_bytes),
       reduction_(gradients_, world_),
-      optimizer_(network_.Parameters(), config.optim) {
+      parameters_(network_.Parameters()),
+      optimizer_(MakeOptimizer(parameters_, config.optim)) {
   const SwavConfig& swav = config.swav;
   if (swav.queue_length > 0)
     queue_.emplace(swav.assign_views, swav.queue_length, config.head.output_dim);
@@ -114,16 +115,18 @@ StepReport TrainStep::Run(const Batch& batch) {
   reduction_.Finish();
   seconds.backward = clock.Lap(BlockedSeconds());
 
-  report.gradient_norm = optimizer_.GradientNorm().item<double>();
+  report.gradient_norm = GradientNorm(parameters_).item<double>();
   const double own_loss = loss.item<double>();
   const at::Tensor assigned = features.detach().narrow(0, 0, config_.swav.assign_views);
   const bool finite = std::isfinite(own_loss) && std::isfinite(report.gradient_norm);
   const StepHealth health =
       GatherHealth({own_loss, finite, stop_vote_}, codes.codes, assigned, world_);
   if (health.all_finite) {
-    std::vector<bool> frozen(optimizer_.momentum().size(), false);
+    std::vector<bool> frozen(parameters_.size(), false);
     frozen.back() = PrototypesFrozen();
-    optimizer_.Step(report.learning_rate, frozen);
+    if (config_.optim.clip_norm > 0)
+      ClipGradients(parameters_, report.gradient_norm, config_.optim.clip_norm);
+    optimizer_->Step(report.learning_rate, frozen);
     executor_.CommitStatistics();
     if (QueueActive()) queue_->Push(assigned, world_);
   }

@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
-#include "engine/optim/sgd.h"
+#include "engine/optim/optimizer.h"
 #include "engine/parallel/communicator.h"
 #include "engine/parallel/executor.h"
 #include "engine/parallel/flat_buffer.h"
@@ -29,10 +29,11 @@ class TrainStep {
   static absl::StatusOr<std::unique_ptr<TrainStep>> Create(const TrainConfig& config, Gang& gang);
 
   // The batch has the configured shapes. A step whose loss or gradient is not finite on any rank is
-  // refused on all: weights, momentum,
+  // refused on all: weights, state of the optimiser,
   // running statistics and queue stay as they were, and the step counts as done.
-  // Photometry, forward, codes, loss, backward with reduction, then SGD: arXiv:2006.09882, section
-  // 3, in the order of main_swav.py (prototypes normalised first; frozen ones get no gradient).
+  // Photometry, forward, codes, loss, backward with reduction, then the optimiser (SGD in
+  // arXiv:2006.09882, section 3), in the order of main_swav.py (prototypes normalised first; frozen
+  // ones get no gradient).
   StepReport Run(const Batch& batch);
 
   void RequestStop() { stop_vote_ = true; }  // thread-safe; see TrainSession::RequestStop
@@ -40,7 +41,7 @@ class TrainStep {
   void set_next_step(int64_t step) { next_step_ = step; }
   Network& network() { return network_; }
   FeatureQueue* queue() { return queue_ ? &*queue_ : nullptr; }
-  std::vector<NamedTensor> momentum() const { return optimizer_.momentum(); }
+  std::vector<NamedTensor> OptimizerState() const { return optimizer_->State(); }
 
  private:
   TrainStep(const TrainConfig& config, Gang& gang, Communicator& norm_group, Network network,
@@ -62,7 +63,8 @@ class TrainStep {
   ChainExecutor executor_;
   FlatGradients gradients_;
   ReplicatedGradients reduction_;
-  Sgd optimizer_;
+  const std::vector<NamedTensor> parameters_;  // the network's, as the optimiser knows them
+  const std::unique_ptr<Optimizer> optimizer_;
   std::optional<FeatureQueue> queue_;
   int64_t next_step_ = 0;
   std::atomic<bool> stop_vote_ = false;

@@ -170,6 +170,69 @@ def color(folder, generator):
                            "blur": TF.gaussian_blur(x, [5, 5], [0.8, 0.8])})
 
 
+def optimizers(folder, generator):
+    """Ten steps of torch.optim.AdamW, of LARS, and of either on gradients that torch.nn.utils.clip_grad_norm_ clips.
+
+    LARS is the optimizer of facebookresearch/barlowtwins' main.py, of which VISSL's is a copy. A parameter that is
+    frozen for the first steps has no gradient there, as in main_swav.py.
+    """
+    shapes = {"matrix": (6, 5), "kernel": (4, 2, 3, 3), "vector": (7,), "zero": (5,), "frozen": (3, 4)}
+    lrs, decay, eta, max_norm, frozen_steps = [0.02 * (i + 1) for i in range(10)], 0.03, 0.02, 8.0, 3
+    start = {k: random(generator, *s) if k != "zero" else torch.zeros(s, dtype=torch.float64) for k, s in shapes.items()}
+    out = {f"start/{k}": v for k, v in start.items()}
+    out["lr"] = torch.tensor(lrs, dtype=torch.float64)
+    gradients = []
+    for step in range(len(lrs)):  # norms around 12 and 5 in turn: clipped and not clipped
+        gradients.append({k: rounded(random(generator, *s) * (1.0 if step % 2 == 0 else 0.4)) for k, s in shapes.items()})
+    gradients[1]["kernel"].zero_()
+    for step, by_name in enumerate(gradients):
+        out.update({f"grad{step}/{k}": v for k, v in by_name.items()})
+
+    def lars(parameters, momenta, lr, exclude):
+        for key, p in parameters.items():
+            if p.grad is None:
+                continue
+            dp = p.grad
+            if not (exclude and p.ndim == 1):
+                dp = dp.add(p, alpha=decay)
+                param_norm, update_norm = torch.norm(p), torch.norm(dp)
+                one = torch.ones_like(param_norm)
+                dp = dp.mul(torch.where(param_norm > 0., torch.where(update_norm > 0, eta * param_norm / update_norm, one), one))
+            momenta[key].mul_(0.9).add_(dp)
+            p.add_(momenta[key], alpha=-lr)
+
+    clipped = []
+    for case, kind, exclude, clip in (("adamw", "adamw", False, False), ("adamw_exclude", "adamw", True, False),
+                                      ("adamw_clip", "adamw", False, True), ("lars", "lars", False, False),
+                                      ("lars_exclude", "lars", True, False), ("lars_clip", "lars", True, True)):
+        parameters = {k: torch.nn.Parameter(v.clone()) for k, v in start.items()}
+        momenta = {k: torch.zeros_like(v) for k, v in start.items()}
+        adamw = torch.optim.AdamW([{"params": [p], "weight_decay": 0 if exclude and p.ndim == 1 else decay}
+                                   for p in parameters.values()], lr=1, betas=(0.8, 0.95), eps=1e-6)
+        norms = []
+        for step, (lr, by_name) in enumerate(zip(lrs, gradients)):
+            for key, p in parameters.items():
+                p.grad = None if key == "frozen" and step < frozen_steps else by_name[key].clone()
+            if clip:
+                norms.append(torch.nn.utils.clip_grad_norm_(parameters.values(), max_norm))
+            for group in adamw.param_groups:
+                group["lr"] = lr
+            with torch.no_grad():
+                adamw.step() if kind == "adamw" else lars(parameters, momenta, lr, exclude)
+        out.update({f"{case}/{k}": v for k, v in parameters.items()})
+        if clip:
+            clipped.append(torch.stack(norms))
+        if kind == "lars":
+            out.update({f"{case}_momentum/{k}": v for k, v in momenta.items()})
+        else:
+            out.update({f"{case}_exp_avg/{k}": adamw.state[p]["exp_avg"] for k, p in parameters.items()})
+            out.update({f"{case}_exp_avg_sq/{k}": adamw.state[p]["exp_avg_sq"] for k, p in parameters.items()})
+            out.update({f"{case}_step/{k}": adamw.state[p]["step"] for k, p in parameters.items()})
+    assert torch.equal(*clipped) and clipped[0].min() < max_norm < clipped[0].max()
+    out["norms"] = clipped[0]
+    save(folder, "optimizers", out)
+
+
 def main():
     folder = pathlib.Path(sys.argv[1]) if len(sys.argv) > 1 else pathlib.Path(__file__).parent / "golden"
     folder.mkdir(parents=True, exist_ok=True)
@@ -180,6 +243,7 @@ def main():
     regnet_y(folder, generator)
     norm(folder, generator)
     color(folder, generator)
+    optimizers(folder, generator)
 
 
 if __name__ == "__main__":

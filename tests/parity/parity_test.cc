@@ -15,6 +15,7 @@
 #include "engine/checkpoint/safetensors.h"
 #include "engine/nn/regnet.h"
 #include "engine/nn/sync_batch_norm.h"
+#include "engine/optim/optimizer.h"
 #include "engine/optim/schedule.h"
 #include "engine/optim/sgd.h"
 #include "engine/parallel/communicator.h"
@@ -133,6 +134,56 @@ TEST(Parity, OptimizerSteps) {
       ExpectNear(p.tensor, golden[absl::StrCat(c.name, "/", p.name)],
                  absl::StrCat(c.name, " ", p.name));
     }
+  }
+}
+
+// Ten steps, of which the first three leave one parameter frozen.
+TEST(Parity, AdamWAndLarsWithAndWithoutClipping) {
+  const Golden golden("optimizers");
+  struct Case {
+    std::string name;
+    OptimizerKind kind;
+    bool decay_norm_and_bias, clip;
+    std::vector<std::string> state;
+  };
+  const std::vector<std::string> moments = {"exp_avg", "exp_avg_sq", "step"};
+  for (const Case& c : {Case{"adamw", OptimizerKind::kAdamW, true, false, moments},
+                        {"adamw_exclude", OptimizerKind::kAdamW, false, false, moments},
+                        {"adamw_clip", OptimizerKind::kAdamW, true, true, moments},
+                        {"lars", OptimizerKind::kLars, true, false, {"momentum"}},
+                        {"lars_exclude", OptimizerKind::kLars, false, false, {"momentum"}},
+                        {"lars_clip", OptimizerKind::kLars, false, true, {"momentum"}}}) {
+    OptimConfig config;
+    config.kind = c.kind;
+    config.momentum = 0.9;
+    config.weight_decay = 0.03;
+    config.decay_norm_and_bias = c.decay_norm_and_bias;
+    config.lars.trust = 0.02;
+    config.adamw = {0.8, 0.95, 1e-6};
+    std::vector<NamedTensor> parameters;
+    for (const std::string& name : golden.Under("start/"))
+      parameters.push_back({name, golden["start/" + name].requires_grad_()});
+    ASSERT_EQ(parameters.size(), 5u);
+    const auto optimizer = MakeOptimizer(parameters, config);
+    for (int64_t step = 0; step < 10; ++step) {
+      std::vector<bool> frozen;
+      for (NamedTensor& p : parameters) {
+        frozen.push_back(p.name == "frozen" && step < 3);
+        p.tensor.mutable_grad() = golden[absl::StrCat("grad", step, "/", p.name)];
+        if (frozen.back()) p.tensor.mutable_grad().zero_();  // as the training step does
+      }
+      if (c.clip) {
+        const double norm = GradientNorm(parameters).item<double>();
+        EXPECT_NEAR(norm, golden["norms"][step].item<double>(), 1e-5 * norm) << step;
+        ClipGradients(parameters, norm, 8);
+      }
+      optimizer->Step(golden["lr"][step].item<double>(), frozen);
+    }
+    for (const NamedTensor& p : parameters)
+      ExpectNear(p.tensor, golden[c.name + "/" + p.name], c.name + " " + p.name);
+    ASSERT_EQ(optimizer->State().size(), c.state.size() * parameters.size());
+    for (const NamedTensor& s : optimizer->State())
+      ExpectNear(s.tensor, golden[c.name + "_" + s.name], c.name + " " + s.name);
   }
 }
 

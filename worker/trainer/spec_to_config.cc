@@ -46,6 +46,14 @@ absl::StatusOr<engine::TrainConfig> ToTrainConfig(const v1::JobSpec& spec) {
   c.optim.larc.enabled = optim.larc().enabled();
   c.optim.larc.trust = optim.larc().trust();
   c.optim.larc.clip = optim.larc().clip();
+  c.optim.kind = optim.kind() == v1::OPTIMIZER_KIND_ADAMW  ? engine::OptimizerKind::kAdamW
+                 : optim.kind() == v1::OPTIMIZER_KIND_LARS ? engine::OptimizerKind::kLars
+                                                           : engine::OptimizerKind::kSgd;
+  if (optim.has_lars()) c.optim.lars.trust = optim.lars().trust();
+  if (optim.has_adamw()) {
+    c.optim.adamw = {optim.adamw().beta1(), optim.adamw().beta2(), optim.adamw().epsilon()};
+  }
+  c.optim.clip_norm = optim.clip_norm();
   c.optim.base_lr = optim.lr();
   c.optim.start_lr = optim.start_lr();
   c.optim.final_lr = optim.final_lr();

@@ -5,8 +5,10 @@
 
 #include <memory>
 #include <string>
+#include <thread>
 
 #include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
 #include "tests/integration/worker/fake_coordinator.h"
 
 namespace seer::worker {
@@ -75,6 +77,9 @@ TEST_F(LinkTest, MessagesArriveInTheirOrder) {
   const auto lines = coordinator_.heard().lines;
   ASSERT_EQ(lines.size(), 500u);
   for (int i = 0; i < 500; ++i) EXPECT_EQ(lines[static_cast<size_t>(i)], absl::StrCat("0: ", i));
+  // The write of the newest may return after its message arrived.
+  const absl::Time deadline = absl::Now() + absl::Seconds(10);
+  while (link_->unsent_bytes() > 0 && absl::Now() < deadline) std::this_thread::yield();
   EXPECT_EQ(link_->unsent_bytes(), 0u);
 }
 

@@ -62,6 +62,28 @@ TEST(Plan, HalfPrecisionHalvesTheActivationsOnly) {
   EXPECT_NE(split(full).second, split(half).second);
 }
 
+TEST(Plan, CountsTheOptimizersState) {
+  v1::JobSpec spec = Spec("regnety_128gf", 1);
+  const auto amount = [](const std::string& text, const std::string& after) {
+    const size_t at = text.find(after);
+    return at == std::string::npos ? "none" : text.substr(at + after.size(), 8);
+  };
+  auto sgd = Plan(spec);
+  const std::string weights = amount(sgd["Memory a rank"], "weights ");
+  EXPECT_EQ(amount(sgd["Memory a rank"], "momentum "), weights);
+  spec.mutable_optim()->set_kind(v1::OPTIMIZER_KIND_LARS);
+  EXPECT_EQ(Plan(spec)["Memory a rank"], sgd["Memory a rank"]);
+  spec.mutable_optim()->set_kind(v1::OPTIMIZER_KIND_ADAMW);
+  auto adamw = Plan(spec);
+  EXPECT_EQ(amount(adamw["Memory a rank"], "weights "), weights);
+  EXPECT_NEAR(std::stod(amount(adamw["Memory a rank"], "two moments ")), 2 * std::stod(weights),
+              0.15);  // they are printed with one decimal
+  // Weights and state: 3 instead of 2 numbers a parameter.
+  EXPECT_NEAR(std::stod(amount(adamw["Checkpoints"], "steps, ")) /
+                  std::stod(amount(sgd["Checkpoints"], "steps, ")),
+              1.5, 0.03);
+}
+
 TEST(Plan, AnEvaluationHasNoStepsOrCheckpoints) {
   v1::JobSpec spec = Spec("regnety_200mf", 1);
   spec.set_kind(v1::JOB_KIND_EVAL_KNN);

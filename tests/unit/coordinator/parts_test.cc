@@ -5,6 +5,7 @@
 #include <set>
 
 #include "common/base/trainer_exit.h"
+#include "coordinator/core/core.h"
 #include "coordinator/core/data_plan.h"
 #include "coordinator/core/effect.h"
 #include "coordinator/core/job_states.h"
@@ -115,6 +116,27 @@ TEST(Backoff, DoublesUpToHalfAMinute) {
   EXPECT_EQ(Backoff(1), absl::Milliseconds(500));
   EXPECT_EQ(Backoff(2), absl::Seconds(1));
   EXPECT_EQ(Backoff(100), absl::Seconds(30));
+}
+
+// The store knows a worker's last sign of life from its hello, which may be days old although the
+// worker was there when the coordinator went down.
+TEST(Core, AWorkerIsNotForgottenBeforeItCanComeBackAfterAStart) {
+  Core core{CoreOptions{}};
+  Moment now{absl::FromUnixSeconds(1'000'000), absl::Seconds(1000)};
+  StoredState state;
+  Worker worker;
+  worker.name = "w";
+  worker.devices = 1;
+  worker.heard_time = now.wall - absl::Hours(100);
+  state.workers.push_back(worker);
+  core.Load(std::move(state), now);
+  const auto tick = [&](absl::Duration by) {
+    now.wall += by;
+    now.steady += by;
+    return core.Step(command::Tick{}, now).changes.removed_workers;
+  };
+  EXPECT_THAT(tick(absl::Seconds(1)), IsEmpty());
+  EXPECT_THAT(tick(absl::Seconds(15)), ElementsAre("w")) << "it did not come back";
 }
 
 TEST(Changes, MergedTheLastWordOnARecordCounts) {

@@ -1,15 +1,17 @@
 // A cluster in one thread: the real core and a store in memory, with agents and trainers that die,
-// hang up, come back and lose messages, by seed. After every step the invariants hold; when the
-// faults stop, every job comes to its end.
+// hang up, freeze, come back and lose messages, by seed. After every step the invariants hold; when
+// the faults stop, every job comes to its end.
 #include <gtest/gtest.h>
 
 #include <algorithm>
 #include <deque>
 #include <memory>
 #include <set>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "common/base/philox.h"
+#include "common/base/reasons.h"
 #include "common/base/trainer_exit.h"
 #include "coordinator/core/core.h"
 #include "coordinator/core/data_plan.h"
@@ -28,13 +30,15 @@ struct Trainer {
   int rank = 0;
   int world = 1;
   int64_t step = 0;
-  bool pausing = false, killed = false;
+  int64_t wrote = 0;  // its file of the newest checkpoint
+  bool pausing = false, killed = false, unreadable = false;
 };
 struct Agent {
   std::string name;
   int devices = 0;
   bool alive = true, connected = false;
   int incarnation = 1;
+  int frozen = 0;  // for so many seconds more: silent on an open stream, and its ranks with it
   std::map<std::pair<int64_t, int>, Trainer> ranks;
   std::deque<command::RankExited> unreported;  // said again until the coordinator has it
 };
@@ -105,16 +109,16 @@ class World {
     for (const Event& event : decision.changes.events) EXPECT_EQ(event.number, ++last_event_);
     std::map<int64_t, int> assigned;
     for (const AssignRank& assign : decision.effects.assign) ++assigned[assign.attempt_id];
-    for (const auto& [attempt, count] : assigned) {
-      EXPECT_TRUE(attempts_.insert(attempt).second) << "attempt number used twice";
-      EXPECT_GT(attempt, newest_attempt_);
-      newest_attempt_ = std::max(newest_attempt_, attempt);
-    }
     for (const auto& [id, job] : core_->jobs()) {
-      if (job.attempt && assigned.contains(job.attempt->id)) {
-        EXPECT_EQ(assigned[job.attempt->id], job.numbers.ranks) << "a gang placed half";
-      }
+      if (!job.attempt || !assigned.contains(job.attempt->id)) continue;
+      const int64_t attempt = job.attempt->id;
+      const auto [known, fresh] = attempts_.emplace(attempt, id);
+      EXPECT_EQ(known->second, id) << "attempt number used twice";
+      if (!fresh) continue;  // said again to an agent that lacks it
+      EXPECT_GT(attempt, newest_attempt_);
+      EXPECT_EQ(assigned[attempt], job.numbers.ranks) << "a gang placed half";
     }
+    if (!attempts_.empty()) newest_attempt_ = attempts_.rbegin()->first;
   }
 
   void CheckCore() {
@@ -135,6 +139,8 @@ class World {
       const int world = core_->jobs().at(key.first).numbers.ranks;
       EXPECT_TRUE(it != reported_.end() && static_cast<int>(it->second.size()) == world)
           << "visible, but not written by all ranks";
+      if (checkpoint.deleting || checkpoint.corrupt) continue;
+      EXPECT_EQ(static_cast<int>(stored_[key].size()), world) << "its files were deleted";
     }
   }
 
@@ -144,8 +150,11 @@ class World {
       const Job& job = core_->jobs().at(assign.job);
       if (!agent.connected || (lose && faults_ && Chance(0.05))) continue;
       EXPECT_EQ(job.attempt->restore_step, core_->NewestCheckpoint(job.id));
+      if (Knows(agent, assign.attempt_id, assign.rank)) continue;
       agent.ranks[{assign.attempt_id, assign.rank}] = {
           assign.job, assign.attempt_id, assign.rank, job.numbers.ranks, job.attempt->restore_step};
+      agent.ranks[{assign.attempt_id, assign.rank}].unreadable =
+          job.attempt->restore_step > 0 && faults_ && Chance(0.25);
     }
     for (const StopRanks& stop : effects.stop) {
       Agent& agent = Find(stop.worker);
@@ -158,6 +167,13 @@ class World {
       files_.push_back(command::CommittedMarked{key.first, key.second});
     for (const CheckpointKey& key : effects.delete_files)
       files_.push_back(command::FilesDeleted{key.first, key.second});
+  }
+
+  static bool Knows(const Agent& agent, int64_t attempt, int rank) {
+    return agent.ranks.contains({attempt, rank}) ||
+           std::any_of(agent.unreported.begin(), agent.unreported.end(), [&](const auto& exited) {
+             return exited.rank.attempt_id == attempt && exited.rank.rank == rank;
+           });
   }
 
   Agent& Find(const std::string& name) {
@@ -173,9 +189,15 @@ class World {
     if (faults) Disturb();
     for (Agent& agent : agents_) Beat(agent);
     Train();
-    while (!files_.empty()) {
+    for (size_t left = files_.size(); left > 0 && !files_.empty(); --left) {
       const Command done = files_.front();
       files_.pop_front();
+      if (faults_ && Chance(0.97)) {  // storage is slow
+        files_.push_back(done);
+        continue;
+      }
+      if (const auto* deleted = std::get_if<command::FilesDeleted>(&done))
+        stored_.erase({deleted->job, deleted->step});
       Do(done);
     }
     Do(command::Tick{}, crash);
@@ -220,6 +242,7 @@ class World {
         agent.unreported.clear();
         ++agent.incarnation;
       }
+      if (Chance(0.005)) agent.frozen = 5 + static_cast<int>(random_.Below(25));
       for (auto& [key, trainer] : agent.ranks) trainer.killed = trainer.killed || Chance(0.003);
     }
   }
@@ -227,9 +250,11 @@ class World {
   void Beat(Agent& agent) {
     if (!agent.alive && (!faults_ || Chance(0.1))) agent.alive = true;
     if (!agent.alive) return;
+    if (agent.frozen > 0 && --agent.frozen > 0) return;
     std::vector<RunningRank> running;
     for (const auto& [key, trainer] : agent.ranks)
       running.push_back({key.first, "jobs/" + trainer.job, key.second});
+    for (const command::RankExited& exited : agent.unreported) running.push_back(exited.rank);
     if (!agent.connected && (!faults_ || Chance(0.3))) {
       agent.connected = true;
       Worker worker;
@@ -251,9 +276,9 @@ class World {
     Do(command::WorkerHeartbeat{agent.name, running});
   }
 
-  void End(Agent& agent, const Trainer& trainer, int code) {
+  void End(Agent& agent, const Trainer& trainer, int code, const std::string& reason) {
     agent.unreported.push_back(
-        {agent.name, {trainer.attempt, "jobs/" + trainer.job, trainer.rank}, code, "", ""});
+        {agent.name, {trainer.attempt, "jobs/" + trainer.job, trainer.rank}, code, reason, ""});
   }
 
   // A gang steps if all its ranks run;
@@ -267,20 +292,27 @@ class World {
       const bool whole = static_cast<int>(ranks.size()) == ranks[0].second->world;
       const bool broken =
           std::any_of(ranks.begin(), ranks.end(), [](const auto& r) { return r.second->killed; });
+      if (std::any_of(ranks.begin(), ranks.end(),
+                      [](const auto& r) { return r.first->frozen > 0; }))
+        continue;
       const bool pausing =
           std::any_of(ranks.begin(), ranks.end(), [](const auto& r) { return r.second->pausing; });
       std::vector<std::pair<Agent*, Trainer>> ended;
       for (auto& [agent, trainer] : ranks) {
         int code = -1;
+        std::string reason;
         if (trainer->killed) {
           code = 128 + 9;
+        } else if (trainer->unreadable) {
+          code = kExitStorage;
+          reason = std::string(reason::kCheckpointCorrupt);
         } else if (broken || (!whole && Chance(0.1))) {
           code = kExitCollective;
         } else if (whole) {
           code = StepOf(*trainer, pausing);
         }
         if (code < 0) continue;
-        End(*agent, *trainer, code);
+        End(*agent, *trainer, code, reason);
         ended.emplace_back(agent, *trainer);
       }
       for (auto& [agent, trainer] : ended) agent->ranks.erase({trainer.attempt, trainer.rank});
@@ -290,7 +322,9 @@ class World {
   // -1: goes on; else it exits.
   int StepOf(Trainer& trainer, bool pausing) {
     const int64_t due = trainer.step;
-    if (due > 0 && (due % kEvery == 0 || due >= kSteps || pausing) && !Committed(trainer, due)) {
+    // Every other attempt also at steps that the next one passes by.
+    const bool planned = due % kEvery == 0 || (trainer.attempt % 2 == 1 && due % 3 == 0);
+    if (due > 0 && (planned || due >= kSteps || pausing) && !Committed(trainer, due)) {
       ReportOnce(trainer, due);
       return -1;  // waits: a rank has one checkpoint in flight
     }
@@ -308,11 +342,16 @@ class World {
   }
 
   bool Committed(const Trainer& trainer, int64_t step) const {
-    const auto it = core_->checkpoints().lower_bound({trainer.job, step});
-    return it != core_->checkpoints().end() && it->first.first == trainer.job;
+    for (auto it = core_->checkpoints().lower_bound({trainer.job, step});
+         it != core_->checkpoints().end() && it->first.first == trainer.job; ++it) {
+      if (!it->second.corrupt) return true;
+    }
+    return false;
   }
 
-  void ReportOnce(const Trainer& trainer, int64_t step) {
+  void ReportOnce(Trainer& trainer, int64_t step) {
+    if (std::exchange(trainer.wrote, step) != step)
+      stored_[{trainer.job, step}].insert(trainer.rank);
     if (faults_ && Chance(0.2)) return;  // lost; it is said again
     const Job& job = core_->jobs().at(trainer.job);
     const bool live = job.attempt && job.attempt->id == trainer.attempt;
@@ -342,7 +381,8 @@ class World {
   Moment now_{absl::FromUnixSeconds(1'000'000), absl::Seconds(1000)};
   std::deque<Command> files_;
   std::map<std::tuple<std::string, int64_t, int>, std::set<int>> reported_;
-  std::set<int64_t> attempts_;
+  std::map<CheckpointKey, std::set<int>> stored_;  // ranks' files that are there
+  std::map<int64_t, std::string> attempts_;        // that were placed -> job
   int64_t newest_attempt_ = 0, last_event_ = 0;
   int committed_ = 0, coordinator_restarts_ = 0;
   bool faults_ = true;

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <filesystem>
+#include <fstream>
 #include <memory>
 
 #include "absl/strings/str_cat.h"
@@ -17,6 +18,7 @@
 #include "coordinator/services/core_runner.h"
 #include "coordinator/services/log_store.h"
 #include "coordinator/services/page_token.h"
+#include "coordinator/services/trainers_service.h"
 #include "tests/support/status_matchers.h"
 #include "tests/support/temp_dir.h"
 
@@ -97,6 +99,30 @@ TEST(LogStore, CutsALineThatIsTooLong) {
   EXPECT_EQ(logs.Read("job_a", position)->at(0).text.size(), LogStore::kLineBytes);
 }
 
+TEST(LogStore, ALineIsCutBetweenCharactersAndKeptAsUtf8) {
+  TempDir dir;
+  LogStore logs(dir.path());
+  std::string euros;
+  while (euros.size() <= LogStore::kLineBytes) euros += "\xe2\x82\xac";
+  ASSERT_OK(logs.Append("job_a",
+                        {{absl::UnixEpoch(), 1, 0, euros}, {absl::UnixEpoch(), 1, 0, "caf\xe9"}}));
+  LogPosition position;
+  const std::vector<LogRecord> lines = logs.Read("job_a", position).value();
+  ASSERT_EQ(lines.size(), 2u);
+  EXPECT_EQ(lines[0].text.size(), LogStore::kLineBytes / 3 * 3);
+  EXPECT_EQ(lines[1].text, "caf\xef\xbf\xbd");
+}
+
+TEST(LogStore, HalfALineOfAProcessThatWasKilledDoesNotSpoilTheNext) {
+  TempDir dir;
+  ASSERT_OK(LogStore(dir.path()).Append("job_a", {{absl::UnixEpoch(), 1, 0, "whole"}}));
+  std::ofstream(dir / "job_a/00000001.log", std::ios::app) << "0 1 0 ha\xe2\x82";
+  LogStore logs(dir.path());
+  ASSERT_OK(logs.Append("job_a", {{absl::UnixEpoch(), 1, 0, "next"}}));
+  LogPosition position;
+  EXPECT_THAT(Texts(logs, "job_a", position), ElementsAre("whole", "next"));
+}
+
 TEST(PageToken, GoesThereAndBackAndBelongsToItsList) {
   const std::string token = MakePageToken("jobs", {"17"});
   EXPECT_THAT(*ReadPageToken("jobs", 1, token), ElementsAre("17"));
@@ -121,6 +147,8 @@ TEST(Convert, StatesHaveTheNumbersAndNamesOfTheApi) {
   }
   EXPECT_FALSE(v1::JobState_IsValid(10));
 }
+
+constexpr auto kNever = [] { return false; };
 
 class FilesTest : public ::testing::Test {
  protected:
@@ -183,21 +211,69 @@ TEST_F(FilesTest, DeletionTakesCommittedFirst) {
   EXPECT_EQ(deleted[0], "job_a/checkpoints/5/COMMITTED");
 }
 
+// While storage is away both wait to be tried again, and the deletion may get through first.
+TEST_F(FilesTest, ADeletedCheckpointIsNotMarkedCommittedAfterwards) {
+  bool away = true;
+  Faults faults;
+  faults.fail = [&](absl::string_view operation, absl::string_view) {
+    return operation == "put" && away ? absl::UnavailableError("storage is away")
+                                      : absl::OkStatus();
+  };
+  auto faulty = MakeFaultyStore(*objects_, faults);
+  CheckpointFiles files(*faulty, loop_, clock_, metrics_);
+  int deleted = 0;
+  files.MarkCommitted(Written(), [] { ADD_FAILURE() << "marked"; });
+  loop_.RunReady();
+  files.Delete({"job_a", 5}, [&] { ++deleted; });
+  loop_.RunReady();
+  EXPECT_EQ(deleted, 1);
+  away = false;
+  loop_.Advance(absl::Minutes(1));
+  EXPECT_TRUE(objects_->List("job_a/")->empty());
+}
+
+TEST_F(FilesTest, AStepThatIsCommittedAnewKeepsItsNewDigests) {
+  int failures = 1, done = 0;
+  Faults faults;
+  faults.fail = [&](absl::string_view operation, absl::string_view) {
+    return operation == "put" && failures-- > 0 ? absl::UnavailableError("storage is away")
+                                                : absl::OkStatus();
+  };
+  auto faulty = MakeFaultyStore(*objects_, faults);
+  CheckpointFiles files(*faulty, loop_, clock_, metrics_);
+  Checkpoint checkpoint = Written();
+  files.MarkCommitted(checkpoint, [] { ADD_FAILURE() << "the older one was written"; });
+  loop_.RunReady();
+  checkpoint.files[0].sha256 = std::string(64, 'e');
+  files.MarkCommitted(checkpoint, [&] { ++done; });
+  loop_.Advance(absl::Minutes(1));
+  EXPECT_EQ(done, 1);
+  EXPECT_THAT(*objects_->Get("job_a/checkpoints/5/COMMITTED"), HasSubstr(std::string(64, 'e')));
+}
+
+TEST_F(FilesTest, AVerificationEndsWhenItsCallerIsGone) {
+  CheckpointFiles files(*objects_, loop_, clock_, metrics_);
+  int pieces = 0;
+  EXPECT_TRUE(absl::IsCancelled(files.Verify(Written(), [&] { return ++pieces > 1; })));
+  EXPECT_EQ(pieces, 2);
+}
+
 TEST_F(FilesTest, VerificationNamesTheFileThatIsBad) {
   const Checkpoint checkpoint = Written();
   CheckpointFiles files(*objects_, loop_, clock_, metrics_);
-  EXPECT_OK(files.Verify(checkpoint));
+  EXPECT_OK(files.Verify(checkpoint, kNever));
   ASSERT_OK(objects_->Put("job_a/checkpoints/5/rank-1", "bytes of rank-X"));
-  EXPECT_THAT(files.Verify(checkpoint),
+  EXPECT_THAT(files.Verify(checkpoint, kNever),
               FailsWith(absl::StatusCode::kDataLoss, reason::kCheckpointCorrupt,
                         "rank-1 has another digest"));
   ASSERT_OK(objects_->Put("job_a/checkpoints/5/rank-1", "short"));
   EXPECT_THAT(
-      files.Verify(checkpoint),
+      files.Verify(checkpoint, kNever),
       FailsWith(absl::StatusCode::kDataLoss, reason::kCheckpointCorrupt, "rank-1 has 5 bytes"));
   ASSERT_OK(objects_->Delete("job_a/checkpoints/5/rank-0"));
-  EXPECT_THAT(files.Verify(checkpoint), FailsWith(absl::StatusCode::kDataLoss,
-                                                  reason::kCheckpointCorrupt, "rank-0 is missing"));
+  EXPECT_THAT(
+      files.Verify(checkpoint, kNever),
+      FailsWith(absl::StatusCode::kDataLoss, reason::kCheckpointCorrupt, "rank-0 is missing"));
 }
 
 // Fails while told to.
@@ -205,6 +281,8 @@ class FailingStore final : public Store {
  public:
   absl::StatusOr<StoredState> Load() override { return inner_->Load(); }
   absl::Status Apply(const Changes& changes, const Core& core) override {
+    ++applied;
+    if (clock != nullptr) clock->Advance(absl::Seconds(5));
     return failing ? absl::ResourceExhaustedError("disk full") : inner_->Apply(changes, core);
   }
   absl::StatusOr<std::vector<Event>> Events(const std::string& job, int64_t after,
@@ -212,6 +290,8 @@ class FailingStore final : public Store {
     return inner_->Events(job, after, limit);
   }
   bool failing = false;
+  int applied = 0;
+  FakeClock* clock = nullptr;  // given: a commit takes 5 s
 
  private:
   const std::unique_ptr<Store> inner_ = MakeMemoryStore();
@@ -276,6 +356,96 @@ TEST(CoreRunner, NothingLeavesBeforeItsCommit) {
         "seer_scheduler_cycle_seconds_count"}) {
     EXPECT_THAT(exposed, HasSubstr(line));
   }
+}
+
+// Another program holds the database's lock: every commit waits 5 s and fails. If each heartbeat
+// tried it anew, ten agents would wait for their acknowledgements longer than a lease.
+TEST(CoreRunner, HeartbeatsAreAnsweredWhileTheDatabaseIsLocked) {
+  FakeClock clock;
+  FakeLoop loop(clock);
+  MetricsRegistry registry;
+  CoordinatorMetrics metrics(registry);
+  FailingStore store;
+  RecordingSink sink;
+  CoreRunner runner(CoreOptions{}, store, clock, loop, metrics);
+  ASSERT_OK(runner.Start(sink, absl::Hours(1)));
+  for (int i = 0; i < 10; ++i) {
+    Worker worker;
+    worker.name = absl::StrCat("w", i);
+    worker.devices = 1;
+    runner.Post(command::WorkerHello{worker, {}});
+  }
+  loop.RunReady();
+  store.failing = true;
+  store.clock = &clock;
+  store.applied = 0;
+  const absl::Duration start = clock.Steady();
+  Reply created;
+  command::CreateJob create;
+  create.job.name = "a";
+  runner.Post(create, [&](const Reply& reply, const Core&) { created = reply; });
+  int answered = 0;
+  for (int i = 0; i < 10; ++i) {
+    runner.Post(command::WorkerHeartbeat{absl::StrCat("w", i), {}},
+                [&](const Reply&, const Core&) { ++answered; });
+  }
+  loop.RunReady();
+  EXPECT_EQ(created.status.code(), absl::StatusCode::kResourceExhausted);
+  EXPECT_EQ(answered, 10);
+  EXPECT_EQ(store.applied, 1);
+  EXPECT_EQ(clock.Steady() - start, absl::Seconds(5));
+  // Then it is tried again, and what was held back goes.
+  store.failing = false;
+  clock.Advance(absl::Seconds(5));
+  runner.Post(command::WorkerHeartbeat{"w0", {}});
+  loop.RunReady();
+  EXPECT_EQ(store.applied, 2);
+  EXPECT_EQ(store.Load()->jobs.size(), 1u);
+  EXPECT_THAT(sink.assigned, ElementsAre("w0"));
+}
+
+// A full disk of the coordinator must not end gangs at their next checkpoint.
+TEST(TrainersService, AReportThatCannotBeStoredIsToBeRepeatedNotGivenUp) {
+  ThreadLoop loop("core", Clock::Real());
+  MetricsRegistry registry;
+  CoordinatorMetrics metrics(registry);
+  FailingStore store;
+  RecordingSink sink;
+  CoreRunner runner(CoreOptions{}, store, Clock::Real(), loop, metrics);
+  ASSERT_OK(runner.Start(sink, absl::Hours(1)));
+  Worker worker;
+  worker.name = "w";
+  worker.devices = 1;
+  ASSERT_OK(runner.Execute(command::WorkerHello{worker, {}}).status);
+  command::CreateJob create;
+  create.job.name = "a";
+  const Reply created = runner.Execute(create);
+  ASSERT_OK(created.status);
+
+  TrainersService service(runner);
+  internal::v1::ReportCheckpointRequest request;
+  request.set_attempt_id(1);
+  request.set_job("jobs/" + created.job);
+  request.set_world_size(1);
+  request.set_step(5);
+  request.set_file_name("rank-0");
+  request.set_sha256(std::string(64, 'a'));
+  internal::v1::ReportCheckpointResponse response;
+  store.failing = true;
+  const grpc::Status full = service.ReportCheckpoint(nullptr, &request, &response);
+  EXPECT_EQ(full.error_code(), grpc::StatusCode::UNAVAILABLE);
+  EXPECT_THAT(full.error_message(), HasSubstr("disk full"));
+  request.set_attempt_id(9);
+  EXPECT_EQ(service.ReportCheckpoint(nullptr, &request, &response).error_code(),
+            grpc::StatusCode::UNAVAILABLE);
+  store.failing = false;
+  EXPECT_EQ(service.ReportCheckpoint(nullptr, &request, &response).error_code(),
+            grpc::StatusCode::FAILED_PRECONDITION);
+  request.set_attempt_id(1);
+  EXPECT_TRUE(service.ReportCheckpoint(nullptr, &request, &response).ok());
+  EXPECT_TRUE(response.committed());
+  EXPECT_EQ(store.Load()->checkpoints.size(), 1u);
+  loop.Stop();
 }
 
 TEST(ChangeFeed, WakesOnAChangeAndOnStop) {

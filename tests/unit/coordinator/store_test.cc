@@ -240,5 +240,27 @@ TEST(RecordJson, NonsenseIsCorruption) {
               FailsWith(absl::StatusCode::kDataLoss, reason::kDatabaseCorrupt, "checkpoint"));
 }
 
+// A state that is not one would be used as an index, a missing attempt as if it were there.
+TEST(RecordJson, StatesThatCannotBeAreCorruption) {
+  Job job;
+  job.id = "job_a";
+  job.state = JobState::kQueued;
+  ASSERT_OK(JobFromJson(ToJson(job)));
+  for (int state : {0, -1, 10, 99}) {
+    job.state = static_cast<JobState>(state);
+    EXPECT_THAT(JobFromJson(ToJson(job)),
+                FailsWith(absl::StatusCode::kDataLoss, reason::kDatabaseCorrupt, "no state"));
+  }
+  job.state = JobState::kRunning;
+  EXPECT_THAT(JobFromJson(ToJson(job)),
+              FailsWith(absl::StatusCode::kDataLoss, reason::kDatabaseCorrupt, "attempt"));
+  job.attempt.emplace();
+  job.attempt->ranks.emplace_back();
+  ASSERT_OK(JobFromJson(ToJson(job)));
+  job.attempt->ranks[0].state = static_cast<RankState>(7);
+  EXPECT_THAT(JobFromJson(ToJson(job)),
+              FailsWith(absl::StatusCode::kDataLoss, reason::kDatabaseCorrupt, "no state"));
+}
+
 }  // namespace
 }  // namespace seer::coordinator

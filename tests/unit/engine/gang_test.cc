@@ -115,8 +115,12 @@ TEST(Gang, OneRanksVoteStopsAllAfterTheSameStep) {
   });
 }
 
-TEST(Gang, OneRanksNanIsRefusedByAll) {
+class RefusedStep : public ::testing::TestWithParam<OptimizerKind> {};
+
+TEST_P(RefusedStep, OneRanksNanLeavesNoTraceOnAny) {
   TrainConfig config = SmallConfig();
+  config.optim.kind = GetParam();
+  config.optim.clip_norm = 0.5;
   OnRanks(2, [&](const RankConfig& rank) {
     const std::unique_ptr<Gang> gang = Join(rank);
     ASSERT_OK_AND_ASSIGN(const auto step, TrainStep::Create(config, *gang));
@@ -124,7 +128,7 @@ TEST(Gang, OneRanksNanIsRefusedByAll) {
     std::vector<at::Tensor> before;
     std::vector<NamedTensor> state = step->network().Parameters();
     for (NamedTensor& b : step->network().Buffers()) state.push_back(b);
-    for (NamedTensor& m : step->momentum()) state.push_back(m);
+    for (NamedTensor& s : step->OptimizerState()) state.push_back(s);
     for (const NamedTensor& t : state) before.push_back(t.tensor.detach().clone());
     at::Tensor weight = state[3].tensor.detach();
     const at::Tensor good = weight.clone();
@@ -145,6 +149,11 @@ TEST(Gang, OneRanksNanIsRefusedByAll) {
     EXPECT_TRUE(std::isfinite(next.loss));
   });
 }
+
+INSTANTIATE_TEST_SUITE_P(Kinds, RefusedStep,
+                         ::testing::Values(OptimizerKind::kSgd, OptimizerKind::kLars,
+                                           OptimizerKind::kAdamW),
+                         [](const auto& info) { return std::string(OptimizerName(info.param)); });
 
 TEST(Gang, NormsCountUnevenBatchesExactly) {
   const at::Tensor all = at::randn({12, 5, 3, 3}, at::kDouble).mul(2).add(3).to(at::kFloat);

@@ -20,7 +20,6 @@
 #include "engine/eval/knn.h"
 #include "engine/nn/init.h"
 #include "engine/optim/schedule.h"
-#include "engine/optim/sgd.h"
 #include "engine/ssl/sinkhorn.h"
 #include "engine/ssl/swav_loss.h"
 #include "tests/support/status_matchers.h"
@@ -144,33 +143,6 @@ TEST(Schedule, WarmsUpLinearlyThenFollowsACosine) {
   EXPECT_DOUBLE_EQ(LearningRate(config, 0), 0.2);
   config.warmup_steps = 25;
   EXPECT_DOUBLE_EQ(LearningRate(config, 24), 1);
-}
-
-TEST(Sgd, FrozenAndZeroGradientParametersStay) {
-  OptimConfig config;
-  std::vector<NamedTensor> parameters;
-  for (int i = 0; i < 3; ++i)
-    parameters.push_back({std::to_string(i), Random({4, 3}).requires_grad_()});
-  parameters[0].tensor.mutable_grad() = at::ones({4, 3});
-  parameters[1].tensor.mutable_grad() = at::zeros({4, 3});  // LARC: neither decay nor scaling
-  parameters[2].tensor.mutable_grad() = at::ones({4, 3});
-  Sgd sgd(parameters, config);
-  EXPECT_NEAR(sgd.GradientNorm().item<double>(), std::sqrt(24.0), 1e-5);
-  sgd.Step(0.5, {true, false, false});
-  const at::Tensor start = Random({4, 3});
-  EXPECT_TRUE(parameters[0].tensor.detach().equal(start));
-  EXPECT_TRUE(parameters[1].tensor.detach().equal(start));
-  EXPECT_FALSE(parameters[2].tensor.detach().equal(start));
-}
-
-TEST(Sgd, NormsAndBiasesMayGoWithoutDecay) {
-  OptimConfig config;
-  config.decay_norm_and_bias = false;
-  config.weight_decay = 0.1;
-  std::vector<NamedTensor> parameters = {{"bias", Random({3}).requires_grad_()}};
-  parameters[0].tensor.mutable_grad() = at::ones({3});
-  Sgd(parameters, config).Step(0.5);
-  EXPECT_LT(Largest(parameters[0].tensor.detach() - (Random({3}) - 0.5)), 1e-6);
 }
 
 TEST(Initializer, DependsOnSeedAndNameAlone) {

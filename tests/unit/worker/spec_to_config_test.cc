@@ -43,7 +43,9 @@ std::string Dump(const engine::TrainConfig& c) {
   const auto& o = c.optim;
   absl::StrAppend(&text, " optim ", o.momentum, " ", o.weight_decay, " ", o.nesterov, " ",
                   o.decay_norm_and_bias, " larc ", o.larc.enabled, " ", o.larc.trust, " ",
-                  o.larc.clip);
+                  o.larc.clip, " kind ", static_cast<int>(o.kind), " lars ", o.lars.trust,
+                  " adamw ", o.adamw.beta1, " ", o.adamw.beta2, " ", o.adamw.epsilon, " clip ",
+                  o.clip_norm);
   absl::StrAppend(&text, " lr ", o.base_lr, " ", o.start_lr, " ", o.final_lr, " ", o.warmup_steps,
                   " ", o.total_steps);
   const auto& p = c.photometry;
@@ -82,8 +84,9 @@ std::string Everything(const v1::JobSpec& spec) {
                       ToStreamRequest(spec, Gang(), 7).ShortDebugString());
 }
 
-v1::JobSpec Full() {
+v1::JobSpec Full(v1::OptimizerKind kind = v1::OPTIMIZER_KIND_SGD) {
   v1::JobSpec spec;
+  spec.mutable_optim()->set_kind(kind);
   spec.set_seed(11);
   spec.mutable_metadata()->set_name("full");
   auto& regnet = *spec.mutable_model()->mutable_trunk()->mutable_regnet();
@@ -181,15 +184,21 @@ TEST(SpecToConfigTest, EveryFieldOfASpecReachesTheTrainerOrIsKnownNotTo) {
       "eval.image_size",
       "eval.batch",
   };
-  v1::JobSpec spec = Full();
-  const std::string before = Everything(spec);
   std::set<std::string> seen, unseen;
-  ChangeEach(spec, "", [&](const std::string& path) {
-    (Everything(spec) == before ? unseen : seen).insert(path);
-  });
+  // Each kind has fields of its own.
+  for (const auto kind :
+       {v1::OPTIMIZER_KIND_SGD, v1::OPTIMIZER_KIND_LARS, v1::OPTIMIZER_KIND_ADAMW}) {
+    v1::JobSpec spec = Full(kind);
+    const std::string before = Everything(spec);
+    ChangeEach(spec, "", [&](const std::string& path) {
+      (Everything(spec) == before ? unseen : seen).insert(path);
+    });
+    EXPECT_EQ(Everything(spec), before);
+  }
   EXPECT_EQ(unseen, not_here);
-  EXPECT_GT(seen.size(), 45u);
-  EXPECT_EQ(Everything(spec), before);
+  EXPECT_GT(seen.size(), 50u);
+  for (const char* field : {"optim.kind", "optim.lars.trust", "optim.adamw.epsilon"})
+    EXPECT_EQ(seen.count(field), 1u) << field;
 }
 
 TEST(SpecToConfigTest, FieldsArriveInTheirOwnPlaces) {
@@ -215,6 +224,31 @@ TEST(SpecToConfigTest, FieldsArriveInTheirOwnPlaces) {
   EXPECT_THAT(c.memory.recompute_segments, ElementsAre(2));
   EXPECT_EQ(c.distributed.collective_timeout_seconds, 90.5);
   EXPECT_EQ(c.seed, 11u);
+}
+
+TEST(SpecToConfigTest, EachOptimizerArrivesWithItsNumbers) {
+  v1::JobSpec spec = Full(v1::OPTIMIZER_KIND_ADAMW);
+  ASSERT_OK(ApplySet(spec, "optim.adamw.beta1=0.25"));
+  ASSERT_OK(ApplySet(spec, "optim.adamw.beta2=0.5"));
+  ASSERT_OK(ApplySet(spec, "optim.adamw.epsilon=0.125"));
+  ASSERT_OK(ApplySet(spec, "optim.clipNorm=3"));
+  ASSERT_OK_AND_ASSIGN(const engine::TrainConfig adamw, ToTrainConfig(spec));
+  EXPECT_EQ(adamw.optim.kind, engine::OptimizerKind::kAdamW);
+  EXPECT_EQ(adamw.optim.adamw.beta1, 0.25);
+  EXPECT_EQ(adamw.optim.adamw.beta2, 0.5);
+  EXPECT_EQ(adamw.optim.adamw.epsilon, 0.125);
+  EXPECT_EQ(adamw.optim.clip_norm, 3);
+  EXPECT_FALSE(adamw.optim.larc.enabled);
+  spec = Full(v1::OPTIMIZER_KIND_LARS);
+  ASSERT_OK(ApplySet(spec, "optim.lars.trust=0.25"));
+  ASSERT_OK_AND_ASSIGN(const engine::TrainConfig lars, ToTrainConfig(spec));
+  EXPECT_EQ(lars.optim.kind, engine::OptimizerKind::kLars);
+  EXPECT_EQ(lars.optim.lars.trust, 0.25);
+  EXPECT_FALSE(lars.optim.decay_norm_and_bias);
+  spec = Full();
+  spec.mutable_optim()->clear_kind();  // as stored before there were kinds
+  ASSERT_OK_AND_ASSIGN(const engine::TrainConfig old, ToTrainConfig(spec));
+  EXPECT_EQ(old.optim.kind, engine::OptimizerKind::kSgd);
 }
 
 TEST(SpecToConfigTest, TheDefaultsAreSwAVs) {

@@ -1,5 +1,7 @@
 #include <gtest/gtest.h>
 
+#include <atomic>
+#include <functional>
 #include <vector>
 
 #include "absl/synchronization/notification.h"
@@ -40,6 +42,45 @@ TEST(ThreadLoopTest, RunsPostedTasksInOrderOnItsThread) {
   for (int i = 0; i < 100; ++i) EXPECT_EQ(ran[i], i);
   EXPECT_TRUE(current);
   EXPECT_FALSE(loop.IsCurrent());
+}
+
+// Under load there is always a task that is ready; leases must run out all the same.
+TEST(ThreadLoopTest, ATimerIsNotStarvedByTasksThatKeepComing) {
+  absl::Notification fired;
+  std::atomic<bool> stop{false};
+  std::function<void()> again;
+  ThreadLoop loop("test", Clock::Real());
+  again = [&] {
+    if (!stop) loop.Post([&] { again(); });
+  };
+  loop.Post([&] { again(); });
+  loop.After(absl::Milliseconds(5), [&] { fired.Notify(); });
+  EXPECT_TRUE(fired.WaitForNotificationWithTimeout(absl::Seconds(20)));
+  stop = true;
+}
+
+// After a pause of the loop, heartbeats that came meanwhile count before the tick that looks for
+// silent workers.
+TEST(ThreadLoopTest, WhatWasPostedBeforeATimerIsSeenToBeDueGoesFirst) {
+  FakeClock clock;
+  absl::Notification blocked, release, done;
+  std::vector<int> ran;
+  ThreadLoop loop("test", clock);
+  loop.Post([&] {
+    blocked.Notify();
+    release.WaitForNotification();
+  });
+  blocked.WaitForNotification();
+  loop.After(absl::Seconds(1), [&] {
+    ran.push_back(2);
+    done.Notify();
+  });
+  clock.Advance(absl::Seconds(60));
+  loop.Post([&] { ran.push_back(1); });
+  release.Notify();
+  ASSERT_TRUE(done.WaitForNotificationWithTimeout(absl::Seconds(20)));
+  loop.Stop();
+  EXPECT_EQ(ran, (std::vector<int>{1, 2}));
 }
 
 }  // namespace

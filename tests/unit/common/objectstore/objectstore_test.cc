@@ -1,7 +1,12 @@
 // One suite for every store: the real one and the fake behave alike.
+#include <fcntl.h>
 #include <gtest/gtest.h>
+#include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <atomic>
+#include <filesystem>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
@@ -10,6 +15,7 @@
 #include "common/objectstore/faulty_store.h"
 #include "common/objectstore/local_store.h"
 #include "common/objectstore/memory_store.h"
+#include "tests/support/status_matchers.h"
 #include "tests/support/temp_dir.h"
 
 namespace seer {
@@ -96,6 +102,65 @@ TEST(LocalStore, RefusesKeysThatLeaveTheRoot) {
   for (const char* key : {"../x", "a/../../x", "/etc/x", "", "a//b", "."})
     EXPECT_EQ((*store)->Put(key, "").code(), absl::StatusCode::kInvalidArgument) << key;
   EXPECT_FALSE(OpenStore("s3://bucket").ok());
+}
+
+TEST(LocalStore, DoesNotListWhatIsOutsideTheRoot) {
+  testing::TempDir dir;
+  auto outside = OpenLocalStore(dir / "secret");
+  ASSERT_OK((*outside)->Put("x", "1"));
+  auto store = OpenLocalStore(dir / "root");
+  for (const std::string& prefix : {std::string("../"), std::string("../secret/"),
+                                    std::string("a/../../secret/"), dir / "secret/"}) {
+    const auto listed = (*store)->List(prefix);
+    EXPECT_EQ(listed.status().code(), absl::StatusCode::kInvalidArgument) << prefix;
+  }
+  ASSERT_OK((*store)->Put("a..b/c", "1"));
+  EXPECT_EQ((*store)->List("a..")->size(), 1u);
+}
+
+// A trainer that is killed while it writes a checkpoint must not leave gigabytes that nobody lists.
+TEST(LocalStore, OfAProcessThatIsKilledWhileItWritesNothingIsLeft) {
+  testing::TempDir dir;
+  const int probe = ::open(dir.path().c_str(), O_WRONLY | O_TMPFILE | O_CLOEXEC, 0644);
+  if (probe < 0) GTEST_SKIP() << "the file system has no files without a name";
+  ::close(probe);
+  auto store = OpenLocalStore(dir.path().string());
+  ASSERT_OK((*store)->Put("d/old", "x"));
+  const pid_t child = ::fork();
+  if (child == 0) {
+    auto writer = (*store)->OpenWriter("d/new");
+    const bool good = writer.ok() && (*writer)->Append(std::string(100'000, 'x')).ok();
+    if (good) ::kill(::getpid(), SIGKILL);
+    ::_exit(1);
+  }
+  int status = 0;
+  ASSERT_EQ(::waitpid(child, &status, 0), child);
+  ASSERT_TRUE(WIFSIGNALED(status));
+  for (const auto& entry : std::filesystem::recursive_directory_iterator(dir.path())) {
+    EXPECT_TRUE(entry.is_directory() || entry.path().filename() == "old") << entry.path();
+  }
+}
+
+// A folder goes with its last object, also while somebody else is about to write into it.
+TEST(LocalStore, AWriterDoesNotLoseItsFolderToADeletion) {
+  testing::TempDir dir;
+  auto store = OpenLocalStore(dir.path().string());
+  std::atomic<bool> stop{false};
+  std::vector<Thread> others;
+  for (const std::string key : {"d/e/one", "d/two"}) {
+    others.emplace_back("writer", [&, key] {
+      while (!stop) {
+        EXPECT_OK((*store)->Put(key, "x"));
+        EXPECT_OK((*store)->Delete(key));
+      }
+    });
+  }
+  for (int i = 0; i < 300 && !HasFailure(); ++i) {
+    EXPECT_OK((*store)->Put("d/e/three", "x"));
+    EXPECT_OK((*store)->List(""));
+    EXPECT_OK((*store)->Delete("d/e/three"));
+  }
+  stop = true;
 }
 
 }  // namespace

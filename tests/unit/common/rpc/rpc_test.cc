@@ -29,6 +29,14 @@ class FakeWorkers final : public v1::Workers::Service {
                       .Hint("try tomorrow")
                       .With("state", "QUEUED"));
   }
+  // An error about what the client named, whatever that is.
+  grpc::Status GetWorker(grpc::ServerContext*, const v1::GetWorkerRequest* request,
+                         v1::Worker*) override {
+    const std::string text = request->name() == "latin1" ? "caf\xe9" : request->name();
+    Error error(absl::StatusCode::kNotFound, reason::kWorkerNotFound, "no worker " + text);
+    for (int i = 0; i < 20; ++i) std::move(error).With(absl::StrCat("v", i, text), text);
+    return ToGrpc(std::move(error).Field(text).Hint("look for " + text));
+  }
 };
 
 class RpcTest : public ::testing::Test {
@@ -105,11 +113,32 @@ TEST_F(RpcTest, AnErrorArrivesWithReasonFieldHintAndVariables) {
   EXPECT_EQ(detail->field, "filter");
   EXPECT_EQ(detail->hint, "try tomorrow");
   EXPECT_EQ(detail->metadata.at("state"), "QUEUED");
+  server_->Stop();  // a call is counted a moment after its status is sent
   EXPECT_TRUE(absl::StrContains(
       metrics_.Render(),
       "seer_rpc_requests_total{code=\"FAILED_PRECONDITION\",method=\"seer.v1.Workers/ListWorkers\"}"
       " 1"))
       << metrics_.Render();
+}
+
+TEST_F(RpcTest, AnErrorWithBytesThatAreNotUtf8OrWithVeryLongTextArrivesWithItsReason) {
+  std::string euros;
+  while (euros.size() < 30'000) euros += "\xe2\x82\xac";
+  for (const std::string& name : {std::string("latin1"), std::string(30'000, 'x'), euros}) {
+    const auto stub = v1::Workers::NewStub(channel_);
+    grpc::ClientContext context;
+    v1::GetWorkerRequest request;
+    request.set_name(name);
+    v1::Worker worker;
+    const absl::Status status = FromGrpc(stub->GetWorker(&context, request, &worker));
+    EXPECT_THAT(status,
+                FailsWith(absl::StatusCode::kNotFound, reason::kWorkerNotFound, "no worker "));
+    const auto detail = GetErrorDetail(status);
+    ASSERT_TRUE(detail.has_value());
+    EXPECT_TRUE(absl::StartsWith(detail->hint, "look for "));
+    EXPECT_FALSE(detail->field.empty());
+    EXPECT_FALSE(detail->metadata.empty());
+  }
 }
 
 TEST_F(RpcTest, ASecondServerOnThePortIsTold) {

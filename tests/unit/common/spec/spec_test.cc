@@ -4,6 +4,7 @@
 #include <filesystem>
 #include <fstream>
 #include <sstream>
+#include <vector>
 
 #include "absl/strings/match.h"
 #include "common/base/error.h"
@@ -111,6 +112,72 @@ TEST(SpecYaml, SetOverridesOneValue) {
   EXPECT_FALSE(ApplySet(spec, "optim.lr").ok());
 }
 
+TEST(SpecYaml, AKeyThatStandsTwiceIsRefusedInsteadOfTakingTheLast) {
+  for (const auto& [yaml, path, line] :
+       {std::tuple("optim:\n  steps: 5\n  steps: 50\n", "optim.steps", "job.yaml:3"),
+        std::tuple("optim:\n  startLr: 1\n  start_lr: 2\n", "optim.startLr", "job.yaml:3"),
+        std::tuple("optim: {steps: 5}\ndata: {pool: a}\noptim: {lr: 1}\n", "optim", "job.yaml:3"),
+        std::tuple("metadata:\n  labels:\n    a: x\n    a: y\n", "metadata.labels.a",
+                   "job.yaml:4")}) {
+    const absl::Status status = ParseError(yaml);
+    EXPECT_TRUE(HasReason(status, reason::kYamlSyntax)) << yaml << status;
+    EXPECT_TRUE(absl::StrContains(status.message(), path)) << status;
+    EXPECT_TRUE(absl::StrContains(status.message(), line)) << status;
+  }
+}
+
+TEST(SpecYaml, ASecondDocumentIsRefusedInsteadOfIgnored) {
+  const absl::Status status = ParseError("optim: {steps: 5}\n---\noptim: {lr: 1}\n");
+  EXPECT_TRUE(HasReason(status, reason::kYamlSyntax)) << status;
+  EXPECT_TRUE(absl::StrContains(status.message(), "job.yaml:3")) << status;
+  EXPECT_TRUE(ParseError("---\noptim: {steps: 5}\n").ok());
+  EXPECT_TRUE(ParseError("").ok());
+}
+
+TEST(SpecYaml, BytesThatAreNotUtf8NameTheirLine) {
+  const absl::Status status = ParseError("optim: {steps: 5}\nmetadata: {labels: {who: Ren\xe9}}\n");
+  EXPECT_TRUE(HasReason(status, reason::kYamlSyntax)) << status;
+  EXPECT_TRUE(absl::StrContains(status.message(), "job.yaml:2")) << status;
+  v1::JobSpec spec = Valid();
+  EXPECT_TRUE(HasReason(ApplySet(spec, "metadata.labels.who=Ren\xe9"), reason::kYamlSyntax));
+}
+
+TEST(SpecYaml, DurationsThatNoTimerHoldsAreRefused) {
+  for (const char* text :
+       {"inf", "-inf", "9223372036854775807d", "768614336404564651d", "99999999999d", "1e300h"}) {
+    const absl::Status status =
+        ParseError(absl::StrCat("distributed: {collectiveTimeout: ", text, "}"));
+    EXPECT_TRUE(HasReason(status, reason::kWrongType)) << text << status;
+  }
+  const auto days = ParseJobSpec("distributed: {collectiveTimeout: 2d}", "job.yaml", {});
+  ASSERT_TRUE(days.ok()) << days.status();
+  EXPECT_EQ(days->distributed().collective_timeout().seconds(), 2 * 86400);
+}
+
+TEST(SpecYaml, HostileInputEndsInAnError) {
+  std::string bomb = "a0: &a0 [1, 1]\n";
+  for (int i = 1; i < 40; ++i)
+    absl::StrAppend(&bomb, "a", i, ": &a", i, " [*a", i - 1, ", *a", i - 1, "]\n");
+  for (const std::string& yaml : std::vector<std::string>{
+           std::string(100'000, '['), std::string(100'000, '{'), std::string(20'000, ' ') + "\t- a",
+           "optim:\n\tsteps: 5\n", "optim: &o {larc: *o}", "optim: {steps: *nowhere}", bomb,
+           absl::StrCat("optim: {steps: ", std::string(100'000, '9'), "}"), "? [a, b]\n: c",
+           "%YAML 9.9\n---\n[", "\"\\ud800\": 1"}) {
+    EXPECT_EQ(ParseError(yaml).code(), absl::StatusCode::kInvalidArgument) << yaml.substr(0, 60);
+  }
+  std::string deep;
+  for (int i = 0; i < 50'000; ++i) absl::StrAppend(&deep, "- ");
+  EXPECT_EQ(ParseError(deep).code(), absl::StatusCode::kInvalidArgument);
+}
+
+TEST(SpecYaml, ARecipesNameThatNoFileCanHaveIsUnknown) {
+  testing::TempDir dir;
+  const absl::Status status = ParseJobSpec(absl::StrCat("extends: ", std::string(5000, 'a')),
+                                           "job.yaml", {dir.path().string()})
+                                  .status();
+  EXPECT_TRUE(HasReason(status, reason::kUnknownRecipe)) << status;
+}
+
 TEST(SpecYaml, FormattedSpecReadsBackTheSame) {
   const v1::JobSpec spec = Valid();
   const auto again = ParseJobSpec(FormatJobSpec(spec), "printed", {});
@@ -125,6 +192,88 @@ TEST(SpecDefaults, FillIsIdempotentAndValid) {
   FillDefaults(spec);
   EXPECT_EQ(spec.DebugString(), once);
   EXPECT_EQ(spec.augment().crops(1).views(), 6);
+}
+
+TEST(SpecDefaults, AreThoseOfTheOptimizersKind) {
+  const auto with = [](const std::string& optim) {
+    auto spec = ParseJobSpec("data: {pool: photos}\noptim: " + optim, "job.yaml", {});
+    EXPECT_TRUE(spec.ok()) << spec.status();
+    FillDefaults(*spec);
+    EXPECT_TRUE(ValidateJobSpec(*spec).ok()) << ValidateJobSpec(*spec);
+    const auto again = ParseJobSpec(FormatJobSpec(*spec), "printed", {});
+    EXPECT_TRUE(again.ok() && again->DebugString() == spec->DebugString()) << again.status();
+    return spec->optim();
+  };
+  const v1::OptimSpec sgd = with("{steps: 5}");
+  EXPECT_EQ(sgd.kind(), v1::OPTIMIZER_KIND_SGD);
+  EXPECT_TRUE(sgd.larc().enabled());
+  EXPECT_TRUE(sgd.decay_norm_and_bias());
+  EXPECT_FALSE(sgd.has_lars() || sgd.has_adamw());
+  EXPECT_EQ(sgd.lr(), 0.6);
+  EXPECT_EQ(sgd.weight_decay(), 1e-6);
+  EXPECT_EQ(sgd.clip_norm(), 0);
+  const v1::OptimSpec lars = with("{steps: 5, kind: lars, clipNorm: 2}");
+  EXPECT_FALSE(lars.larc().enabled());
+  EXPECT_FALSE(lars.decay_norm_and_bias());
+  EXPECT_EQ(lars.lars().trust(), 0.001);
+  EXPECT_EQ(lars.lr(), 0.3);
+  EXPECT_EQ(lars.momentum(), 0.9);
+  EXPECT_EQ(lars.clip_norm(), 2);
+  const v1::OptimSpec adamw = with("{steps: 5, kind: adamw, adamw: {beta1: 0}}");
+  EXPECT_EQ(adamw.adamw().beta1(), 0) << "0 is a value, not unset";
+  EXPECT_EQ(adamw.adamw().beta2(), 0.999);
+  EXPECT_EQ(adamw.adamw().epsilon(), 1e-8);
+  EXPECT_EQ(adamw.lr(), 5e-4);
+  EXPECT_EQ(adamw.weight_decay(), 0.01);
+  EXPECT_TRUE(adamw.decay_norm_and_bias());
+  // A recipe's trust for LARC is no obstacle to another kind.
+  EXPECT_FALSE(with("{steps: 5, kind: adamw, larc: {trust: 0.01}}").larc().enabled());
+}
+
+TEST(SpecValidate, ASettingOfAnotherOptimizerIsAnErrorThatSaysWhatToDo) {
+  for (const auto& [optim, field, hint] :
+       {std::tuple("kind: adamw, larc: {enabled: true}", "optim.larc.enabled",
+                   "set optim.larc.enabled to false"),
+        std::tuple("kind: lars, larc: {enabled: true}", "optim.larc.enabled",
+                   "set optim.kind to sgd"),
+        std::tuple("kind: adamw, nesterov: true", "optim.nesterov", "set optim.nesterov to false"),
+        std::tuple("kind: lars, nesterov: true", "optim.nesterov", "set optim.kind to sgd"),
+        std::tuple("adamw: {beta1: 0.5}", "optim.adamw", "set optim.kind to adamw"),
+        std::tuple("kind: adamw, lars: {trust: 1}", "optim.lars", "take optim.lars out")}) {
+    auto spec = ParseJobSpec(std::string("data: {pool: photos}\noptim: {steps: 5, ") + optim + "}",
+                             "job.yaml", {});
+    ASSERT_TRUE(spec.ok()) << spec.status();
+    FillDefaults(*spec);
+    const absl::Status status = ValidateJobSpec(*spec);
+    EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument) << optim;
+    const auto detail = GetErrorDetail(status);
+    ASSERT_TRUE(detail.has_value()) << optim;
+    EXPECT_EQ(detail->field, field) << status;
+    EXPECT_TRUE(absl::StrContains(detail->hint, hint)) << detail->hint;
+  }
+}
+
+TEST(SpecValidate, NamesTheNumberOfAnOptimizerThatIsOutOfRange) {
+  for (const auto& [optim, field] :
+       {std::pair("kind: lars, lars: {trust: 0}", "optim.lars.trust"),
+        std::pair("kind: adamw, adamw: {beta1: 1}", "optim.adamw.beta1"),
+        std::pair("kind: adamw, adamw: {beta2: -0.1}", "optim.adamw.beta2"),
+        std::pair("kind: adamw, adamw: {epsilon: 0}", "optim.adamw.epsilon"),
+        std::pair("clipNorm: -1", "optim.clipNorm"),
+        std::pair("clipNorm: nan", "optim.clipNorm")}) {
+    auto spec = ParseJobSpec(std::string("data: {pool: photos}\noptim: {steps: 5, ") + optim + "}",
+                             "job.yaml", {});
+    ASSERT_TRUE(spec.ok()) << spec.status();
+    FillDefaults(*spec);
+    const auto detail = GetErrorDetail(ValidateJobSpec(*spec));
+    ASSERT_TRUE(detail.has_value()) << optim;
+    EXPECT_EQ(detail->field, field) << optim;
+  }
+  v1::JobSpec unknown = Valid();
+  unknown.mutable_optim()->set_kind(static_cast<v1::OptimizerKind>(77));
+  const auto detail = GetErrorDetail(ValidateJobSpec(unknown));
+  ASSERT_TRUE(detail.has_value());
+  EXPECT_EQ(detail->field, "optim.kind");
 }
 
 TEST(SpecValidate, NamesTheFieldOfEveryBrokenRule) {
@@ -147,6 +296,9 @@ TEST(SpecValidate, NamesTheFieldOfEveryBrokenRule) {
         std::pair("model.trunk.stemStride=3", "model.trunk.stemStride"),
         std::pair("augment.flipProbability=1.5", "augment.flipProbability"),
         std::pair("augment.photometry.mean=[1]", "augment.photometry.mean"),
+        std::pair("augment.photometry.mean=[0, nan, 0]", "augment.photometry.mean"),
+        std::pair("distributed.collectiveTimeout=100000d", "distributed.collectiveTimeout"),
+        std::pair("failure.noProgressTimeout=-1s", "failure.noProgressTimeout"),
         std::pair("augment.crops=[{views: 2, size: 4}]", "augment.crops[0].size"),
         std::pair("augment.crops=[{views: 1, size: 32, minScale: 0.5, maxScale: 1}]",
                   "augment.crops"),
