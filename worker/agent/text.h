@@ -7,8 +7,8 @@
 
 namespace seer::worker {
 
-// Control characters but tabs become spaces, each byte that is not part of UTF-8 becomes '?', and
-// what lies beyond `max_bytes` is cut off between characters.
+// Control characters but tabs become spaces, each byte that is not part of UTF-8 becomes U+FFFD,
+// and what lies beyond `max_bytes` is cut off between characters.
 std::string CleanText(std::string text, size_t max_bytes = std::string::npos);
 
 }  // namespace seer::worker

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_replace.h"
 #include "worker/agent/text.h"
 
 namespace seer::worker {
@@ -119,9 +120,14 @@ TEST(CleanTextTest, KeepsTextAndReplacesWhatWouldBreakTheStream) {
   EXPECT_EQ(CleanText("a\tb \xc3\xa4\xe2\x82\xac\xf0\x9f\x98\x80"),
             "a\tb \xc3\xa4\xe2\x82\xac\xf0\x9f\x98\x80");
   EXPECT_EQ(CleanText(std::string("a\x1b[0m\0b", 7)), "a [0m b");
-  EXPECT_EQ(CleanText("\xc3\xa4 \xff\xfe \xc3"), "\xc3\xa4 ?? ?");
-  EXPECT_EQ(CleanText("\xc0\x80|\xe0\x80\x80|\xf0\x80\x80\x80"), "??|???|????") << "overlong";
-  EXPECT_EQ(CleanText("\xed\xa0\x80|\xf4\x90\x80\x80"), "???|????") << "surrogate, too large";
+  const auto marked = [](std::string text) {  // with U+FFFD where "?" stands
+    return absl::StrReplaceAll(text, {{"?", "\xef\xbf\xbd"}});
+  };
+  EXPECT_EQ(CleanText("\xc3\xa4 \xff\xfe \xc3"), marked("\xc3\xa4 ?? ?"));
+  EXPECT_EQ(CleanText("\xc0\x80|\xe0\x80\x80|\xf0\x80\x80\x80"), marked("??|???|????"))
+      << "overlong";
+  EXPECT_EQ(CleanText("\xed\xa0\x80|\xf4\x90\x80\x80"), marked("???|????"))
+      << "surrogate, too large";
   EXPECT_EQ(CleanText(""), "");
 }
 

@@ -50,7 +50,7 @@ TEST(MessagesTest, AnExitReportCanBeReadWhateverTheTrainerPrintedLast) {
     internal::v1::AgentMessage read;
     ASSERT_TRUE(read.ParseFromString(ExitReport(kRank, {1, "A\xff", text}).SerializeAsString()));
     EXPECT_LE(read.rank().message().size(), 2000u);
-    EXPECT_EQ(read.rank().reason(), "A?");
+    EXPECT_EQ(read.rank().reason(), "A\xef\xbf\xbd");
   }
 }
 
