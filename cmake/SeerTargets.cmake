@@ -40,6 +40,10 @@ function(seer_test name)
   set_tests_properties(${name} PROPERTIES
     LABELS "${ARG_LABELS}" TIMEOUT ${ARG_TIMEOUT}
     ENVIRONMENT "SEER_SOURCE_DIR=${CMAKE_SOURCE_DIR};SEER_BIN_DIR=${CMAKE_RUNTIME_OUTPUT_DIRECTORY}")
+  if(SEER_SANITIZE MATCHES address)
+    set_property(TEST ${name} APPEND PROPERTY
+      ENVIRONMENT "LSAN_OPTIONS=suppressions=${CMAKE_SOURCE_DIR}/cmake/lsan.supp")
+  endif()
   if(ARG_SERIAL)
     set_tests_properties(${name} PROPERTIES RUN_SERIAL ON)
   endif()
