@@ -1,18 +1,15 @@
 #include "tests/support/image_files.h"
 
-#include <cstdio>
-
-#include <jpeglib.h>
 #include <png.h>
 #include <zlib.h>
 
 #include <cmath>
-#include <cstdlib>
 #include <fstream>
 #include <vector>
 
 #include "common/base/check.h"
 #include "common/base/philox.h"
+#include "tests/support/image_encoders.h"
 
 namespace seer::testing {
 namespace {
@@ -63,31 +60,8 @@ std::string MakePng(int width, int height, uint32_t seed) {
 }
 
 std::string MakeJpeg(int width, int height, uint32_t seed) {
-  const auto rgb = Pixels(width, height, seed);
-  jpeg_compress_struct info{};
-  jpeg_error_mgr errors;
-  info.err = jpeg_std_error(&errors);
-  jpeg_create_compress(&info);
-  unsigned char* out = nullptr;
-  unsigned long size = 0;  // NOLINT: libjpeg's type
-  jpeg_mem_dest(&info, &out, &size);
-  info.image_width = static_cast<JDIMENSION>(width);
-  info.image_height = static_cast<JDIMENSION>(height);
-  info.input_components = 3;
-  info.in_color_space = JCS_RGB;
-  jpeg_set_defaults(&info);
-  jpeg_set_quality(&info, 90, TRUE);
-  jpeg_start_compress(&info, TRUE);
-  while (info.next_scanline < info.image_height) {
-    JSAMPROW row =
-        const_cast<uint8_t*>(rgb.data()) + static_cast<size_t>(info.next_scanline) * width * 3;
-    jpeg_write_scanlines(&info, &row, 1);
-  }
-  jpeg_finish_compress(&info);
-  jpeg_destroy_compress(&info);
-  std::string bytes(reinterpret_cast<char*>(out), size);
-  std::free(out);
-  return bytes;
+  return EncodeJpeg(width, height, Pixels(width, height, seed),
+                    {.quality = 90, .subsampled = true});
 }
 
 std::string MakePngBomb(uint32_t width, uint32_t height) {

@@ -164,6 +164,15 @@ class FilesTest : public ::testing::Test {
     return checkpoint;
   }
 
+  static Faults FirstPutsFail(int failures) {
+    Faults faults;
+    faults.fail = [failures](absl::string_view operation, absl::string_view) mutable {
+      return operation == "put" && failures-- > 0 ? absl::UnavailableError("storage is away")
+                                                  : absl::OkStatus();
+    };
+    return faults;
+  }
+
   FakeClock clock_;
   FakeLoop loop_{clock_};
   MetricsRegistry registry_;
@@ -172,13 +181,8 @@ class FilesTest : public ::testing::Test {
 };
 
 TEST_F(FilesTest, CommittedIsWrittenAgainUntilItWorks) {
-  int failures = 2, done = 0;
-  Faults faults;
-  faults.fail = [&](absl::string_view operation, absl::string_view) {
-    return operation == "put" && failures-- > 0 ? absl::UnavailableError("storage is away")
-                                                : absl::OkStatus();
-  };
-  auto faulty = MakeFaultyStore(*objects_, faults);
+  int done = 0;
+  auto faulty = MakeFaultyStore(*objects_, FirstPutsFail(2));
   CheckpointFiles files(*faulty, loop_, clock_, metrics_);
   files.MarkCommitted(Written(), [&] { ++done; });
   loop_.RunReady();
@@ -233,13 +237,8 @@ TEST_F(FilesTest, ADeletedCheckpointIsNotMarkedCommittedAfterwards) {
 }
 
 TEST_F(FilesTest, AStepThatIsCommittedAnewKeepsItsNewDigests) {
-  int failures = 1, done = 0;
-  Faults faults;
-  faults.fail = [&](absl::string_view operation, absl::string_view) {
-    return operation == "put" && failures-- > 0 ? absl::UnavailableError("storage is away")
-                                                : absl::OkStatus();
-  };
-  auto faulty = MakeFaultyStore(*objects_, faults);
+  int done = 0;
+  auto faulty = MakeFaultyStore(*objects_, FirstPutsFail(1));
   CheckpointFiles files(*faulty, loop_, clock_, metrics_);
   Checkpoint checkpoint = Written();
   files.MarkCommitted(checkpoint, [] { ADD_FAILURE() << "the older one was written"; });

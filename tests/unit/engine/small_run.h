@@ -9,6 +9,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstdlib>
 #include <functional>
 #include <memory>
 #include <string>
@@ -22,6 +23,10 @@
 #include "tests/support/status_matchers.h"
 
 namespace seer::engine::testing {
+
+// c10d keeps one flight recorder a process and writes to its map without a lock: ranks that are
+// threads of one process race there and crash now and then. A trainer is one rank and one thread.
+inline const bool kFlightRecorderOff = setenv("TORCH_FR_BUFFER_SIZE", "0", /*overwrite=*/1) == 0;
 
 inline TrainConfig SmallConfig() {
   TrainConfig config;
