@@ -10,9 +10,8 @@
 
 namespace seer::client {
 
-// Lines of "key: value"; the spec has its defaults and is valid. Memory is of one rank's weights,
-// gradients, optimiser state and of the activations kept for one step, by the analytic count
-// (convolution outputs).
+// Lines of "key: value"; the spec has its defaults and is valid. Memory is one rank's, by the count
+// of engine/arch/memory_plan. INVALID_ARGUMENT with OUT_OF_RANGE: no recompute fits the budget.
 absl::StatusOr<std::vector<std::pair<std::string, std::string>>> PlanJob(const v1::JobSpec& spec);
 
 }  // namespace seer::client

@@ -1,7 +1,9 @@
-// seer checkpoint: list, describe, verify.
+// seer checkpoint: list, describe, verify, export.
 #include <grpcpp/grpcpp.h>
 
 #include <CLI/CLI.hpp>
+#include <cstdio>
+#include <filesystem>
 #include <memory>
 
 #include "absl/strings/match.h"
@@ -9,8 +11,11 @@
 #include "absl/strings/strip.h"
 #include "client/cli.h"
 #include "client/exit_code.h"
+#include "common/base/error.h"
 #include "common/base/status_macros.h"
+#include "common/objectstore/local_store.h"
 #include "common/rpc/status_grpc.h"
+#include "engine/export/weights.h"
 #include "seer/v1/checkpoints.grpc.pb.h"
 
 namespace seer::client {
@@ -97,6 +102,81 @@ int Show(Session& session, const std::string& name, bool verify) {
   return kExitOk;
 }
 
+struct ExportOptions {
+  std::string checkpoint, file;
+  std::string names = "torchvision";
+  bool force = false;
+};
+
+absl::StatusOr<engine::ExportedWeights> WriteExport(const v1::Checkpoint& checkpoint,
+                                                    const ExportOptions& options) {
+  std::filesystem::path from(std::string(absl::StripPrefix(checkpoint.uri(), "file://")));
+  std::error_code error;
+  if (!std::filesystem::is_directory(from, error)) {
+    return Error(absl::StatusCode::kNotFound, reason::kCheckpointNotFound,
+                 absl::StrCat(checkpoint.uri(), " is not a folder on this machine"))
+        .Hint("run the export where the job's storage is mounted");
+  }
+  const std::filesystem::path to = std::filesystem::absolute(options.file);
+  if (std::filesystem::exists(to, error) && !options.force) {
+    return Error(absl::StatusCode::kAlreadyExists, reason::kInvalidArgument,
+                 absl::StrCat(options.file, " is there already"))
+        .Field("--file")
+        .Hint("choose another file, or give --force to replace it");
+  }
+  if (!std::filesystem::is_directory(to.parent_path(), error)) {
+    return Error(absl::StatusCode::kInvalidArgument, reason::kInvalidArgument,
+                 absl::StrCat("there is no folder ", to.parent_path().string()))
+        .Field("--file")
+        .Hint("make the folder, or choose another file");
+  }
+  SEER_ASSIGN_OR_RETURN(const auto store, OpenLocalStore(from.parent_path().string()));
+  SEER_ASSIGN_OR_RETURN(const auto out, OpenLocalStore(to.parent_path().string()));
+  const engine::WeightNames names = options.names == "timm" ? engine::WeightNames::kTimm
+                                    : options.names == "huggingface"
+                                        ? engine::WeightNames::kHuggingFace
+                                        : engine::WeightNames::kTorchvision;
+  return engine::ExportTrunk(*store, from.filename().string(), names, *out, to.filename().string());
+}
+
+int Export(Session& session, const ExportOptions& options) {
+  const auto channel = session.Coordinator();
+  if (!channel.ok()) return Fail(channel.status());
+  const auto stub = v1::Checkpoints::NewStub(*channel);
+  v1::Checkpoint checkpoint;
+  const absl::Status status = session.Call("the coordinator", [&](grpc::ClientContext& context) {
+    v1::GetCheckpointRequest request;
+    request.set_name(FullName(options.checkpoint));
+    return FromGrpc(stub->GetCheckpoint(&context, request, &checkpoint));
+  });
+  if (!status.ok()) return Fail(status);
+  const auto exported = WriteExport(checkpoint, options);
+  if (!exported.ok()) return Fail(exported.status());
+  std::fprintf(stderr, "%s: %lld tensors, %s, sha256 %s\n", options.file.c_str(),
+               static_cast<long long>(exported->tensors), FormatBytes(exported->size_bytes).c_str(),
+               exported->sha256.c_str());
+  return kExitOk;
+}
+
+void AddExport(CLI::App& noun, Session& session) {
+  auto options = std::make_shared<ExportOptions>();
+  CLI::App* command = noun.add_subcommand(
+      "export", "Write the trunk as one safetensors file under another library's names");
+  command->add_option("checkpoint", options->checkpoint, "jobs/JOB/checkpoints/STEP, or JOB/STEP")
+      ->required();
+  command->add_option("--file", options->file, "The file to write")->required();
+  command
+      ->add_option("--names", options->names,
+                   "torchvision, timm or huggingface (default torchvision)")
+      ->check(CLI::IsMember({"torchvision", "timm", "huggingface"}))
+      ->type_name("NAMES");
+  command->add_flag("--force", options->force, "Replace a file that is there");
+  command->footer(
+      "Example:\n  seer checkpoint export job_ab12cd34/420 --names timm --output "
+      "trunk.safetensors");
+  command->callback([&session, options] { session.exit_code = Export(session, *options); });
+}
+
 }  // namespace
 
 void AddCheckpointCommands(CLI::App& app, Session& session) {
@@ -119,6 +199,7 @@ void AddCheckpointCommands(CLI::App& app, Session& session) {
     command->callback(
         [&session, name, verify] { session.exit_code = Show(session, *name, verify); });
   }
+  AddExport(*noun, session);
 }
 
 }  // namespace seer::client

@@ -13,5 +13,7 @@ inline constexpr int kExitCollective = 14;  // a peer died or the network failed
 inline constexpr int kExitStorage = 15;     // checkpoint could not be written or read: retried
 inline constexpr int kExitStale = 16;       // a newer attempt exists: nothing to do
 inline constexpr int kExitInternal = 17;
+inline constexpr int kExitNonFinite = 18;  // too many refused steps, policy FAIL: not retried
+inline constexpr int kExitRollBack = 19;   // too many refused steps, policy ROLL_BACK: retried
 
 }  // namespace seer

@@ -94,6 +94,38 @@ void FillOptim(v1::OptimSpec& optim, int64_t global_batch) {
   }
 }
 
+// What a value is where no schedule changes it.
+double OwnField(const v1::JobSpec& spec, v1::ScheduledValue value) {
+  switch (value) {
+    case v1::SCHEDULED_VALUE_LR:
+      return spec.optim().lr();
+    case v1::SCHEDULED_VALUE_WEIGHT_DECAY:
+      return spec.optim().weight_decay();
+    case v1::SCHEDULED_VALUE_MOMENTUM:
+      return spec.optim().momentum();
+    case v1::SCHEDULED_VALUE_LARC_TRUST:
+      return spec.optim().larc().trust();
+    case v1::SCHEDULED_VALUE_TEMPERATURE:
+      return spec.loss().swav().temperature();
+    case v1::SCHEDULED_VALUE_EPSILON:
+      return spec.loss().swav().epsilon();
+    default:
+      return 0;  // refused by ValidateJobSpec
+  }
+}
+
+// After all fields that a value may start from.
+void FillSchedules(v1::JobSpec& spec) {
+  for (v1::ScheduleSpec& schedule : *spec.mutable_optim()->mutable_schedules()) {
+    double last = OwnField(spec, schedule.value());
+    for (v1::SchedulePhase& phase : *schedule.mutable_phases()) {
+      if (!phase.has_start()) phase.set_start(last);
+      if (!phase.has_end()) phase.set_end(phase.start());
+      last = phase.end();
+    }
+  }
+}
+
 void FillEval(v1::EvalSpec& eval, int crop_size) {
   if (eval.k_size() == 0) eval.add_k(20);
   if (eval.temperature() == 0) eval.set_temperature(0.07);
@@ -110,13 +142,18 @@ void FillDefaults(v1::JobSpec& spec) {
   FillAugment(*spec.mutable_augment());
   v1::DataSpec& data = *spec.mutable_data();
   if (data.global_batch() == 0) data.set_global_batch(256);
+  v1::SwavSpec& swav = *spec.mutable_loss()->mutable_swav();
+  if (data.global_batch() > 0 && swav.queue_length() > data.global_batch())
+    swav.set_queue_length(swav.queue_length() - swav.queue_length() % data.global_batch());
   if (data.prefetch_steps() == 0) data.set_prefetch_steps(4);
   if (!data.has_max_bad_ratio()) data.set_max_bad_ratio(0.01);
   FillOptim(*spec.mutable_optim(), data.global_batch());
+  FillSchedules(spec);
   if (spec.precision().mode() == v1::PRECISION_MODE_UNSPECIFIED)
     spec.mutable_precision()->set_mode(v1::PRECISION_MODE_FP32);
   if (spec.memory().recompute() == v1::RECOMPUTE_MODE_UNSPECIFIED)
-    spec.mutable_memory()->set_recompute(v1::RECOMPUTE_MODE_NONE);
+    spec.mutable_memory()->set_recompute(
+        spec.memory().budget_bytes() > 0 ? v1::RECOMPUTE_MODE_BUDGET : v1::RECOMPUTE_MODE_NONE);
   v1::DistributedSpec& distributed = *spec.mutable_distributed();
   if (distributed.ranks() == 0) distributed.set_ranks(1);
   if (distributed.bucket_bytes() == 0) distributed.set_bucket_bytes(25 << 20);
@@ -128,6 +165,9 @@ void FillDefaults(v1::JobSpec& spec) {
   v1::FailureSpec& failure = *spec.mutable_failure();
   if (!failure.has_max_restarts()) failure.set_max_restarts(10);
   if (!failure.has_no_progress_timeout()) failure.mutable_no_progress_timeout()->set_seconds(600);
+  if (failure.refused_step_policy() == v1::REFUSED_STEP_POLICY_UNSPECIFIED)
+    failure.set_refused_step_policy(v1::REFUSED_STEP_POLICY_SKIP);
+  if (failure.refused_step_limit() == 0) failure.set_refused_step_limit(10);
   if (spec.kind() == v1::JOB_KIND_EVAL_KNN)
     FillEval(*spec.mutable_eval(), spec.augment().crops(0).size());
 }

@@ -1,6 +1,7 @@
 #include "common/spec/validate.h"
 
 #include <cmath>
+#include <set>
 #include <string>
 #include <utility>
 
@@ -9,7 +10,7 @@
 #include "absl/strings/str_cat.h"
 #include "common/base/error.h"
 #include "common/base/status_macros.h"
-#include "engine/arch/regnet_design.h"
+#include "common/spec/trunk.h"
 
 namespace seer {
 namespace {
@@ -75,24 +76,27 @@ absl::Status CheckMetadata(const v1::Metadata& metadata) {
   return absl::OkStatus();
 }
 
+absl::Status CheckMemory(const v1::MemorySpec& memory) {
+  const bool budget = memory.recompute() == v1::RECOMPUTE_MODE_BUDGET;
+  if (budget && memory.budget_bytes() <= 0)
+    return Broken("memory.budgetBytes", absl::StrCat(memory.budget_bytes()), "above 0");
+  if (!budget && memory.budget_bytes() != 0)
+    return Broken("memory.budgetBytes", absl::StrCat(memory.budget_bytes()),
+                  "only with memory.recompute BUDGET");
+  return absl::OkStatus();
+}
+
 absl::Status CheckModel(const v1::ModelSpec& model) {
   const v1::TrunkSpec& trunk = model.trunk();
   if (trunk.stem_stride() != 1 && trunk.stem_stride() != 2)
     return Broken("model.trunk.stemStride", absl::StrCat(trunk.stem_stride()), "1 or 2");
-  engine::RegnetParams params;
-  if (!trunk.preset().empty()) {
-    const auto preset = engine::RegnetPreset(trunk.preset());
-    if (!preset.ok())
-      return Error(absl::StatusCode::kInvalidArgument, reason::kOutOfRange,
-                   absl::StrCat("model.trunk.preset: ", preset.status().message()))
-          .Field("model.trunk.preset");
-    params = *preset;
-  } else {
-    const v1::RegnetSpec& regnet = trunk.regnet();
-    params = {regnet.depth(), regnet.w_0(),         regnet.w_a(),
-              regnet.w_m(),   regnet.group_width(), regnet.se_ratio()};
-  }
-  const auto stages = engine::RegnetStages(params);
+  const auto config = ToTrunkConfig(trunk);
+  if (!config.ok())
+    return Error(absl::StatusCode::kInvalidArgument, reason::kOutOfRange,
+                 absl::StrCat("model.trunk.preset: ", config.status().message()))
+        .Field("model.trunk.preset")
+        .Hint(GetErrorDetail(config.status()).value_or(ErrorDetail()).hint);
+  const auto stages = engine::TrunkStages(*config);
   if (!stages.ok())
     return Error(absl::StatusCode::kInvalidArgument, reason::kOutOfRange,
                  absl::StrCat("model.trunk.regnet: ", stages.status().message()))
@@ -102,7 +106,8 @@ absl::Status CheckModel(const v1::ModelSpec& model) {
   return InRange<int64_t>("model.head.outputDim", model.head().output_dim(), 1, 65536);
 }
 
-absl::Status CheckSwav(const v1::SwavSpec& swav, const v1::AugmentSpec& augment) {
+absl::Status CheckSwav(const v1::SwavSpec& swav, const v1::AugmentSpec& augment,
+                       int64_t global_batch) {
   SEER_RETURN_IF_ERROR(InRange<int64_t>("loss.swav.prototypes", swav.prototypes(), 2, 1'000'000));
   SEER_RETURN_IF_ERROR(Positive("loss.swav.temperature", swav.temperature()));
   SEER_RETURN_IF_ERROR(Positive("loss.swav.epsilon", swav.epsilon()));
@@ -111,7 +116,8 @@ absl::Status CheckSwav(const v1::SwavSpec& swav, const v1::AugmentSpec& augment)
     return Broken("loss.swav.powerLawExponent", absl::StrCat(swav.power_law_exponent()),
                   "from 0 to 10");
   SEER_RETURN_IF_ERROR(AtLeast("loss.swav.hardCodeSteps", swav.hard_code_steps(), 0));
-  SEER_RETURN_IF_ERROR(AtLeast("loss.swav.queueLength", swav.queue_length(), 0));
+  if (swav.queue_length() != 0)
+    SEER_RETURN_IF_ERROR(AtLeast("loss.swav.queueLength", swav.queue_length(), global_batch));
   SEER_RETURN_IF_ERROR(AtLeast("loss.swav.queueStartStep", swav.queue_start_step(), 0));
   SEER_RETURN_IF_ERROR(
       AtLeast("loss.swav.freezePrototypesSteps", swav.freeze_prototypes_steps(), 0));
@@ -210,6 +216,88 @@ absl::Status CheckOptimizerKind(const v1::OptimSpec& optim) {
   return Positive("optim.adamw.epsilon", optim.adamw().epsilon());
 }
 
+// The rule of the value's own field, but that a learning rate may touch 0.
+absl::Status CheckScheduled(v1::ScheduledValue value, absl::string_view field, double number) {
+  switch (value) {
+    case v1::SCHEDULED_VALUE_MOMENTUM:
+      return BelowOne(field, number);
+    case v1::SCHEDULED_VALUE_LR:
+    case v1::SCHEDULED_VALUE_WEIGHT_DECAY:
+      return NotNegative(field, number);
+    default:
+      return Positive(field, number);
+  }
+}
+
+absl::Status CheckPhases(const v1::ScheduleSpec& schedule, const std::string& field) {
+  if (schedule.phases_size() == 0)
+    return Missing(field + ".phases", "give at least 1 phase, or take the schedule out");
+  for (int j = 0; j < schedule.phases_size(); ++j) {
+    const v1::SchedulePhase& phase = schedule.phases(j);
+    const std::string at = absl::StrCat(field, ".phases[", j, "]");
+    if (phase.shape() == v1::SCHEDULE_SHAPE_UNSPECIFIED)
+      return Missing(at + ".shape", "say constant, linear or cosine");
+    if (phase.shape() > v1::SCHEDULE_SHAPE_COSINE || phase.shape() < 0)
+      return Broken(at + ".shape", absl::StrCat(static_cast<int>(phase.shape())),
+                    "constant, linear or cosine");
+    SEER_RETURN_IF_ERROR(AtLeast(at + ".steps", phase.steps(), 1));
+    SEER_RETURN_IF_ERROR(CheckScheduled(schedule.value(), at + ".start", phase.start()));
+    SEER_RETURN_IF_ERROR(CheckScheduled(schedule.value(), at + ".end", phase.end()));
+    if (phase.shape() == v1::SCHEDULE_SHAPE_CONSTANT && phase.end() != phase.start())
+      return Broken(at + ".end", absl::StrCat(phase.end()),
+                    absl::StrCat("its start, ", phase.start(), ", as it is constant"),
+                    "set its shape to linear or cosine, or take end out");
+  }
+  return absl::OkStatus();
+}
+
+// A schedule of what the job does not use would do nothing: an error.
+absl::Status CheckScheduleUse(const v1::OptimSpec& optim, v1::ScheduledValue value,
+                              const std::string& field) {
+  const auto unused = [&](absl::string_view what, absl::string_view only_with) {
+    return Broken(field, absl::StrCat("a schedule of ", what), absl::StrCat("with ", only_with),
+                  absl::StrCat("take the schedule out, or train with ", only_with));
+  };
+  if (value == v1::SCHEDULED_VALUE_LR && optim.warmup_steps() != 0)
+    return unused("the learning rate", "optim.warmupSteps 0: make the warm-up its first phase");
+  if (value == v1::SCHEDULED_VALUE_MOMENTUM && optim.kind() == v1::OPTIMIZER_KIND_ADAMW)
+    return unused("momentum", "optim.kind sgd or lars");
+  if (value == v1::SCHEDULED_VALUE_LARC_TRUST && !optim.larc().enabled())
+    return unused("LARC's trust", "optim.larc.enabled true");
+  return absl::OkStatus();
+}
+
+absl::Status CheckSchedules(const v1::OptimSpec& optim) {
+  std::set<int> seen;
+  for (int i = 0; i < optim.schedules_size(); ++i) {
+    const v1::ScheduleSpec& schedule = optim.schedules(i);
+    const std::string field = absl::StrCat("optim.schedules[", i, "]");
+    if (schedule.value() == v1::SCHEDULED_VALUE_UNSPECIFIED)
+      return Missing(field + ".value",
+                     "name what it changes: lr, weight_decay, momentum, larc_trust, temperature or "
+                     "epsilon");
+    if (schedule.value() > v1::SCHEDULED_VALUE_EPSILON || schedule.value() < 0)
+      return Broken(field + ".value", absl::StrCat(static_cast<int>(schedule.value())),
+                    "lr, weight_decay, momentum, larc_trust, temperature or epsilon");
+    if (!seen.insert(schedule.value()).second)
+      return Broken(field + ".value", "scheduled a second time", "scheduled once",
+                    "join the phases of both schedules in one");
+    SEER_RETURN_IF_ERROR(CheckScheduleUse(optim, schedule.value(), field + ".value"));
+    SEER_RETURN_IF_ERROR(CheckPhases(schedule, field));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status CheckFailure(const v1::FailureSpec& failure) {
+  SEER_RETURN_IF_ERROR(AtLeast("failure.maxRestarts", failure.max_restarts(), 0));
+  if (failure.refused_step_policy() < v1::REFUSED_STEP_POLICY_SKIP ||
+      failure.refused_step_policy() > v1::REFUSED_STEP_POLICY_FAIL)
+    return Broken("failure.refusedStepPolicy",
+                  absl::StrCat(static_cast<int>(failure.refused_step_policy())),
+                  "skip, roll_back or fail");
+  return AtLeast("failure.refusedStepLimit", failure.refused_step_limit(), 1);
+}
+
 absl::Status CheckOptim(const v1::OptimSpec& optim) {
   if (optim.steps() == 0)
     return Missing("optim.steps", "say how many steps to train: optim.steps, at least 1");
@@ -222,7 +310,9 @@ absl::Status CheckOptim(const v1::OptimSpec& optim) {
   SEER_RETURN_IF_ERROR(BelowOne("optim.momentum", optim.momentum()));
   SEER_RETURN_IF_ERROR(NotNegative("optim.weightDecay", optim.weight_decay()));
   SEER_RETURN_IF_ERROR(NotNegative("optim.clipNorm", optim.clip_norm()));
+  SEER_RETURN_IF_ERROR(BelowOne("optim.emaDecay", optim.ema_decay()));
   SEER_RETURN_IF_ERROR(CheckOptimizerKind(optim));
+  SEER_RETURN_IF_ERROR(CheckSchedules(optim));
   return Positive("optim.larc.trust", optim.larc().trust());
 }
 
@@ -251,11 +341,12 @@ absl::Status ValidateJobSpec(const v1::JobSpec& spec) {
   const v1::DistributedSpec& distributed = spec.distributed();
   SEER_RETURN_IF_ERROR(InRange("distributed.ranks", distributed.ranks(), 1, 65536));
   SEER_RETURN_IF_ERROR(CheckModel(spec.model()));
+  SEER_RETURN_IF_ERROR(CheckMemory(spec.memory()));
   SEER_RETURN_IF_ERROR(CheckAugment(spec.augment()));
   if (spec.kind() == v1::JOB_KIND_EVAL_KNN) {
     SEER_RETURN_IF_ERROR(CheckEval(spec));
   } else {
-    SEER_RETURN_IF_ERROR(CheckSwav(spec.loss().swav(), spec.augment()));
+    SEER_RETURN_IF_ERROR(CheckSwav(spec.loss().swav(), spec.augment(), spec.data().global_batch()));
     SEER_RETURN_IF_ERROR(CheckData(spec.data(), distributed.ranks()));
     SEER_RETURN_IF_ERROR(CheckOptim(spec.optim()));
   }
@@ -279,7 +370,7 @@ absl::Status ValidateJobSpec(const v1::JobSpec& spec) {
     if (value > kMaxSeconds)
       return Broken(field, absl::StrCat(value, " s"), absl::StrCat("at most ", kMaxSeconds, " s"));
   }
-  SEER_RETURN_IF_ERROR(AtLeast("failure.maxRestarts", spec.failure().max_restarts(), 0));
+  SEER_RETURN_IF_ERROR(CheckFailure(spec.failure()));
   SEER_RETURN_IF_ERROR(AtLeast("checkpoint.everySteps", spec.checkpoint().every_steps(), 1));
   return AtLeast("checkpoint.keepLast", spec.checkpoint().keep_last(), 1);
 }

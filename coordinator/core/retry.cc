@@ -22,6 +22,7 @@ Suspicion Suspect(const Rank& rank) {
       return kNone;
     case kExitUserError:
     case kExitData:
+    case kExitNonFinite:
       return kHopeless;
     case kExitCollective:
     case kExitStale:
@@ -99,6 +100,8 @@ const char* ErrorClass(int exit_code) {
       return "collective";
     case kExitStorage:
       return "storage";
+    case kExitRollBack:
+      return "non_finite";
     case kExitPaused:
       return "shutdown";
     default:

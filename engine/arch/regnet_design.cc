@@ -37,22 +37,6 @@ absl::Status Check(const RegnetParams& p) {
   return absl::OkStatus();
 }
 
-// Parameters, multiply-adds and activations of a convolution without bias and its norm layer.
-struct Count {
-  TrunkCost cost;
-  void Conv(int64_t in, int64_t out, int64_t kernel, int64_t groups, int64_t size) {
-    const int64_t weights = in / groups * out * kernel * kernel;
-    cost.parameters += weights + 2 * out;
-    cost.flops_per_image += static_cast<double>(weights) * static_cast<double>(size * size);
-    cost.activations_per_image += static_cast<double>(out * size * size);
-  }
-  void Squeeze(int64_t width, int64_t squeezed) {
-    cost.parameters += 2 * width * squeezed + width + squeezed;
-    cost.flops_per_image += static_cast<double>(2 * width * squeezed);
-    cost.activations_per_image += static_cast<double>(width + squeezed);
-  }
-};
-
 }  // namespace
 
 absl::StatusOr<std::vector<RegnetStage>> RegnetStages(const RegnetParams& params) {
@@ -86,38 +70,31 @@ absl::StatusOr<std::vector<RegnetStage>> RegnetStages(const RegnetParams& params
   return stages;
 }
 
-absl::StatusOr<TrunkCost> RegnetCost(const TrunkConfig& config, int image_size) {
-  SEER_ASSIGN_OR_RETURN(const std::vector<RegnetStage> stages, RegnetStages(config.regnet));
-  if (config.stem_stride != 1 && config.stem_stride != 2) {
-    return Error(absl::StatusCode::kInvalidArgument, reason::kOutOfRange,
-                 absl::StrCat("the stem's stride is ", config.stem_stride, ", not 1 or 2"))
-        .Field("stem_stride");
-  }
-  if (image_size < 1) {
-    return Error(absl::StatusCode::kInvalidArgument, reason::kOutOfRange,
-                 absl::StrCat("the image is ", image_size, " pixels wide"))
-        .Field("image_size");
-  }
-  Count count;
+absl::StatusOr<TrunkCost> RegnetCost(const RegnetParams& params, int stem_stride, int image_size) {
+  SEER_ASSIGN_OR_RETURN(const std::vector<RegnetStage> stages, RegnetStages(params));
+  CostCounter counter;
   // 3 x 3 with padding 1 and 1 x 1 without both give ceil(size / stride).
-  int64_t size = (image_size + config.stem_stride - 1) / config.stem_stride;
-  count.Conv(3, kRegnetStemWidth, 3, 1, size);
+  int64_t size = (image_size + stem_stride - 1) / stem_stride;
+  counter.Begin(3, image_size);
+  counter.Conv(3, kRegnetStemWidth, 3, 1, size);
   int64_t in = kRegnetStemWidth;
   for (const RegnetStage& stage : stages) {
     for (int block = 0; block < stage.blocks; ++block) {
       const int stride = block == 0 ? stage.stride : 1;
       const int64_t out_size = (size + stride - 1) / stride;
-      if (in != stage.width || stride != 1) count.Conv(in, stage.width, 1, 1, out_size);
-      count.Conv(in, stage.width, 1, 1, size);
-      count.Conv(stage.width, stage.width, 3, stage.width / stage.group_width, out_size);
-      const int64_t squeezed = RegnetSqueezeWidth(config.regnet, in);
-      if (squeezed > 0) count.Squeeze(stage.width, squeezed);
-      count.Conv(stage.width, stage.width, 1, 1, out_size);
+      counter.Begin(in, size);
+      if (in != stage.width || stride != 1) counter.Conv(in, stage.width, 1, 1, out_size);
+      counter.Conv(in, stage.width, 1, 1, size);
+      counter.Conv(stage.width, stage.width, 3, stage.width / stage.group_width, out_size);
+      const int64_t squeezed = RegnetSqueezeWidth(params, in);
+      if (squeezed > 0) counter.Squeeze(stage.width, squeezed);
+      counter.Conv(stage.width, stage.width, 1, 1, out_size);
       in = stage.width;
       size = out_size;
     }
   }
-  return count.cost;
+  counter.Begin(in, size);
+  return counter.cost();
 }
 
 int64_t RegnetSqueezeWidth(const RegnetParams& params, int64_t input_width) {

@@ -1,12 +1,12 @@
 // RegNet by its design-space parameters (Radosavovic et al. 2020, arXiv:2003.13678, section 3.3 and
-// equations 2-4): pure arithmetic, no torch, so that `seer job plan` works on any laptop.
+// equations 2-4): pure arithmetic, no torch.
 #pragma once
 
 #include <cstdint>
-#include <string>
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "engine/arch/trunk_cost.h"
 
 namespace seer::engine {
 
@@ -20,11 +20,6 @@ struct RegnetParams {
   double se_ratio = 0.25;  // squeeze-and-excitation, of the block's input width; 0: RegNetX
 };
 
-struct TrunkConfig {
-  RegnetParams regnet;
-  int stem_stride = 2;  // 1 or 2; 1 suits small images
-};
-
 struct RegnetStage {
   int blocks = 0;
   int64_t width = 0;        // channels
@@ -33,11 +28,6 @@ struct RegnetStage {
 };
 
 inline constexpr int64_t kRegnetStemWidth = 32;
-
-// Presets by name: "regnety_200mf" … "regnety_128gf", "regnetx_…"; see RegnetPresetNames.
-// NOT_FOUND lists the nearest.
-absl::StatusOr<RegnetParams> RegnetPreset(const std::string& name);
-std::vector<std::string> RegnetPresetNames();  // sorted
 
 // Equations 2 to 4, with torchvision's rounding: widths to multiples of 8, then of the group width.
 // Blocks of one width are one stage. INVALID_ARGUMENT with OUT_OF_RANGE names the parameter: out of
@@ -48,14 +38,8 @@ absl::StatusOr<std::vector<RegnetStage>> RegnetStages(const RegnetParams& params
 // channels: se_ratio of them, rounded to the nearest whole number; 0: none.
 int64_t RegnetSqueezeWidth(const RegnetParams& params, int64_t input_width);
 
-// Of convolutions, their norm layers and squeeze-and-excitation, without head and classifier.
-struct TrunkCost {
-  int64_t parameters = 0;            // weights, scales and biases
-  double flops_per_image = 0;        // multiply-adds of one forward pass at one size x size crop
-  double activations_per_image = 0;  // outputs of the convolutions
-};
-// `image_size`: pixels of the crop's edge, at least 1. INVALID_ARGUMENT with OUT_OF_RANGE: that,
-// the stem's stride, or a parameter (as RegnetStages).
-absl::StatusOr<TrunkCost> RegnetCost(const TrunkConfig& config, int image_size);
+// Of the network that nn/regnet.h builds, for a square crop of `image_size` pixels, at least 1, and
+// a stem of stride 1 or 2. Errors as RegnetStages.
+absl::StatusOr<TrunkCost> RegnetCost(const RegnetParams& params, int stem_stride, int image_size);
 
 }  // namespace seer::engine

@@ -7,6 +7,7 @@
 #include "common/base/error.h"
 #include "common/base/failpoint.h"
 #include "common/base/status_macros.h"
+#include "engine/checkpoint/files.h"
 
 namespace seer::engine {
 namespace {
@@ -19,16 +20,6 @@ std::string Hex(Sha256Stream& stream) {
 }
 
 }  // namespace
-
-std::string ContentDigest(SafetensorsHeader header, absl::string_view data) {
-  header.metadata.erase(kContentDigestKey);
-  Sha256Stream digest;
-  digest.Update(EncodeSafetensorsHeader(header));
-  digest.Update(data);
-  return Hex(digest);
-}
-
-std::string CheckpointFileName(int rank) { return absl::StrCat("rank-", rank, ".safetensors"); }
 
 absl::StatusOr<CheckpointFile> WriteSnapshot(const HostSnapshot& snapshot, ObjectStore& store,
                                              const std::string& prefix) {

@@ -24,24 +24,36 @@ SyncBatchNorm& LayeredSegment::AddNorm(const std::string& name, int64_t channels
   return norm;
 }
 
-ConvNorm::ConvNorm(LayeredSegment& owner, const std::string& name, const ConvShape& shape,
+ConvNorm::ConvNorm(LayeredSegment& owner, const std::string& conv_name,
+                   const std::string& norm_name, const ConvShape& shape,
                    const BuildContext& context)
     : shape_(shape),
-      weight_(owner.AddParameter(
-          name + ".0.weight",
-          context.init.Conv(name + ".0.weight", shape.out, shape.in / shape.groups, shape.kernel))),
-      norm_(owner.AddNorm(name + ".1", shape.out, context)) {}
+      weight_(owner.AddParameter(conv_name + ".weight",
+                                 context.init.Conv(conv_name + ".weight", shape.out,
+                                                   shape.in / shape.groups, shape.kernel))),
+      norm_(owner.AddNorm(norm_name, shape.out, context)) {}
+
+ConvNorm::ConvNorm(LayeredSegment& owner, const std::string& name, const ConvShape& shape,
+                   const BuildContext& context)
+    : ConvNorm(owner, name + ".0", name + ".1", shape, context) {}
+
+at::Tensor ConvNorm::Convolve(const at::Tensor& x) const {
+  const int64_t padding = shape_.kernel / 2;
+  return at::conv2d(x, weight_.to(x.scalar_type()), {}, {shape_.stride, shape_.stride},
+                    {padding, padding}, {1, 1}, shape_.groups);
+}
 
 at::Tensor ConvNorm::Forward(const at::Tensor& x, Pass& pass) const {
-  const int64_t padding = shape_.kernel / 2;
-  const at::Tensor y =
-      at::conv2d(x, weight_.to(x.scalar_type()), {}, {shape_.stride, shape_.stride},
-                 {padding, padding}, {1, 1}, shape_.groups);
-  return norm_.Forward(y, pass);
+  return norm_.Forward(Convolve(x), pass);
 }
 
 at::Tensor ConvNorm::ForwardRelu(const at::Tensor& x, Pass& pass) const {
-  return Forward(x, pass).relu_();
+  return norm_.ForwardRelu(Convolve(x), pass);
+}
+
+at::Tensor ConvNorm::ForwardAddRelu(const at::Tensor& x, const at::Tensor& residual,
+                                    Pass& pass) const {
+  return norm_.ForwardAddRelu(Convolve(x), residual, pass);
 }
 
 SqueezeExcitation::SqueezeExcitation(LayeredSegment& owner, const std::string& name, int64_t width,
@@ -68,6 +80,10 @@ at::Tensor SqueezeExcitation::Forward(const at::Tensor& x) const {
   s = at::linear(s, fc1_weight_.flatten(1).to(type), fc1_bias_.to(type)).relu_();
   s = at::linear(s, fc2_weight_.flatten(1).to(type), fc2_bias_.to(type)).sigmoid_();
   return x * s.unsqueeze(-1).unsqueeze(-1);
+}
+
+at::Tensor AveragePool::Forward(const at::Tensor& x, Pass&) {
+  return at::adaptive_avg_pool2d(x, {1, 1}).flatten(1);
 }
 
 }  // namespace seer::engine

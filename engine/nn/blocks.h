@@ -51,16 +51,24 @@ struct ConvShape {
   int64_t groups = 1;
 };
 
-// Convolution without bias (name.0), norm (name.1).
+// Convolution without bias, norm.
 class ConvNorm {
  public:
+  // The convolution's weight is `conv_name`.weight, the norm is `norm_name`.
+  ConvNorm(LayeredSegment& owner, const std::string& conv_name, const std::string& norm_name,
+           const ConvShape& shape, const BuildContext& context);
+  // name.0 and name.1, as in a sequence of layers.
   ConvNorm(LayeredSegment& owner, const std::string& name, const ConvShape& shape,
            const BuildContext& context);
   // [N, in, H, W] -> [N, out, ceil(H / stride), ceil(W / stride)], in x's type; padding kernel / 2.
   at::Tensor Forward(const at::Tensor& x, Pass& pass) const;
   at::Tensor ForwardRelu(const at::Tensor& x, Pass& pass) const;  // relu of Forward's result
+  // relu(Forward(x) + residual).
+  at::Tensor ForwardAddRelu(const at::Tensor& x, const at::Tensor& residual, Pass& pass) const;
 
  private:
+  at::Tensor Convolve(const at::Tensor& x) const;
+
   const ConvShape shape_;
   at::Tensor weight_;
   SyncBatchNorm& norm_;
@@ -76,6 +84,13 @@ class SqueezeExcitation {
 
  private:
   at::Tensor fc1_weight_, fc1_bias_, fc2_weight_, fc2_bias_;
+};
+
+// The end of every trunk, "avgpool": [N, C, H, W] -> [N, C], the mean over pixels.
+class AveragePool final : public LayeredSegment {
+ public:
+  AveragePool() : LayeredSegment("avgpool") {}
+  at::Tensor Forward(const at::Tensor& x, Pass& pass) override;
 };
 
 }  // namespace seer::engine

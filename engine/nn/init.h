@@ -20,7 +20,7 @@ class Initializer {
   at::Tensor Uniform(const std::string& name, at::IntArrayRef sizes, double bound) const;
   at::Tensor Constant(at::IntArrayRef sizes, double value) const;
 
-  // [out, in_per_group, kernel, kernel]. torchvision's rule for RegNet convolutions: normal,
+  // [out, in_per_group, kernel, kernel]. torchvision's rule for RegNet and ResNet: normal,
   // variance 2 / (kernel² · out), groups ignored. Channels last in memory, as the activations are:
   // with another order oneDNN takes slow paths in the backward pass.
   at::Tensor Conv(const std::string& name, int64_t out, int64_t in_per_group, int64_t kernel) const;

@@ -2,13 +2,11 @@
 
 #include <memory>
 #include <optional>
-#include <utility>
 #include <vector>
 
 #include <ATen/ATen.h>
 
 #include "absl/strings/str_cat.h"
-#include "common/base/error.h"
 #include "common/base/status_macros.h"
 
 namespace seer::engine {
@@ -56,7 +54,7 @@ class Block final : public LayeredSegment {
     at::Tensor y = a_->ForwardRelu(x, pass);
     y = b_->ForwardRelu(y, pass);
     if (se_) y = se_->Forward(y);
-    return c_->Forward(y, pass).add_(shortcut).relu_();
+    return c_->ForwardAddRelu(y, shortcut, pass);
   }
 
  private:
@@ -64,40 +62,26 @@ class Block final : public LayeredSegment {
   std::optional<SqueezeExcitation> se_;
 };
 
-class AveragePool final : public LayeredSegment {
- public:
-  AveragePool() : LayeredSegment("avgpool") {}
-  at::Tensor Forward(const at::Tensor& x, Pass&) override {
-    return at::adaptive_avg_pool2d(x, {1, 1}).flatten(1);
-  }
-};
-
 }  // namespace
 
-absl::StatusOr<Trunk> BuildRegnet(const TrunkConfig& config, const BuildContext& context) {
-  SEER_ASSIGN_OR_RETURN(const std::vector<RegnetStage> stages, RegnetStages(config.regnet));
-  if (config.stem_stride != 1 && config.stem_stride != 2) {
-    return Error(absl::StatusCode::kInvalidArgument, reason::kOutOfRange,
-                 absl::StrCat("the stem's stride is ", config.stem_stride, ", not 1 or 2"))
-        .Field("stem_stride");
-  }
-  Trunk trunk;
-  trunk.chain.push_back(std::make_unique<Stem>(config.stem_stride, context));
+absl::StatusOr<Chain> BuildRegnet(const RegnetParams& params, int stem_stride,
+                                  const BuildContext& context) {
+  SEER_ASSIGN_OR_RETURN(const std::vector<RegnetStage> stages, RegnetStages(params));
+  Chain chain;
+  chain.push_back(std::make_unique<Stem>(stem_stride, context));
   int64_t in = kRegnetStemWidth;
   for (size_t s = 0; s < stages.size(); ++s) {
     const RegnetStage& stage = stages[s];
     for (int b = 0; b < stage.blocks; ++b) {
       const BlockShape shape = {in, stage.width, b == 0 ? stage.stride : 1,
-                                stage.width / stage.group_width,
-                                RegnetSqueezeWidth(config.regnet, in)};
+                                stage.width / stage.group_width, RegnetSqueezeWidth(params, in)};
       const std::string name = absl::StrCat("trunk_output.block", s + 1, ".block", s + 1, "-", b);
-      trunk.chain.push_back(std::make_unique<Block>(name, shape, context));
+      chain.push_back(std::make_unique<Block>(name, shape, context));
       in = stage.width;
     }
   }
-  trunk.chain.push_back(std::make_unique<AveragePool>());
-  trunk.width = in;
-  return trunk;
+  chain.push_back(std::make_unique<AveragePool>());
+  return chain;
 }
 
 }  // namespace seer::engine

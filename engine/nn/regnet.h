@@ -10,13 +10,10 @@
 
 namespace seer::engine {
 
-struct Trunk {
-  Chain chain;        // [N, 3, H, W] float or bfloat16 -> [N, width], same type
-  int64_t width = 0;  // of the output feature
-};
-
-// Built as torchvision.models.regnet (arXiv:2003.13678); with stem_stride 1 only the stem differs.
-// INVALID_ARGUMENT with OUT_OF_RANGE: the configuration makes no network (arch/regnet_design.h).
-absl::StatusOr<Trunk> BuildRegnet(const TrunkConfig& config, const BuildContext& context);
+// Built as torchvision.models.regnet (arXiv:2003.13678); with a `stem_stride` of 1, not 2, only the
+// stem differs.
+// INVALID_ARGUMENT with OUT_OF_RANGE: the parameters make no network (RegnetStages).
+absl::StatusOr<Chain> BuildRegnet(const RegnetParams& params, int stem_stride,
+                                  const BuildContext& context);
 
 }  // namespace seer::engine

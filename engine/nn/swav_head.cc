@@ -39,8 +39,7 @@ class SwavHead final : public LayeredSegment {
     for (size_t i = 0; i < layers_.size(); ++i) {
       y = at::linear(y, layers_[i].weight.to(type), layers_[i].bias.to(type));
       if (i + 1 == layers_.size()) break;
-      if (!norms_.empty()) y = norms_[i]->Forward(y, pass);
-      y = y.relu_();
+      y = norms_.empty() ? y.relu_() : norms_[i]->ForwardRelu(y, pass);
     }
     return UnitRows(y.to(at::kFloat));
   }

@@ -1,11 +1,13 @@
 #include "engine/nn/sync_batch_norm.h"
 
+#include <optional>
 #include <utility>
 
 #include <ATen/ATen.h>
 #include <torch/csrc/autograd/custom_function.h>
 
 #include "common/base/check.h"
+#include "engine/nn/batch_norm_kernels.h"
 
 namespace seer::engine {
 namespace {
@@ -13,53 +15,51 @@ namespace {
 using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
 
-// y = x · scale + shift, a channel each, in one pass over x:
-// the evaluation form of batch norm with mean 0, variance 1.
-at::Tensor ChannelAffine(const at::Tensor& x, const at::Tensor& scale, const at::Tensor& shift) {
-  return std::get<0>(at::native_batch_norm(x, scale, shift, at::zeros_like(scale),
-                                           at::ones_like(scale),
-                                           /*training=*/false, /*momentum=*/0, /*eps=*/0));
+at::Tensor InChannelRows(const at::Tensor& x) {
+  return x.contiguous(x.dim() == 4 ? at::MemoryFormat::ChannelsLast : at::MemoryFormat::Contiguous);
 }
 
-// Normalises with statistics that were computed before;
-// the gradient is the one of training mode, that is, through them.
+// Normalises with statistics that were computed before, adds `residual` if that is defined, then
+// relu if `relu`; the gradient is the one of training mode, that is, through the statistics.
 struct Normalise : torch::autograd::Function<Normalise> {
-  static at::Tensor forward(AutogradContext* ctx, const at::Tensor& x, const at::Tensor& weight,
-                            const at::Tensor& bias, const at::Tensor& mean,
-                            const at::Tensor& variance, double count, int64_t group) {
-    ctx->save_for_backward({x, weight, mean, variance});
-    ctx->saved_data["count"] = count;
-    ctx->saved_data["group"] = group;
-    return std::get<0>(at::native_batch_norm(x, weight, bias, mean, variance, /*training=*/false,
-                                             /*momentum=*/0, kNormEpsilon));
+  static at::Tensor forward(AutogradContext* ctx, const at::Tensor& x,
+                            const std::optional<at::Tensor>& residual, const at::Tensor& weight,
+                            const at::Tensor& bias, const NormStatistics& statistics, bool relu,
+                            Communicator* group) {
+    const at::Tensor rows = InChannelRows(x);
+    const at::Tensor mean = statistics.mean.to(at::kDouble);
+    const at::Tensor invstd = at::rsqrt(statistics.variance.to(at::kDouble) + kNormEpsilon);
+    const at::Tensor scale = weight.to(at::kDouble) * invstd;
+    const at::Tensor y =
+        ScaleShift(rows, scale.to(at::kFloat), (bias.to(at::kDouble) - mean * scale).to(at::kFloat),
+                   residual ? InChannelRows(*residual) : at::Tensor(), relu);
+    ctx->save_for_backward({rows, weight, statistics.mean, invstd, relu ? y : at::Tensor()});
+    ctx->saved_data["count"] = statistics.count;
+    ctx->saved_data["group"] = reinterpret_cast<int64_t>(group);
+    ctx->saved_data["residual"] = residual.has_value();
+    return y;
   }
 
   static variable_list backward(AutogradContext* ctx, variable_list gradients) {
     const variable_list saved = ctx->get_saved_variables();
-    const at::Tensor &x = saved[0], &weight = saved[1], &mean = saved[2], &variance = saved[3];
+    const at::Tensor &x = saved[0], &weight = saved[1], &mean = saved[2], &invstd = saved[3],
+                     &y = saved[4];
     auto& group = *reinterpret_cast<Communicator*>(ctx->saved_data["group"].toInt());
-    const at::Tensor dy = gradients[0].contiguous(x.suggest_memory_format());
-    const at::Tensor invstd = at::rsqrt(variance + kNormEpsilon);
-    if (group.size() == 1) {
-      auto [dx, dweight, dbias] = at::native_batch_norm_backward(
-          dy, x, weight, {}, {}, mean, invstd, /*train=*/true, kNormEpsilon, {true, true, true});
-      return {dx, dweight, dbias, {}, {}, {}, {}};
-    }
-    // Evaluation mode gives this rank's sums: dweight = sum dy·x̂, dbias = sum dy.
-    auto [unused, dweight, dbias] =
-        at::native_batch_norm_backward(dy, x, weight, mean, variance, {}, {},
-                                       /*train=*/false, kNormEpsilon, {false, true, true});
+    const bool residual = ctx->saved_data["residual"].toBool();
+    auto [sums, g] = SumGradients(InChannelRows(gradients[0]), y, x, mean);
     const int64_t channels = mean.numel();
-    at::Tensor sums = at::cat({dweight.reshape({-1}), dbias.reshape({-1})}).to(at::kDouble);
-    group.AllReduce(sums);
+    const at::Tensor dweight = (sums.narrow(0, 0, channels) * invstd).to(at::kFloat);
+    const at::Tensor dbias = sums.narrow(0, channels, channels).to(at::kFloat);
+    if (group.size() > 1) group.AllReduce(sums);
     sums.div_(ctx->saved_data["count"].toDouble());
-    // dx = weight · invstd · (dy − mean(dy) − x̂ · mean(dy·x̂)) = a·dy + b·x + c
-    const at::Tensor a = weight.to(at::kDouble) * invstd.to(at::kDouble);
-    const at::Tensor b = -a * invstd.to(at::kDouble) * sums.narrow(0, 0, channels);
-    const at::Tensor c = -a * sums.narrow(0, channels, channels) - b * mean.to(at::kDouble);
-    at::Tensor dx = ChannelAffine(x, b.to(at::kFloat), c.to(at::kFloat));
-    dx.add_(ChannelAffine(dy, a.to(at::kFloat), at::zeros_like(mean)));
-    return {dx, dweight, dbias, {}, {}, {}, {}};
+    // dx = weight · invstd · (dy − mean(dy) − x̂ · mean(dy·x̂)) = a·dy + b·(x − mean) + c
+    const at::Tensor a = weight.to(at::kDouble) * invstd;
+    const at::Tensor b = -a * invstd * invstd * sums.narrow(0, 0, channels);
+    const at::Tensor c = -a * sums.narrow(0, channels, channels);
+    const bool reuse = y.defined() && !residual;  // g is nobody else's
+    const at::Tensor dx = reuse ? g : at::empty_like(x);
+    CombineGradients(g, x, mean, a.to(at::kFloat), b.to(at::kFloat), c.to(at::kFloat), dx);
+    return {dx, residual ? g : at::Tensor(), dweight, dbias, {}, {}, {}};
   }
 };
 
@@ -75,10 +75,26 @@ SyncBatchNorm::SyncBatchNorm(std::string name, int64_t channels, const Initializ
       running_var_(at::ones({channels}, at::kFloat)) {}
 
 at::Tensor SyncBatchNorm::Forward(const at::Tensor& x, Pass& pass) const {
+  return Apply(x, {}, /*relu=*/false, pass);
+}
+
+at::Tensor SyncBatchNorm::ForwardRelu(const at::Tensor& x, Pass& pass) const {
+  return Apply(x, {}, /*relu=*/true, pass);
+}
+
+at::Tensor SyncBatchNorm::ForwardAddRelu(const at::Tensor& x, const at::Tensor& residual,
+                                         Pass& pass) const {
+  return Apply(x, residual, /*relu=*/true, pass);
+}
+
+at::Tensor SyncBatchNorm::Apply(const at::Tensor& x, const at::Tensor& residual, bool relu,
+                                Pass& pass) const {
   if (pass.mode == PassMode::kEval) {
-    return std::get<0>(at::native_batch_norm(x, weight_, bias_, running_mean_, running_var_,
-                                             /*training=*/false,
-                                             /*momentum=*/0, kNormEpsilon));
+    at::Tensor y = std::get<0>(at::native_batch_norm(x, weight_, bias_, running_mean_, running_var_,
+                                                     /*training=*/false,
+                                                     /*momentum=*/0, kNormEpsilon));
+    if (residual.defined()) y = y.add_(residual);
+    return relu ? y.relu_() : y;
   }
   SEER_CHECK(pass.memory != nullptr) << "a training pass without norm memory";
   NormMemory& memory = *pass.memory;
@@ -90,19 +106,19 @@ at::Tensor SyncBatchNorm::Forward(const at::Tensor& x, Pass& pass) const {
         << "recompute of more norm layers than were run";
     ++memory.cursor;
   }
-  const NormStatistics& statistics = memory.entries[memory.cursor - 1];
-  return Normalise::apply(x, weight_, bias_, statistics.mean, statistics.variance, statistics.count,
-                          reinterpret_cast<int64_t>(&group_));
+  const std::optional<at::Tensor> more =
+      residual.defined() ? std::optional(residual) : std::nullopt;
+  return Normalise::apply(x, more, weight_, bias_, memory.entries[memory.cursor - 1], relu,
+                          &group_);
 }
 
 NormStatistics SyncBatchNorm::BatchStatistics(const at::Tensor& x) const {
   const int64_t channels = x.size(1);
   NormStatistics statistics;
   statistics.count = static_cast<double>(x.numel() / channels);
-  // Two passes over x (mean, then squared deviations), accumulated in float. The running statistics
-  // given are scratch: they only tell the kernel that statistics are float where x is bfloat16.
-  std::tie(statistics.mean, statistics.variance) = at::batch_norm_update_stats(
-      x, at::zeros({channels}, at::kFloat), at::ones({channels}, at::kFloat), 0);
+  const ChannelMoments moments = ComputeMoments(InChannelRows(x));
+  statistics.mean = moments.mean;
+  statistics.variance = moments.variance;
   if (group_.size() == 1) return statistics;
   // Raw moments of float data are exact enough in double:
   // the cancellation is of 53 bits against 24.

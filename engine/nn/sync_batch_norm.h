@@ -24,10 +24,14 @@ class SyncBatchNorm {
   // name.bias, and buffers name.running_mean, name.running_var.
   SyncBatchNorm(std::string name, int64_t channels, const Initializer& init, Communicator& group);
 
-  // x: [N, C] or [N, C, H, W] (any memory format), float or bfloat16.
-  // Same shape, type and format out.
+  // x: [N, C] or [N, C, H, W], float or bfloat16. Same shape and type out, channels last in memory;
+  // so should x be, another order costs a copy.
   // Collective in kTrain if the group has several ranks; throws CollectiveError.
   at::Tensor Forward(const at::Tensor& x, Pass& pass) const;
+  // relu(Forward(x)) and relu(Forward(x) + residual), in the same passes over memory and rounded
+  // once. `residual`: as x.
+  at::Tensor ForwardRelu(const at::Tensor& x, Pass& pass) const;
+  at::Tensor ForwardAddRelu(const at::Tensor& x, const at::Tensor& residual, Pass& pass) const;
   // running += momentum · (batch − running); the variance unbiased, as torch does.
   void UpdateRunning(const NormStatistics& statistics);
 
@@ -35,6 +39,7 @@ class SyncBatchNorm {
   void AppendTo(std::vector<NamedTensor>& parameters, std::vector<NamedTensor>& buffers) const;
 
  private:
+  at::Tensor Apply(const at::Tensor& x, const at::Tensor& residual, bool relu, Pass& pass) const;
   NormStatistics BatchStatistics(const at::Tensor& x) const;
 
   const std::string name_;

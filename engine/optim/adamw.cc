@@ -20,11 +20,11 @@ AdamW::AdamW(std::vector<NamedTensor> parameters, const OptimConfig& config)
   }
 }
 
-void AdamW::Step(double learning_rate, const std::vector<bool>& frozen) {
+void AdamW::Step(const StepRates& rates, const std::vector<bool>& frozen) {
   const at::NoGradGuard no_grad;
   const auto& [beta1, beta2, epsilon] = config_.adamw;
   std::vector<at::Tensor> weights, gradients, exp_avg, exp_avg_sq, decayed_weights;
-  std::vector<at::Scalar> rates, roots;  // −lr / (1 − β1^t) and √(1 − β2^t)
+  std::vector<at::Scalar> factors, roots;  // −lr / (1 − β1^t) and √(1 − β2^t)
   for (size_t i = 0; i < parameters_.size(); ++i) {
     if (!frozen.empty() && frozen[i]) continue;
     SEER_CHECK(parameters_[i].tensor.grad().defined()) << parameters_[i].name << " has no gradient";
@@ -33,13 +33,13 @@ void AdamW::Step(double learning_rate, const std::vector<bool>& frozen) {
     exp_avg.push_back(exp_avg_[i]);
     exp_avg_sq.push_back(exp_avg_sq_[i]);
     const auto t = static_cast<double>(++*step_[i].mutable_data_ptr<int64_t>());
-    rates.emplace_back(-learning_rate / (1 - std::pow(beta1, t)));
+    factors.emplace_back(-rates.learning_rate / (1 - std::pow(beta1, t)));
     roots.emplace_back(std::sqrt(1 - std::pow(beta2, t)));
     if (regularised_[i]) decayed_weights.push_back(weights.back());
   }
   if (weights.empty()) return;
-  if (config_.weight_decay != 0 && !decayed_weights.empty())
-    at::_foreach_mul_(decayed_weights, 1 - learning_rate * config_.weight_decay);
+  if (rates.weight_decay != 0 && !decayed_weights.empty())
+    at::_foreach_mul_(decayed_weights, 1 - rates.learning_rate * rates.weight_decay);
   at::_foreach_lerp_(exp_avg, gradients, 1 - beta1);
   at::_foreach_mul_(exp_avg_sq, beta2);
   at::_foreach_addcmul_(exp_avg_sq, gradients, gradients, 1 - beta2);
@@ -48,7 +48,7 @@ void AdamW::Step(double learning_rate, const std::vector<bool>& frozen) {
   at::_foreach_sqrt_(denominators);
   at::_foreach_div_(denominators, roots);
   at::_foreach_add_(denominators, epsilon);
-  at::_foreach_addcdiv_(weights, exp_avg, denominators, rates);
+  at::_foreach_addcdiv_(weights, exp_avg, denominators, factors);
 }
 
 std::vector<NamedTensor> AdamW::State() const {

@@ -22,7 +22,7 @@ class AdamW final : public Optimizer {
   // Biases and norm layers with decay_norm_and_bias false: λ = 0. The count is of updates, not of
   // steps: a parameter that was frozen first starts with an unbiased average when it is freed.
   // Needs no memory beyond its state: the gradient's is used for the denominator.
-  void Step(double learning_rate, const std::vector<bool>& frozen = {}) override;
+  void Step(const StepRates& rates, const std::vector<bool>& frozen = {}) override;
   // "exp_avg/<parameter>" (m), "exp_avg_sq/<parameter>" (v), "step/<parameter>" (t, int64 scalar).
   std::vector<NamedTensor> State() const override;
 

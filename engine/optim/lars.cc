@@ -17,7 +17,7 @@ Lars::Lars(std::vector<NamedTensor> parameters, const OptimConfig& config)
   }
 }
 
-void Lars::Step(double learning_rate, const std::vector<bool>& frozen) {
+void Lars::Step(const StepRates& rates, const std::vector<bool>& frozen) {
   const at::NoGradGuard no_grad;
   std::vector<at::Tensor> weights, updates, momentum, scaled_weights, scaled_updates;
   for (size_t i = 0; i < parameters_.size(); ++i) {
@@ -33,18 +33,18 @@ void Lars::Step(double learning_rate, const std::vector<bool>& frozen) {
   }
   if (weights.empty()) return;
   if (!scaled_weights.empty()) {
-    if (config_.weight_decay != 0)
-      at::_foreach_add_(scaled_updates, scaled_weights, config_.weight_decay);
+    if (rates.weight_decay != 0)
+      at::_foreach_add_(scaled_updates, scaled_weights, rates.weight_decay);
     const std::vector<double> w = HostNorms(scaled_weights), u = HostNorms(scaled_updates);
-    std::vector<at::Scalar> rates;
+    std::vector<at::Scalar> layer_rates;
     for (size_t i = 0; i < w.size(); ++i) {
-      rates.emplace_back(w[i] > 0 && u[i] > 0 ? config_.lars.trust * w[i] / u[i] : 1.0);
+      layer_rates.emplace_back(w[i] > 0 && u[i] > 0 ? config_.lars.trust * w[i] / u[i] : 1.0);
     }
-    at::_foreach_mul_(scaled_updates, rates);
+    at::_foreach_mul_(scaled_updates, layer_rates);
   }
-  at::_foreach_mul_(momentum, config_.momentum);
+  at::_foreach_mul_(momentum, rates.momentum);
   at::_foreach_add_(momentum, updates);
-  at::_foreach_add_(weights, momentum, -learning_rate);
+  at::_foreach_add_(weights, momentum, -rates.learning_rate);
 }
 
 std::vector<NamedTensor> Lars::State() const {

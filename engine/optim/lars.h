@@ -20,7 +20,7 @@ class Lars final : public Optimizer {
   //   m ← momentum · m + u;  w ← w − lr · m
   //
   // Biases and norm layers with decay_norm_and_bias false: u = g, neither decayed nor scaled.
-  void Step(double learning_rate, const std::vector<bool>& frozen = {}) override;
+  void Step(const StepRates& rates, const std::vector<bool>& frozen = {}) override;
   std::vector<NamedTensor> State() const override;  // "momentum/<parameter>"
 
  private:

@@ -8,6 +8,7 @@
 #include <ATen/core/Tensor.h>
 
 #include "engine/nn/segment.h"
+#include "engine/optim/schedule.h"
 #include "engine/session/config.h"
 
 namespace seer::engine {
@@ -16,8 +17,9 @@ class Optimizer {
  public:
   virtual ~Optimizer() = default;
   // One update of all parameters, whose gradients must be defined; the gradients are used up.
-  // `frozen[i]`: parameter i and all of its state stay as they are; empty: none.
-  virtual void Step(double learning_rate, const std::vector<bool>& frozen = {}) = 0;
+  // `rates` are this step's, in place of the configuration's; `frozen[i]`: parameter i and all of
+  // its state stay as they are; empty: none.
+  virtual void Step(const StepRates& rates, const std::vector<bool>& frozen = {}) = 0;
   // All that a later attempt needs besides the weights, as "<what>/<parameter>", float or int64.
   // The tensors are shared: copying into them restores.
   virtual std::vector<NamedTensor> State() const = 0;

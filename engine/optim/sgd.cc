@@ -18,7 +18,7 @@ Sgd::Sgd(std::vector<NamedTensor> parameters, const OptimConfig& config)
   }
 }
 
-void Sgd::Step(double learning_rate, const std::vector<bool>& frozen) {
+void Sgd::Step(const StepRates& rates, const std::vector<bool>& frozen) {
   const at::NoGradGuard no_grad;
   std::vector<at::Tensor> weights, gradients, momentum, decayed_weights, decayed_gradients;
   for (size_t i = 0; i < parameters_.size(); ++i) {
@@ -34,39 +34,39 @@ void Sgd::Step(double learning_rate, const std::vector<bool>& frozen) {
   }
   if (weights.empty()) return;
   if (config_.larc.enabled) {
-    ApplyLarc(decayed_weights, decayed_gradients, learning_rate);
-  } else if (config_.weight_decay != 0 && !decayed_weights.empty()) {
-    at::_foreach_add_(decayed_gradients, decayed_weights, config_.weight_decay);
+    ApplyLarc(decayed_weights, decayed_gradients, rates);
+  } else if (rates.weight_decay != 0 && !decayed_weights.empty()) {
+    at::_foreach_add_(decayed_gradients, decayed_weights, rates.weight_decay);
   }
-  at::_foreach_mul_(momentum, config_.momentum);
+  at::_foreach_mul_(momentum, rates.momentum);
   at::_foreach_add_(momentum, gradients);
   if (config_.nesterov) {
-    at::_foreach_add_(gradients, momentum, config_.momentum);
-    at::_foreach_add_(weights, gradients, -learning_rate);
+    at::_foreach_add_(gradients, momentum, rates.momentum);
+    at::_foreach_add_(weights, gradients, -rates.learning_rate);
   } else {
-    at::_foreach_add_(weights, momentum, -learning_rate);
+    at::_foreach_add_(weights, momentum, -rates.learning_rate);
   }
 }
 
 void Sgd::ApplyLarc(std::vector<at::Tensor>& weights, std::vector<at::Tensor>& gradients,
-                    double learning_rate) const {
+                    const StepRates& rates) const {
   if (weights.empty()) return;
   const std::vector<double> w = HostNorms(weights), g = HostNorms(gradients);
   std::vector<at::Tensor> scaled_weights, scaled_gradients;
-  std::vector<at::Scalar> rates;
+  std::vector<at::Scalar> layer_rates;
   for (size_t i = 0; i < weights.size(); ++i) {
     if (w[i] == 0 || g[i] == 0) continue;  // apex: neither decay nor scaling then
     double rate =
-        config_.larc.trust * w[i] / (g[i] + w[i] * config_.weight_decay + config_.larc.epsilon);
-    if (config_.larc.clip) rate = std::min(rate / learning_rate, 1.0);
+        rates.larc_trust * w[i] / (g[i] + w[i] * rates.weight_decay + config_.larc.epsilon);
+    if (config_.larc.clip) rate = std::min(rate / rates.learning_rate, 1.0);
     scaled_weights.push_back(weights[i]);
     scaled_gradients.push_back(gradients[i]);
-    rates.emplace_back(rate);
+    layer_rates.emplace_back(rate);
   }
-  if (rates.empty()) return;
-  if (config_.weight_decay != 0)
-    at::_foreach_add_(scaled_gradients, scaled_weights, config_.weight_decay);
-  at::_foreach_mul_(scaled_gradients, rates);
+  if (layer_rates.empty()) return;
+  if (rates.weight_decay != 0)
+    at::_foreach_add_(scaled_gradients, scaled_weights, rates.weight_decay);
+  at::_foreach_mul_(scaled_gradients, layer_rates);
 }
 
 std::vector<NamedTensor> Sgd::State() const {

@@ -22,12 +22,12 @@ class Sgd final : public Optimizer {
   //   nesterov:      w ← w − lr · (g + momentum · m)
   //
   // Biases and norm layers with decay_norm_and_bias false: g stays as it is.
-  void Step(double learning_rate, const std::vector<bool>& frozen = {}) override;
+  void Step(const StepRates& rates, const std::vector<bool>& frozen = {}) override;
   std::vector<NamedTensor> State() const override;  // "momentum/<parameter>"
 
  private:
   void ApplyLarc(std::vector<at::Tensor>& weights, std::vector<at::Tensor>& gradients,
-                 double learning_rate) const;
+                 const StepRates& rates) const;
 
   const OptimConfig config_;
   const std::vector<NamedTensor> parameters_;

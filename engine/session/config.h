@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-#include "engine/arch/regnet_design.h"
+#include "engine/arch/trunk_design.h"
 
 namespace seer::engine {
 
@@ -66,6 +66,26 @@ struct AdamWConfig {
 
 enum class OptimizerKind { kSgd, kLars, kAdamW };
 
+enum class ScheduleShape { kConstant, kLinear, kCosine };
+
+struct SchedulePhase {
+  ScheduleShape shape = ScheduleShape::kConstant;
+  double start = 0;
+  double end = 0;
+  int64_t steps = 1;
+};
+
+// How a value changes with the steps; see optim/schedule.h for the curves.
+struct Schedule {
+  std::vector<SchedulePhase> phases;  // empty: the value stays what its own field says
+};
+
+// The values that can have one; without one the learning rate has a warm-up and a cosine.
+struct ScheduleConfig {
+  Schedule lr, weight_decay, momentum, larc_trust;
+  Schedule temperature, epsilon;  // of SwavConfig
+};
+
 struct OptimConfig {
   OptimizerKind kind = OptimizerKind::kSgd;
   double momentum = 0.9;  // of kSgd and kLars
@@ -76,6 +96,7 @@ struct OptimConfig {
   LarsConfig lars;                  // of kLars
   AdamWConfig adamw;                // of kAdamW
   double clip_norm = 0;  // gradients are scaled down to this norm over all parameters; 0: never
+  double ema_decay = 0;  // of the weights' exponential mean, see optim/weight_mean.h; 0: none
   // Linear warm-up from start_lr to base_lr over warmup_steps,
   // then cosine to final_lr at total_steps.
   double base_lr = 0.6;
@@ -83,6 +104,7 @@ struct OptimConfig {
   double final_lr = 0.0006;
   int64_t warmup_steps = 0;
   int64_t total_steps = 1;
+  ScheduleConfig schedules;
 };
 
 // Applied per crop on the device after the uint8 crops arrive, in this order.
@@ -105,8 +127,9 @@ struct CropGroup {
 };
 
 struct MemoryConfig {
-  enum class Recompute { kNone, kAll, kList } recompute = Recompute::kNone;
+  enum class Recompute { kNone, kAll, kList, kBudget } recompute = Recompute::kNone;
   std::vector<int> recompute_segments;  // for kList: indices of the chain's segments
+  int64_t budget_bytes = 0;             // for kBudget: of one rank, see arch/memory_plan.h
 };
 
 struct DistributedConfig {

@@ -12,7 +12,7 @@
 #include "engine/augment/photometry.h"
 #include "engine/checkpoint/reader.h"
 #include "engine/eval/knn.h"
-#include "engine/nn/regnet.h"
+#include "engine/nn/trunk.h"
 #include "engine/parallel/communicator.h"
 #include "engine/parallel/executor.h"
 #include "engine/session/torch_boundary.h"
@@ -126,7 +126,7 @@ absl::StatusOr<std::unique_ptr<EvalSession>> EvalSession::Create(const TrainConf
         at::set_num_threads(threads);
         std::unique_ptr<Communicator> solo = MakeSoloCommunicator();
         const Initializer init(config.seed);
-        SEER_ASSIGN_OR_RETURN(Trunk trunk, BuildRegnet(config.trunk, {init, *solo}));
+        SEER_ASSIGN_OR_RETURN(Trunk trunk, BuildTrunk(config.trunk, {init, *solo}));
         return std::make_unique<Session>(config, std::move(solo), std::move(trunk));
       });
 }

@@ -33,6 +33,10 @@ struct StepReport {
       0;  // L2, of the mean gradient over ranks, before clipping, LARC and weight decay
   bool stop_requested = false;  // some rank had voted to stop before this step; same on all ranks
   bool skipped = false;         // non-finite: the optimiser step was refused on all ranks
+  // Of a skipped step: this rank's own loss was finite. If all ranks' were and only a gradient was
+  // not, then false on all: gradients are known after their reduction alone. Codes and the batch
+  // statistics of a norm group are shared: through them one rank's numbers spoil others' losses.
+  bool own_finite = true;
   double prototypes_used_ratio = 0;    // those that are the argmax of at least one code, over K
   double assignment_entropy_nats = 0;  // of the mean code; uniform: ln K
   double top_prototype_share = 0;  // of all codes, those whose argmax is the most used prototype

@@ -1,6 +1,8 @@
 #include "engine/train/config_check.h"
 
 #include <cmath>
+#include <utility>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
@@ -39,6 +41,15 @@ absl::Status CheckSwav(const TrainConfig& config) {
   return absl::OkStatus();
 }
 
+std::vector<std::pair<const char*, const Schedule*>> Named(const ScheduleConfig& schedules) {
+  return {{"lr", &schedules.lr},
+          {"weight_decay", &schedules.weight_decay},
+          {"momentum", &schedules.momentum},
+          {"larc_trust", &schedules.larc_trust},
+          {"temperature", &schedules.temperature},
+          {"epsilon", &schedules.epsilon}};
+}
+
 absl::Status CheckOptim(const OptimConfig& optim) {
   if (optim.total_steps < 1)
     return Bad("optim.total_steps", absl::StrCat(optim.total_steps, " steps are none"));
@@ -49,8 +60,18 @@ absl::Status CheckOptim(const OptimConfig& optim) {
   if (!(optim.momentum >= 0 && optim.momentum < 1))
     return Bad("optim.momentum", absl::StrCat("momentum is ", optim.momentum, ", not in [0, 1)"));
   if (!(optim.weight_decay >= 0)) return Bad("optim.weight_decay", "weight decay is negative");
+  for (const auto& [name, schedule] : Named(optim.schedules)) {
+    for (const SchedulePhase& phase : schedule->phases) {
+      if (phase.steps < 1)
+        return Bad(absl::StrCat("optim.schedules.", name),
+                   absl::StrCat("a phase of ", phase.steps, " steps"));
+    }
+  }
   if (!(optim.base_lr >= 0)) return Bad("optim.base_lr", "the learning rate is negative");
   if (!(optim.clip_norm >= 0)) return Bad("optim.clip_norm", "the norm to clip to is negative");
+  if (!(optim.ema_decay >= 0 && optim.ema_decay < 1))
+    return Bad("optim.ema_decay",
+               absl::StrCat("the mean's decay is ", optim.ema_decay, ", not in [0, 1)"));
   if (!(optim.lars.trust > 0))
     return Bad("optim.lars.trust", absl::StrCat("trust is ", optim.lars.trust, ", not above 0"));
   for (const double beta : {optim.adamw.beta1, optim.adamw.beta2}) {
@@ -61,6 +82,18 @@ absl::Status CheckOptim(const OptimConfig& optim) {
     return Bad("optim.adamw.epsilon",
                absl::StrCat("epsilon is ", optim.adamw.epsilon, ", not above 0"));
   return absl::OkStatus();
+}
+
+// For the digest: all that the trunk's numbers depend on.
+std::string TrunkText(const TrunkConfig& trunk) {
+  if (trunk.resnet) {
+    const ResnetParams& r = *trunk.resnet;
+    return absl::StrCat("resnet ", absl::StrJoin(r.blocks, ","), " ", r.groups, " ",
+                        r.width_per_group, " ", r.stem_width, " ", trunk.stem_stride);
+  }
+  const RegnetParams& r = trunk.regnet;
+  return absl::StrCat("trunk ", r.depth, " ", r.w_0, " ", r.w_a, " ", r.w_m, " ", r.group_width,
+                      " ", r.se_ratio, " ", trunk.stem_stride);
 }
 
 }  // namespace
@@ -172,11 +205,9 @@ absl::Status CheckBatch(const TrainConfig& config, int world_size, int64_t step,
 }
 
 std::string ConfigDigest(const TrainConfig& c) {
-  std::string text = absl::StrCat(
-      "trunk ", c.trunk.regnet.depth, " ", c.trunk.regnet.w_0, " ", c.trunk.regnet.w_a, " ",
-      c.trunk.regnet.w_m, " ", c.trunk.regnet.group_width, " ", c.trunk.regnet.se_ratio, " ",
-      c.trunk.stem_stride, "\nhead ", absl::StrJoin(c.head.hidden, ","), " ", c.head.output_dim,
-      " ", c.head.batch_norm, " ", c.head.prototypes);
+  std::string text =
+      absl::StrCat(TrunkText(c.trunk), "\nhead ", absl::StrJoin(c.head.hidden, ","), " ",
+                   c.head.output_dim, " ", c.head.batch_norm, " ", c.head.prototypes);
   absl::StrAppend(&text, "\nswav ", c.swav.temperature, " ", c.swav.epsilon, " ",
                   c.swav.sinkhorn_iterations, " ", c.swav.assign_views, " ", c.swav.queue_length,
                   " ", c.swav.queue_start_step, " ", c.swav.freeze_prototypes_steps, " ",
@@ -193,8 +224,15 @@ std::string ConfigDigest(const TrainConfig& c) {
                     c.optim.adamw.epsilon);
   }
   if (c.optim.clip_norm > 0) absl::StrAppend(&text, "\nclip ", c.optim.clip_norm);
+  if (c.optim.ema_decay > 0) absl::StrAppend(&text, "\nema ", c.optim.ema_decay);
   absl::StrAppend(&text, "\nschedule ", c.optim.base_lr, " ", c.optim.start_lr, " ",
                   c.optim.final_lr, " ", c.optim.warmup_steps, " ", c.optim.total_steps);
+  for (const auto& [name, schedule] : Named(c.optim.schedules)) {
+    for (const SchedulePhase& phase : schedule->phases) {
+      absl::StrAppend(&text, "\n", name, " phase ", static_cast<int>(phase.shape), " ", phase.start,
+                      " ", phase.end, " ", phase.steps);
+    }
+  }
   absl::StrAppend(&text, "\nphotometry ", c.photometry.jitter_strength, " ",
                   c.photometry.jitter_probability, " ", c.photometry.grey_probability, " ",
                   c.photometry.blur_probability, " ", c.photometry.solarize_probability, " ",

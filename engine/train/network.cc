@@ -5,9 +5,10 @@
 #include "absl/strings/str_cat.h"
 #include "common/base/error.h"
 #include "common/base/status_macros.h"
+#include "engine/arch/memory_plan.h"
 #include "engine/nn/init.h"
-#include "engine/nn/regnet.h"
 #include "engine/nn/swav_head.h"
+#include "engine/nn/trunk.h"
 
 namespace seer::engine {
 namespace {
@@ -27,10 +28,24 @@ absl::StatusOr<double> FlopsPerSample(const TrainConfig& config, int64_t trunk_w
                               config.head.output_dim * config.head.prototypes);
   double multiply_adds = 0;
   for (const CropGroup& group : config.crops) {
-    SEER_ASSIGN_OR_RETURN(const TrunkCost cost, RegnetCost(config.trunk, group.size));
+    SEER_ASSIGN_OR_RETURN(const TrunkCost cost, CountTrunk(config.trunk, group.size));
     multiply_adds += group.views * (cost.flops_per_image + head);
   }
   return multiply_adds * kFlopsPerMultiplyAdd;
+}
+
+absl::StatusOr<MemoryDemand> Demand(const TrainConfig& config, int world_size,
+                                    const Network& network) {
+  MemoryDemand demand;
+  for (const NamedTensor& p : network.Parameters()) demand.parameters += p.tensor.numel();
+  demand.optimizer_numbers =
+      (config.optim.kind == OptimizerKind::kAdamW ? 2 : 1) + (config.optim.ema_decay > 0 ? 1 : 0);
+  demand.bytes_per_activation = config.precision == Precision::kBf16 ? 2 : 4;
+  for (const CropGroup& group : config.crops) {
+    SEER_ASSIGN_OR_RETURN(TrunkCost cost, CountTrunk(config.trunk, group.size));
+    demand.resolutions.push_back({std::move(cost), group.views * config.global_batch / world_size});
+  }
+  return demand;
 }
 
 }  // namespace
@@ -55,7 +70,7 @@ std::vector<NamedTensor> Network::Buffers() const {
 absl::StatusOr<Network> BuildNetwork(const TrainConfig& config, Communicator& norm_group) {
   const Initializer init(config.seed);
   const BuildContext context = {init, norm_group};
-  SEER_ASSIGN_OR_RETURN(Trunk trunk, BuildRegnet(config.trunk, context));
+  SEER_ASSIGN_OR_RETURN(Trunk trunk, BuildTrunk(config.trunk, context));
   Network network;
   network.chain = std::move(trunk.chain);
   network.trunk_segments = network.chain.size();
@@ -65,10 +80,19 @@ absl::StatusOr<Network> BuildNetwork(const TrainConfig& config, Communicator& no
   return network;
 }
 
-absl::StatusOr<std::vector<bool>> RecomputeChoice(const MemoryConfig& config, size_t chain_size) {
-  std::vector<bool> choice(chain_size, config.recompute == MemoryConfig::Recompute::kAll);
-  if (config.recompute != MemoryConfig::Recompute::kList) return choice;
-  for (const int index : config.recompute_segments) {
+absl::StatusOr<std::vector<bool>> RecomputeChoice(const TrainConfig& config, int world_size,
+                                                  const Network& network) {
+  const MemoryConfig& memory = config.memory;
+  const size_t chain_size = network.chain.size();
+  std::vector<bool> choice(chain_size, memory.recompute == MemoryConfig::Recompute::kAll);
+  if (memory.recompute == MemoryConfig::Recompute::kBudget) {
+    SEER_ASSIGN_OR_RETURN(const MemoryDemand demand, Demand(config, world_size, network));
+    SEER_ASSIGN_OR_RETURN(MemoryPlan plan, FitMemory(demand, memory.budget_bytes));
+    choice = std::move(plan.recompute);
+    choice.resize(chain_size, false);  // the head is kept
+  }
+  if (memory.recompute != MemoryConfig::Recompute::kList) return choice;
+  for (const int index : memory.recompute_segments) {
     if (index < 0 || static_cast<size_t>(index) >= chain_size) {
       return Error(absl::StatusCode::kInvalidArgument, reason::kOutOfRange,
                    absl::StrCat("segment ", index, " of a chain of ", chain_size,

@@ -25,8 +25,9 @@ struct Network {
 // `norm_group` must outlive the network. INVALID_ARGUMENT: the trunk cannot be built.
 absl::StatusOr<Network> BuildNetwork(const TrainConfig& config, Communicator& norm_group);
 
-// Which segments of `chain_size` are recomputed.
-// INVALID_ARGUMENT: an index that is not in the chain.
-absl::StatusOr<std::vector<bool>> RecomputeChoice(const MemoryConfig& config, size_t chain_size);
+// Which segments of the network's chain are recomputed on one of `world_size` ranks.
+// INVALID_ARGUMENT: an index that is not in the chain, or a budget that is too small.
+absl::StatusOr<std::vector<bool>> RecomputeChoice(const TrainConfig& config, int world_size,
+                                                  const Network& network);
 
 }  // namespace seer::engine

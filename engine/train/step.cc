@@ -64,7 +64,7 @@ absl::StatusOr<std::unique_ptr<TrainStep>> TrainStep::Create(const TrainConfig& 
   Communicator& norm_group = gang.Group(config.distributed.sync_bn_group_size);
   SEER_ASSIGN_OR_RETURN(Network network, BuildNetwork(config, norm_group));
   SEER_ASSIGN_OR_RETURN(std::vector<bool> recompute,
-                        RecomputeChoice(config.memory, network.chain.size()));
+                        RecomputeChoice(config, gang.world().size(), network));
   return std::unique_ptr<TrainStep>(
       new TrainStep(config, gang, norm_group, std::move(network), std::move(recompute)));
 }
@@ -80,6 +80,7 @@ TrainStep::TrainStep(const TrainConfig& config, Gang& gang, Communicator& norm_g
       reduction_(gradients_, world_),
       parameters_(network_.Parameters()),
       optimizer_(MakeOptimizer(parameters_, config.optim)) {
+  if (config.optim.ema_decay > 0) mean_.emplace(parameters_, config.optim.ema_decay);
   const SwavConfig& swav = config.swav;
   if (swav.queue_length > 0)
     queue_.emplace(swav.assign_views, swav.queue_length, config.head.output_dim);
@@ -88,7 +89,8 @@ TrainStep::TrainStep(const TrainConfig& config, Gang& gang, Communicator& norm_g
 StepReport TrainStep::Run(const Batch& batch) {
   StepReport report;
   report.step = next_step_;
-  report.learning_rate = LearningRate(config_.optim, next_step_);
+  const StepRates rates = RatesAt(config_.optim, next_step_);
+  report.learning_rate = rates.learning_rate;
   PhaseSeconds& seconds = report.phases;
   const std::vector<at::Tensor> inputs = Augment(batch, seconds);
   PhaseClock clock(BlockedSeconds());
@@ -103,7 +105,9 @@ StepReport TrainStep::Run(const Batch& batch) {
   const at::Tensor scores = at::matmul(features, prototypes.t());       // [views, samples, K]
   Codes codes = AssignCodes(scores.detach());
   if (next_step_ < config_.swav.hard_code_steps) codes.codes = HardCodes(codes.codes);
-  const at::Tensor loss = SwavLoss(scores, codes.codes, config_.swav.temperature);
+  const at::Tensor loss =
+      SwavLoss(scores, codes.codes,
+               ValueAt(config_.optim.schedules.temperature, next_step_, config_.swav.temperature));
   torch::autograd::backward({loss});
   seconds.loss = clock.Lap(BlockedSeconds());
 
@@ -126,7 +130,8 @@ StepReport TrainStep::Run(const Batch& batch) {
     frozen.back() = PrototypesFrozen();
     if (config_.optim.clip_norm > 0)
       ClipGradients(parameters_, report.gradient_norm, config_.optim.clip_norm);
-    optimizer_->Step(report.learning_rate, frozen);
+    optimizer_->Step(rates, frozen);
+    if (mean_) mean_->Update();
     executor_.CommitStatistics();
     if (QueueActive()) queue_->Push(assigned, world_);
   }
@@ -135,6 +140,8 @@ StepReport TrainStep::Run(const Batch& batch) {
 
   report.stop_requested = health.stop_requested;
   report.skipped = !health.all_finite;
+  // Reduced gradients are everybody's: they tell nothing where the losses do.
+  report.own_finite = std::isfinite(health.loss) ? finite : std::isfinite(own_loss);
   report.loss = health.loss;
   report.prototypes_used_ratio = health.prototypes_used_ratio;
   report.assignment_entropy_nats = health.assignment_entropy_nats;
@@ -145,6 +152,13 @@ StepReport TrainStep::Run(const Batch& batch) {
   report.flops = network_.flops_per_sample * batch.crops[0].samples;
   ++next_step_;
   return report;
+}
+
+std::vector<NamedTensor> TrainStep::OptimizerState() const {
+  std::vector<NamedTensor> state = optimizer_->State();
+  if (!mean_) return state;
+  for (NamedTensor& m : mean_->State()) state.push_back(std::move(m));
+  return state;
 }
 
 std::vector<at::Tensor> TrainStep::Augment(const Batch& batch, PhaseSeconds& seconds) const {
@@ -174,8 +188,9 @@ std::vector<at::Tensor> TrainStep::Augment(const Batch& batch, PhaseSeconds& sec
 // Codes of the first assign_views views, over the batch and, once it is full, the queue.
 Codes TrainStep::AssignCodes(const at::Tensor& scores) const {
   const SwavConfig& swav = config_.swav;
-  const SinkhornOptions options = {swav.epsilon, swav.sinkhorn_iterations, swav.sinkhorn_domain,
-                                   swav.power_law_exponent};
+  const SinkhornOptions options = {
+      ValueAt(config_.optim.schedules.epsilon, next_step_, swav.epsilon), swav.sinkhorn_iterations,
+      swav.sinkhorn_domain, swav.power_law_exponent};
   const at::Tensor own = scores.narrow(0, 0, swav.assign_views);
   if (!QueueActive() || !queue_->full()) return Sinkhorn(own, options, world_);
   const at::Tensor queued = at::matmul(queue_->Share(world_.rank(), world_.size()),

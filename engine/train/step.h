@@ -10,6 +10,7 @@
 
 #include "absl/status/statusor.h"
 #include "engine/optim/optimizer.h"
+#include "engine/optim/weight_mean.h"
 #include "engine/parallel/communicator.h"
 #include "engine/parallel/executor.h"
 #include "engine/parallel/flat_buffer.h"
@@ -41,7 +42,8 @@ class TrainStep {
   void set_next_step(int64_t step) { next_step_ = step; }
   Network& network() { return network_; }
   FeatureQueue* queue() { return queue_ ? &*queue_ : nullptr; }
-  std::vector<NamedTensor> OptimizerState() const { return optimizer_->State(); }
+  // The optimiser's, then the weights' mean, if the job keeps one.
+  std::vector<NamedTensor> OptimizerState() const;
 
  private:
   TrainStep(const TrainConfig& config, Gang& gang, Communicator& norm_group, Network network,
@@ -65,6 +67,7 @@ class TrainStep {
   ReplicatedGradients reduction_;
   const std::vector<NamedTensor> parameters_;  // the network's, as the optimiser knows them
   const std::unique_ptr<Optimizer> optimizer_;
+  std::optional<WeightMean> mean_;
   std::optional<FeatureQueue> queue_;
   int64_t next_step_ = 0;
   std::atomic<bool> stop_vote_ = false;

@@ -144,6 +144,7 @@ TEST_F(BadInputTest, WithoutACoordinatorEveryVerbExitsWithFive) {
                                           "checkpoint list",
                                           "checkpoint describe x/1",
                                           "checkpoint verify x/1",
+                                          "checkpoint export x/1 --file weights.safetensors",
                                           "worker list",
                                           "eval knn x --train-pool a --test-pool b",
                                           "pool create x",
@@ -227,6 +228,26 @@ TEST_F(BadInputTest, WaitTellsHowAJobEnded) {
   EXPECT_EQ(cluster().Seer("job cancel -y " + job).code, 0) << "again: nothing changes";
   ExpectResult("pause", cluster().Seer("job pause " + job), 1, {"CANCELLED"});
   ExpectResult("resume", cluster().Seer("job resume " + job), 1, {"CANCELLED"});
+}
+
+// With a learning rate of 1e30 nothing is finite after the first step.
+TEST_F(BadInputTest, AJobOfRefusedStepsDoesAsItsPolicySays) {
+  const std::string poisoned = "--set optim.lr=1e30 --set failure.refusedStepLimit=4 ";
+  const std::string skips = cluster().Submit(poisoned + "--name skips");
+  ExpectResult("skip", cluster().Wait(skips), 0, {});
+  EXPECT_EQ(cluster().Step(skips), 20);
+  const std::string fails =
+      cluster().Submit(poisoned + "--set failure.refusedStepPolicy=fail --name refused");
+  ExpectResult("fail", cluster().Wait(fails), 100, {"not finite in 4 steps in a row"});
+  const std::string events = cluster().Seer("job events " + fails).out;
+  EXPECT_TRUE(absl::StrContains(events, "NON_FINITE")) << events;
+  EXPECT_EQ(cluster().Describe(fails)["attempt"], 1);
+  ExpectResult("logs", cluster().Seer("job logs " + fails), 0, {"step_refused", "images="});
+  const std::string rolls = cluster().Submit(
+      poisoned +
+      "--set failure.refusedStepPolicy=roll_back --set failure.maxRestarts=1 --name rolls");
+  ExpectResult("roll back", cluster().Wait(rolls), 100, {"failure.maxRestarts"});
+  EXPECT_EQ(cluster().Describe(rolls)["attempt"], 2);
 }
 
 TEST_F(BadInputTest, WaitOfAFailedJobSaysWhy) {

@@ -121,6 +121,12 @@ TEST_F(ClusterTest, ACorruptedCheckpointIsFoundAndNamed) {
   const std::string job = cluster().Submit("--name corrupted --set failure.maxRestarts=1");
   ASSERT_EQ(cluster().Wait(job).code, 0);
   EXPECT_EQ(cluster().Seer("checkpoint verify " + job + "/20").code, 0);
+  const fs::path weights = cluster().home() / "weights.safetensors";
+  const std::string exporting = "checkpoint export " + job + "/20 --names timm --file ";
+  EXPECT_EQ(cluster().Seer(exporting + weights.string()).code, 0);
+  EXPECT_GT(fs::file_size(weights), 50'000u);
+  EXPECT_EQ(cluster().Seer(exporting + weights.string()).code, 6) << "it is there already";
+  EXPECT_EQ(cluster().Seer(exporting + weights.string() + " --force").code, 0);
   const fs::path file = cluster().home() / "storage" / job / "checkpoints/20/rank-1.safetensors";
   ASSERT_TRUE(fs::exists(file));
   ASSERT_TRUE(fs::exists(file.parent_path() / "COMMITTED"));
@@ -129,6 +135,9 @@ TEST_F(ClusterTest, ACorruptedCheckpointIsFoundAndNamed) {
   bytes.write("x", 1);
   bytes.close();
   const Result verified = cluster().Seer("checkpoint verify " + job + "/20");
+  const Result exported = cluster().Seer(exporting + weights.string() + " --force");
+  EXPECT_EQ(exported.code, 1);
+  EXPECT_TRUE(absl::StrContains(exported.out, "rank-1.safetensors")) << exported.out;
   EXPECT_EQ(verified.code, 1);
   EXPECT_TRUE(absl::StrContains(verified.out, "rank-1.safetensors")) << verified.out;
   const Result evaluated =

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 import torchvision.transforms.functional as TF
-from torchvision.models import regnet
+from torchvision.models import regnet, resnet
 
 
 def save(folder, name, tensors):
@@ -118,16 +118,21 @@ def regnet_y(folder, generator):
     torch.manual_seed(5)
     params = regnet.BlockParams.from_init_params(depth=3, w_0=16, w_a=16.0, w_m=2.0, group_width=8, se_ratio=0.25)
     model = regnet.RegNet(params, norm_layer=torch.nn.BatchNorm2d, activation=torch.nn.ReLU).double()
+    trunk_parity(folder, "regnet", model, 64, (32, 20), generator)
+
+
+def trunk_parity(folder, name, model, width, sizes, generator):
+    """Weights, outputs [4, width], gradients and running statistics of `model` without its classifier."""
     model.fc = torch.nn.Identity()
     with torch.no_grad():
-        for name, p in model.named_parameters():  # norms away from 1 and 0, so that their gradients are tested
+        for p in model.parameters():  # norms away from 1 and 0, so that their gradients are tested
             if p.dim() == 1:
                 p.add_(0.2 * random(generator, *p.shape))
             p.copy_(rounded(p))
     out = {f"weight/{k}": p.clone() for k, p in model.named_parameters()}
     model.train()
-    for r, size in enumerate((32, 20)):
-        x, dy = random(generator, 4, 3, size, size), random(generator, 4, 64)
+    for r, size in enumerate(sizes):
+        x, dy = random(generator, 4, 3, size, size), random(generator, 4, width)
         y = model(x)
         y.backward(dy)
         out.update({f"x{r}": x, f"y{r}": y, f"dy{r}": dy})
@@ -135,7 +140,38 @@ def regnet_y(folder, generator):
     out["eval"] = model(out["x0"])
     out.update({f"grad/{k}": p.grad for k, p in model.named_parameters()})
     out.update({f"buffer/{k}": b for k, b in model.named_buffers() if "running" in k})
-    save(folder, "regnet", out)
+    save(folder, name, out)
+
+
+class ThinResNet(resnet.ResNet):
+    """torchvision's ResNet with 4 instead of 64 channels in its stem, and all that follows narrower in proportion."""
+
+    STEM = 4
+
+    def _make_layer(self, block, planes, *rest, **named):
+        if planes == 64:  # the first stage
+            self.inplanes = self.STEM
+            self.conv1 = torch.nn.Conv2d(3, self.STEM, 7, stride=2, padding=3, bias=False)
+            self.bn1 = torch.nn.BatchNorm2d(self.STEM)
+        return super()._make_layer(block, planes * self.STEM // 64, *rest, **named)
+
+
+def resnet_thin(folder, generator):
+    """A bottleneck ResNet with groups, small; otherwise as regnet_y."""
+    torch.manual_seed(6)
+    model = ThinResNet(resnet.Bottleneck, [2, 1, 1, 1], groups=2, width_per_group=32).double()
+    trunk_parity(folder, "resnet", model, 128, (48, 40), generator)
+
+
+def resnet_names(folder):
+    """Names and shapes of torchvision's state_dict without classifier and batch counters: preset, name, sizes."""
+    lines = []
+    for preset in ("resnet50", "wide_resnet50_2", "resnext50_32x4d"):
+        with torch.device("meta"):
+            tensors = getattr(resnet, preset)().state_dict()
+        lines += [f"{preset} {name} {'x'.join(map(str, tensor.shape))}" for name, tensor in tensors.items()
+                  if not name.startswith("fc.") and not name.endswith("num_batches_tracked")]
+    (folder / "resnet_names.txt").write_text("\n".join(lines) + "\n")
 
 
 def norm(folder, generator):
@@ -244,6 +280,8 @@ def main():
     norm(folder, generator)
     color(folder, generator)
     optimizers(folder, generator)
+    resnet_thin(folder, generator)
+    resnet_names(folder)
 
 
 if __name__ == "__main__":

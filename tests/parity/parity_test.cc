@@ -11,10 +11,11 @@
 #include <torch/csrc/autograd/autograd.h>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "engine/augment/color.h"
 #include "engine/checkpoint/safetensors.h"
-#include "engine/nn/regnet.h"
 #include "engine/nn/sync_batch_norm.h"
+#include "engine/nn/trunk.h"
 #include "engine/optim/optimizer.h"
 #include "engine/optim/schedule.h"
 #include "engine/optim/sgd.h"
@@ -128,7 +129,7 @@ TEST(Parity, OptimizerSteps) {
     for (int step = 0; step < 3; ++step) {
       for (NamedTensor& p : parameters)
         p.tensor.mutable_grad() = golden[absl::StrCat("grad", step, "/", p.name)];
-      sgd.Step(rates[step]);
+      sgd.Step(FixedRates(config, rates[step]));
     }
     for (const NamedTensor& p : parameters) {
       ExpectNear(p.tensor, golden[absl::StrCat(c.name, "/", p.name)],
@@ -177,7 +178,7 @@ TEST(Parity, AdamWAndLarsWithAndWithoutClipping) {
         EXPECT_NEAR(norm, golden["norms"][step].item<double>(), 1e-5 * norm) << step;
         ClipGradients(parameters, norm, 8);
       }
-      optimizer->Step(golden["lr"][step].item<double>(), frozen);
+      optimizer->Step(FixedRates(config, golden["lr"][step].item<double>()), frozen);
     }
     for (const NamedTensor& p : parameters)
       ExpectNear(p.tensor, golden[c.name + "/" + p.name], c.name + " " + p.name);
@@ -200,14 +201,22 @@ TEST(Parity, Schedule) {
   }
 }
 
-class RegnetParity : public ::testing::TestWithParam<bool> {};
+struct TrunkCase {
+  std::string golden;
+  TrunkConfig config;
+  bool recompute = false;
+};
 
-TEST_P(RegnetParity, ForwardBackwardAndStatistics) {
-  const Golden golden("regnet");
+TrunkConfig SmallRegnet() { return {{3, 16, 16, 2.0, 8, 0.25}, 2, std::nullopt}; }
+TrunkConfig SmallResnet() { return {{}, 2, ResnetParams{{2, 1, 1, 1}, 2, 32, 4}}; }
+
+class TrunkParity : public ::testing::TestWithParam<TrunkCase> {};
+
+TEST_P(TrunkParity, ForwardBackwardAndStatistics) {
+  const Golden golden(GetParam().golden);
   const Initializer init(1);
   const auto solo = MakeSoloCommunicator();
-  const TrunkConfig config = {{3, 16, 16, 2.0, 8, 0.25}, 2};
-  auto trunk = BuildRegnet(config, {init, *solo});
+  auto trunk = BuildTrunk(GetParam().config, {init, *solo});
   ASSERT_TRUE(trunk.ok());
   std::map<std::string, at::Tensor> parameters, buffers;
   for (const auto& segment : trunk->chain) {
@@ -218,22 +227,54 @@ TEST_P(RegnetParity, ForwardBackwardAndStatistics) {
   ASSERT_EQ(buffers.size(), golden.Under("buffer/").size());
   for (auto& [name, tensor] : parameters) tensor.detach().copy_(golden["weight/" + name]);
 
-  ChainExecutor executor(trunk->chain, std::vector<bool>(trunk->chain.size(), GetParam()));
+  ChainExecutor executor(trunk->chain,
+                         std::vector<bool>(trunk->chain.size(), GetParam().recompute));
   const auto input = [&](const char* name) {
     return golden[name].contiguous(at::MemoryFormat::ChannelsLast);
   };
   const std::vector<at::Tensor> outputs = executor.Forward({input("x0"), input("x1")});
   executor.Backward({golden["dy0"], golden["dy1"]}, [](size_t) {});
   executor.CommitStatistics();
-  ExpectNear(outputs[0], golden["y0"], "32-pixel output");
-  ExpectNear(outputs[1], golden["y1"], "20-pixel output");
+  ExpectNear(outputs[0], golden["y0"], "output of the first resolution");
+  ExpectNear(outputs[1], golden["y1"], "output of the second resolution");
   for (const auto& [name, tensor] : parameters)
     ExpectNear(tensor.grad(), golden["grad/" + name], name);
   for (const auto& [name, tensor] : buffers) ExpectNear(tensor, golden["buffer/" + name], name);
   ExpectNear(executor.Evaluate(input("x0")), golden["eval"], "evaluation");
 }
 
-INSTANTIATE_TEST_SUITE_P(Recompute, RegnetParity, ::testing::Values(false, true));
+INSTANTIATE_TEST_SUITE_P(Families, TrunkParity,
+                         ::testing::Values(TrunkCase{"regnet", SmallRegnet(), false},
+                                           TrunkCase{"regnet", SmallRegnet(), true},
+                                           TrunkCase{"resnet", SmallResnet(), false},
+                                           TrunkCase{"resnet", SmallResnet(), true}),
+                         [](const auto& info) {
+                           return info.param.golden + (info.param.recompute ? "Recomputed" : "");
+                         });
+
+// Every parameter and buffer of the presets, by name and shape, as torchvision's state_dict.
+TEST(Parity, ResnetNamesAndShapes) {
+  std::map<std::string, std::map<std::string, std::string>> golden, built;
+  std::ifstream file(SEER_GOLDEN_DIR "/resnet_names.txt");
+  for (std::string preset, name, shape; file >> preset >> name >> shape;)
+    golden[preset][name] = shape;
+  ASSERT_EQ(golden.size(), 3u);
+  const Initializer init(1);
+  const auto solo = MakeSoloCommunicator();
+  for (const auto& [preset, tensors] : golden) {
+    const auto trunk = BuildTrunk(*TrunkPreset(preset), {init, *solo});
+    ASSERT_TRUE(trunk.ok()) << preset;
+    const auto add = [&built, &preset = preset](const std::vector<NamedTensor>& list) {
+      for (const NamedTensor& t : list)
+        built[preset][t.name] = absl::StrJoin(t.tensor.sizes().vec(), "x");
+    };
+    for (const auto& segment : trunk->chain) {
+      add(segment->parameters());
+      add(segment->buffers());
+    }
+    EXPECT_EQ(built[preset], tensors) << preset;
+  }
+}
 
 TEST(Parity, SyncedNormOverUnevenRanks) {
   const Golden golden("norm");

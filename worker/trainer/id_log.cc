@@ -12,6 +12,10 @@
 
 namespace seer::worker {
 
+std::string ImageIdHex(const std::array<uint8_t, 32>& id) {
+  return ToHex(absl::string_view(reinterpret_cast<const char*>(id.data()), id.size()));
+}
+
 absl::StatusOr<std::optional<IdLog>> IdLog::Open(const v1::JobSpec& spec,
                                                  const internal::v1::Assign& assign) {
   if (!spec.data().record_ids()) return std::optional<IdLog>();
@@ -33,9 +37,7 @@ absl::StatusOr<std::optional<IdLog>> IdLog::Open(const v1::JobSpec& spec,
 absl::Status IdLog::Write(const engine::Batch& batch) {
   file_ << "{\"step\":" << batch.step << ",\"ids\":[";
   for (size_t i = 0; i < batch.image_ids.size(); ++i) {
-    const auto& id = batch.image_ids[i];
-    file_ << (i == 0 ? "\"" : ",\"")
-          << ToHex(absl::string_view(reinterpret_cast<const char*>(id.data()), id.size())) << '"';
+    file_ << (i == 0 ? "\"" : ",\"") << ImageIdHex(batch.image_ids[i]) << '"';
   }
   file_ << "]}\n" << std::flush;
   if (!file_)

@@ -2,8 +2,11 @@
 // {"step": s, "ids": ["…", …]}, in <storage>/<job>/ids/. Not thread-safe.
 #pragma once
 
+#include <array>
+#include <cstdint>
 #include <fstream>
 #include <optional>
+#include <string>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -12,6 +15,9 @@
 #include "seer/v1/job_spec.pb.h"
 
 namespace seer::worker {
+
+// As everywhere an image is named: the SHA-256 in lower-case hex.
+std::string ImageIdHex(const std::array<uint8_t, 32>& id);
 
 class IdLog {
  public:

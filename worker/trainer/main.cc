@@ -16,6 +16,7 @@
 #include "common/base/process.h"
 #include "common/base/trainer_exit.h"
 #include "common/metrics/http.h"
+#include "engine/session/host_allocator.h"
 #include "worker/trainer/trainer.h"
 
 namespace {
@@ -27,6 +28,7 @@ void OnTerminate(int) { stop_requested = true; }
 }  // namespace
 
 int main(int argc, char** argv) {
+  seer::engine::KeepFreedMemory();
   signal(SIGTERM, &OnTerminate);
   sigset_t terminate;  // the agent holds it back until it can be handled
   sigemptyset(&terminate);

@@ -27,6 +27,9 @@ RankOutcome OutcomeOf(const absl::Status& failure) {
   } else if (is(reason::kTooManyBadImages) || is(reason::kPoolNotFound) || is(reason::kPoolEmpty) ||
              is(reason::kPoolCorrupt) || is(reason::kGenerationNotFound) || is(reason::kNoLabels)) {
     outcome.exit_code = kExitData;
+  } else if (is(reason::kNonFinite)) {
+    outcome.exit_code =
+        failure.code() == absl::StatusCode::kAborted ? kExitRollBack : kExitNonFinite;
   } else if (failure.code() == absl::StatusCode::kInvalidArgument || is(reason::kInvalidSpec) ||
              is(reason::kCheckpointMismatch)) {
     outcome.exit_code = kExitUserError;

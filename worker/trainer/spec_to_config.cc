@@ -1,24 +1,51 @@
 #include "worker/trainer/spec_to_config.h"
 
 #include <algorithm>
+#include <map>
 #include <thread>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
 #include "common/base/status_macros.h"
+#include "common/spec/trunk.h"
 
 namespace seer::worker {
 
+namespace {
+
+engine::Schedule ToSchedule(const v1::ScheduleSpec& spec) {
+  engine::Schedule schedule;
+  for (const v1::SchedulePhase& phase : spec.phases()) {
+    const engine::ScheduleShape shape =
+        phase.shape() == v1::SCHEDULE_SHAPE_LINEAR   ? engine::ScheduleShape::kLinear
+        : phase.shape() == v1::SCHEDULE_SHAPE_COSINE ? engine::ScheduleShape::kCosine
+                                                     : engine::ScheduleShape::kConstant;
+    schedule.phases.push_back({shape, phase.start(), phase.end(), phase.steps()});
+  }
+  return schedule;
+}
+
+engine::ScheduleConfig ToSchedules(const v1::OptimSpec& optim) {
+  engine::ScheduleConfig c;
+  const std::map<v1::ScheduledValue, engine::Schedule*> places = {
+      {v1::SCHEDULED_VALUE_LR, &c.lr},
+      {v1::SCHEDULED_VALUE_WEIGHT_DECAY, &c.weight_decay},
+      {v1::SCHEDULED_VALUE_MOMENTUM, &c.momentum},
+      {v1::SCHEDULED_VALUE_LARC_TRUST, &c.larc_trust},
+      {v1::SCHEDULED_VALUE_TEMPERATURE, &c.temperature},
+      {v1::SCHEDULED_VALUE_EPSILON, &c.epsilon}};
+  for (const v1::ScheduleSpec& schedule : optim.schedules()) {
+    const auto place = places.find(schedule.value());
+    if (place != places.end()) *place->second = ToSchedule(schedule);
+  }
+  return c;
+}
+
+}  // namespace
+
 absl::StatusOr<engine::TrainConfig> ToTrainConfig(const v1::JobSpec& spec) {
   engine::TrainConfig c;
-  const auto& trunk = spec.model().trunk();
-  if (!trunk.preset().empty()) {
-    SEER_ASSIGN_OR_RETURN(c.trunk.regnet, engine::RegnetPreset(trunk.preset()));
-  } else {
-    const auto& r = trunk.regnet();
-    c.trunk.regnet = {r.depth(), r.w_0(), r.w_a(), r.w_m(), r.group_width(), r.se_ratio()};
-  }
-  c.trunk.stem_stride = trunk.stem_stride();
+  SEER_ASSIGN_OR_RETURN(c.trunk, ToTrunkConfig(spec.model().trunk()));
 
   const auto& swav = spec.loss().swav();
   c.head.hidden.assign(spec.model().head().hidden().begin(), spec.model().head().hidden().end());
@@ -54,11 +81,13 @@ absl::StatusOr<engine::TrainConfig> ToTrainConfig(const v1::JobSpec& spec) {
     c.optim.adamw = {optim.adamw().beta1(), optim.adamw().beta2(), optim.adamw().epsilon()};
   }
   c.optim.clip_norm = optim.clip_norm();
+  c.optim.ema_decay = optim.ema_decay();
   c.optim.base_lr = optim.lr();
   c.optim.start_lr = optim.start_lr();
   c.optim.final_lr = optim.final_lr();
   c.optim.warmup_steps = optim.warmup_steps();
   c.optim.total_steps = std::max<int64_t>(1, optim.steps());
+  c.optim.schedules = ToSchedules(optim);
 
   const auto& photometry = spec.augment().photometry();
   c.photometry.jitter_strength = photometry.jitter_strength();
@@ -70,9 +99,11 @@ absl::StatusOr<engine::TrainConfig> ToTrainConfig(const v1::JobSpec& spec) {
   c.photometry.std.assign(photometry.std().begin(), photometry.std().end());
 
   using Recompute = engine::MemoryConfig::Recompute;
-  c.memory.recompute = spec.memory().recompute() == v1::RECOMPUTE_MODE_ALL    ? Recompute::kAll
-                       : spec.memory().recompute() == v1::RECOMPUTE_MODE_LIST ? Recompute::kList
-                                                                              : Recompute::kNone;
+  c.memory.recompute = spec.memory().recompute() == v1::RECOMPUTE_MODE_ALL      ? Recompute::kAll
+                       : spec.memory().recompute() == v1::RECOMPUTE_MODE_LIST   ? Recompute::kList
+                       : spec.memory().recompute() == v1::RECOMPUTE_MODE_BUDGET ? Recompute::kBudget
+                                                                                : Recompute::kNone;
+  c.memory.budget_bytes = spec.memory().budget_bytes();
   c.memory.recompute_segments.assign(spec.memory().recompute_segments().begin(),
                                      spec.memory().recompute_segments().end());
   c.distributed.sync_bn_group_size = spec.distributed().sync_bn_group_size();

@@ -23,6 +23,7 @@
 #include "worker/trainer/checkpointer.h"
 #include "worker/trainer/id_log.h"
 #include "worker/trainer/progress.h"
+#include "worker/trainer/refused_steps.h"
 #include "worker/trainer/spec_to_config.h"
 #include "worker/trainer/step_tally.h"
 #include "worker/trainer/train_metrics.h"
@@ -96,6 +97,7 @@ class Rank {
                               ProgressReporter& progress) {
     TrainMetrics metrics(metrics_, assign_, spec_.loss().swav().prototypes());
     StepTally tally;
+    RefusedSteps refused(spec_.failure());
     Clock& clock = Clock::Real();
     const int64_t total = spec_.optim().steps();
     while (session_->next_step() < total) {
@@ -119,7 +121,17 @@ class Rank {
         message.set_job(assign_.job());
         progress.Update(std::move(message));
       }
-      if (done % spec_.checkpoint().every_steps() == 0 || done == total || report.stop_requested) {
+      const absl::Status verdict = refused.Observe(report);
+      if (report.skipped && !report.own_finite) {
+        LogWarn("step_refused", {{"step", report.step},
+                                 {"in_a_row", refused.in_a_row()},
+                                 {"loss", report.loss},
+                                 {"gradient_norm", report.gradient_norm},
+                                 {"images", NameImages(batch)}});
+      }
+      SEER_RETURN_IF_ERROR(verdict);
+      const bool due = done % spec_.checkpoint().every_steps() == 0 && refused.keeps_state();
+      if (due || done == total || report.stop_requested) {
         const absl::Duration before = clock.Steady();
         SEER_ASSIGN_OR_RETURN(auto snapshot, session_->Snapshot());
         checkpointer.ObserveSnapshot(clock.Steady() - before);

@@ -273,6 +273,41 @@ TEST_F(TrainerTest, AStaleAttemptEnds) {
   EXPECT_EQ(outcome.reason, reason::kStaleAttempt);
 }
 
+// A learning rate of 1e30: after the first step nothing is finite any more.
+TEST_F(TrainerTest, RefusedStepsEndARankAsTheirPolicySays) {
+  spec_.mutable_optim()->set_lr(1e30);
+  spec_.mutable_failure()->set_refused_step_limit(3);
+  spec_.mutable_failure()->set_refused_step_policy(v1::REFUSED_STEP_POLICY_SKIP);
+  const RankOutcome skipped = Run();
+  EXPECT_EQ(skipped.exit_code, kExitDone) << skipped.message;
+  ASSERT_FALSE(cluster_.progress.empty());
+  EXPECT_EQ(cluster_.progress.back().step(), 6);
+  EXPECT_GE(cluster_.progress.back().skipped_steps(), 4) << "as many as would have ended it";
+
+  spec_.mutable_failure()->set_refused_step_policy(v1::REFUSED_STEP_POLICY_ROLL_BACK);
+  cluster_.checkpoints.clear();
+  const RankOutcome rolled_back = Run();
+  EXPECT_THAT(CheckpointSteps(), ElementsAre()) << "of step 3, whose weights are to be left behind";
+  EXPECT_EQ(rolled_back.exit_code, kExitRollBack);
+  EXPECT_EQ(rolled_back.reason, reason::kNonFinite);
+
+  spec_.mutable_failure()->set_refused_step_policy(v1::REFUSED_STEP_POLICY_FAIL);
+  ::testing::internal::CaptureStderr();
+  const RankOutcome failed = Run();
+  const std::string log = ::testing::internal::GetCapturedStderr();
+  EXPECT_EQ(failed.exit_code, kExitNonFinite);
+  EXPECT_EQ(failed.reason, reason::kNonFinite);
+  EXPECT_THAT(failed.message, HasSubstr("in 3 steps in a row"));
+  // The last step's images, as the log of ids has them, are in its line.
+  ASSERT_OK_AND_ASSIGN(const auto store, OpenStore("file://" + dir_.path().string()));
+  ASSERT_OK_AND_ASSIGN(const std::string ids, store->Get("job_a/ids/attempt-1-rank-0.jsonl"));
+  const size_t list = ids.rfind("\"ids\":[\"");
+  ASSERT_NE(list, std::string::npos);
+  EXPECT_THAT(log, HasSubstr("step_refused"));
+  EXPECT_THAT(log, HasSubstr("in_a_row=3"));
+  EXPECT_THAT(log, HasSubstr("images=" + ids.substr(list + 8, 64)));
+}
+
 TEST_F(TrainerTest, FailuresHaveTheirCodes) {
   cluster_.data_answer = Error(absl::StatusCode::kNotFound, reason::kPoolNotFound, "no pool noise");
   const RankOutcome no_pool = Run();

@@ -73,6 +73,7 @@ TEST_F(CommandTree, HasTheNounsVerbsAndShortcutsOfTheDesign) {
                            "seer checkpoint list",
                            "seer checkpoint describe",
                            "seer checkpoint verify",
+                           "seer checkpoint export",
                            "seer pool create",
                            "seer pool ingest",
                            "seer pool describe",

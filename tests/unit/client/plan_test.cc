@@ -38,6 +38,38 @@ TEST(Plan, CountsTheTrunkOfThePaper) {
   EXPECT_TRUE(absl::StrContains(plan["Parameters"], "trunk 637.4")) << plan["Parameters"];
 }
 
+TEST(Plan, ShowsWhereEverySchedulesPhasesEnd) {
+  v1::JobSpec spec = Spec("regnety_200mf", 1);
+  EXPECT_EQ(Plan(spec)["Learning rate"], "0 to 0.15 over 0 steps, then cosine to 0.00015");
+  const auto add = [](v1::ScheduleSpec& schedule, v1::ScheduleShape shape, double start, double end,
+                      int64_t steps) {
+    v1::SchedulePhase& phase = *schedule.add_phases();
+    phase.set_shape(shape);
+    phase.set_start(start);
+    phase.set_end(end);
+    phase.set_steps(steps);
+  };
+  v1::ScheduleSpec& momentum = *spec.mutable_optim()->add_schedules();
+  momentum.set_value(v1::SCHEDULED_VALUE_MOMENTUM);
+  add(momentum, v1::SCHEDULE_SHAPE_CONSTANT, 0.9, 0.9, 60);
+  add(momentum, v1::SCHEDULE_SHAPE_CONSTANT, 0.5, 0.5, 60);
+  v1::ScheduleSpec& rate = *spec.mutable_optim()->add_schedules();
+  rate.set_value(v1::SCHEDULED_VALUE_LR);
+  add(rate, v1::SCHEDULE_SHAPE_LINEAR, 0.15, 9.6, 10);
+  add(rate, v1::SCHEDULE_SHAPE_COSINE, 9.6, 0.0096, 80);
+  auto plan = Plan(spec);
+  EXPECT_EQ(plan["Learning rate"],
+            "0.15 at step 0, linear to 9.6 at step 9, cosine to 0.0096 at step 90, which holds");
+  EXPECT_EQ(plan["Momentum"], "0.9 at step 0, 0.5 at step 60; the job ends with step 99");
+}
+
+TEST(Plan, CountsAResnet) {
+  auto plan = Plan(Spec("resnet50", 1));
+  EXPECT_EQ(plan["Trunk"], "resnet50, stages 3/4/6/3, widths 256/512/1024/2048");
+  // 25,557,032 with its classifier of 2048 x 1000 + 1000.
+  EXPECT_TRUE(absl::StrContains(plan["Parameters"], "trunk 23.51 M")) << plan["Parameters"];
+}
+
 TEST(Plan, SaysRanksStepsAndTraffic) {
   auto one = Plan(Spec("regnety_200mf", 1)), two = Plan(Spec("regnety_200mf", 2));
   EXPECT_EQ(one["Ranks"], "1 x 64 images");
@@ -60,6 +92,21 @@ TEST(Plan, HalfPrecisionHalvesTheActivationsOnly) {
   };
   EXPECT_EQ(split(full).first, split(half).first);
   EXPECT_NE(split(full).second, split(half).second);
+}
+
+TEST(Plan, ABudgetChoosesWhatIsRecomputed) {
+  v1::JobSpec spec = Spec("regnety_400mf", 1);
+  EXPECT_EQ(Plan(spec)["Recompute"], "none");
+  spec.mutable_memory()->set_recompute(v1::RECOMPUTE_MODE_ALL);
+  EXPECT_TRUE(absl::StrContains(Plan(spec)["Recompute"], "of 0 to 17; 100 % of the forward pass"))
+      << Plan(spec)["Recompute"];
+  spec.mutable_memory()->set_recompute(v1::RECOMPUTE_MODE_BUDGET);
+  spec.mutable_memory()->set_budget_bytes(int64_t{3} << 30);
+  EXPECT_TRUE(absl::StartsWith(Plan(spec)["Recompute"], "segments ")) << Plan(spec)["Recompute"];
+  spec.mutable_memory()->set_budget_bytes(1 << 20);
+  EXPECT_THAT(PlanJob(spec),
+              seer::testing::FailsWith(absl::StatusCode::kInvalidArgument, reason::kOutOfRange,
+                                       "a budget of 1048576 bytes is too small"));
 }
 
 TEST(Plan, CountsTheOptimizersState) {

@@ -104,6 +104,14 @@ TEST(Judge, FindsTheCulpritBehindItsVictims) {
   EXPECT_EQ(outcome.reason, "LEASE_LOST");
 }
 
+TEST(Judge, RefusedStepsFailTheJobOrStartItAnew) {
+  EXPECT_EQ(Judge(Exits({kExitNonFinite, kExitCollective})).verdict, Verdict::kFail);
+  const Outcome outcome = Judge(Exits({kExitCollective, kExitRollBack}));
+  EXPECT_EQ(outcome.verdict, Verdict::kRetry);
+  EXPECT_EQ(outcome.rank, 1);
+  EXPECT_STREQ(ErrorClass(kExitRollBack), "non_finite");
+}
+
 TEST(Judge, ARankThatTheCoordinatorKilledIsNotToBlame) {
   Attempt attempt = Exits({137, 139});
   attempt.ranks[0].killed = true;

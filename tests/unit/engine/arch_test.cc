@@ -1,8 +1,9 @@
-// RegNet's arithmetic against published numbers. No torch.
-#include "engine/arch/regnet_design.h"
+// The arithmetic of RegNets and ResNets against published numbers. No torch.
+#include "engine/arch/trunk_design.h"
 
 #include <map>
 
+#include "common/base/error.h"
 #include "common/base/reasons.h"
 #include "tests/support/status_matchers.h"
 
@@ -14,15 +15,13 @@ using Pairs = std::vector<std::pair<int, int64_t>>;  // blocks, width
 
 Pairs Stages(const std::string& preset) {
   Pairs pairs;
-  const auto stages = RegnetStages(*RegnetPreset(preset));
-  for (const RegnetStage& stage : *stages) pairs.emplace_back(stage.blocks, stage.width);
+  const auto stages = TrunkStages(*TrunkPreset(preset));
+  for (const TrunkStage& stage : *stages) pairs.emplace_back(stage.blocks, stage.width);
   return pairs;
 }
 
 int64_t Parameters(const std::string& preset) {
-  TrunkConfig config;
-  config.regnet = *RegnetPreset(preset);
-  return RegnetCost(config, 224)->parameters;
+  return CountTrunk(*TrunkPreset(preset), 224)->parameters;
 }
 
 TEST(Regnet, WidthsAsPublished) {
@@ -62,20 +61,61 @@ TEST(Regnet, FlopsAsNamed) {
                                                                       {"regnety_32gf", 32.3},
                                                                       {"regnety_128gf", 127.5},
                                                                       {"regnetx_32gf", 31.7}}) {
-    TrunkConfig config;
-    config.regnet = *RegnetPreset(preset);
-    EXPECT_NEAR(RegnetCost(config, 224)->flops_per_image / 1e9, billions, billions / 10) << preset;
+    EXPECT_NEAR(CountTrunk(*TrunkPreset(preset), 224)->flops_per_image / 1e9, billions,
+                billions / 10)
+        << preset;
   }
 }
 
-TEST(Regnet, EveryPresetCanBeBuilt) {
-  for (const std::string& preset : RegnetPresetNames())
-    EXPECT_OK(RegnetStages(*RegnetPreset(preset))) << preset;
+TEST(Resnet, StagesParametersAndWorkAsPublished) {
+  EXPECT_EQ(Stages("resnet152"), (Pairs{{3, 256}, {8, 512}, {36, 1024}, {3, 2048}}));
+  struct Published {
+    int64_t parameters;  // of torchvision's model card, with the classifier of 1000 classes
+    double billions;     // multiply-adds at 224 pixels, with it too
+  };
+  for (const auto& [preset, published] :
+       std::map<std::string, Published>{{"resnet50", {25557032, 4.09}},
+                                        {"resnet101", {44549160, 7.80}},
+                                        {"resnet152", {60192808, 11.51}},
+                                        {"wide_resnet50_2", {68883240, 11.40}},
+                                        {"wide_resnet101_2", {126886696, 22.75}},
+                                        {"resnext50_32x4d", {25028904, 4.23}},
+                                        {"resnext101_32x8d", {88791336, 16.41}},
+                                        {"resnext101_64x4d", {83455272, 15.46}}}) {
+    EXPECT_EQ(Parameters(preset), published.parameters - 2049 * 1000) << preset;
+    EXPECT_NEAR((CountTrunk(*TrunkPreset(preset), 224)->flops_per_image + 2048 * 1000) / 1e9,
+                published.billions, 0.01)
+        << preset;
+  }
+}
+
+TEST(Resnet, OnlyTheStemsConvolutionTakesItsStride) {
+  TrunkConfig config = *TrunkPreset("resnet50");
+  const auto reference = CountTrunk(config, 64);
+  config.stem_stride = 1;
+  const auto cost = CountTrunk(config, 32);
+  // At half the size, the stem writes as much and so does all that follows.
+  EXPECT_EQ(cost->parameters, reference->parameters);
+  EXPECT_EQ(cost->flops_per_image, reference->flops_per_image);
+  EXPECT_EQ(cost->activations_per_image, reference->activations_per_image);
+}
+
+TEST(Trunk, EveryPresetCanBeBuilt) {
+  for (const std::string& preset : TrunkPresetNames())
+    EXPECT_OK(TrunkStages(*TrunkPreset(preset))) << preset;
+}
+
+TEST(Trunk, AnUnknownPresetNamesTheNearestOfBothFamilies) {
+  const auto hint = [](const std::string& name) {
+    const auto preset = TrunkPreset(name);
+    EXPECT_THAT(preset, FailsWith(absl::StatusCode::kNotFound, reason::kInvalidSpec, name));
+    return GetErrorDetail(preset.status()).value_or(ErrorDetail()).hint;
+  };
+  EXPECT_EQ(hint("resnet51"), "the nearest names are resnet50, resnet101, resnet152");
+  EXPECT_EQ(hint("regnety_9gf"), "the nearest names are regnety_12gf, regnety_16gf, regnety_32gf");
 }
 
 TEST(Regnet, RefusesWhatMakesNoNetwork) {
-  EXPECT_THAT(RegnetPreset("regnety_200"),
-              FailsWith(absl::StatusCode::kNotFound, reason::kInvalidSpec, "regnety_200"));
   const RegnetParams good;
   const auto refused = [&](auto spoil, const std::string& text) {
     RegnetParams bad = good;
@@ -88,10 +128,26 @@ TEST(Regnet, RefusesWhatMakesNoNetwork) {
   refused([](RegnetParams& p) { p.w_m = 1; }, "w_m");
   refused([](RegnetParams& p) { p.group_width = 0; }, "group_width");
   refused([](RegnetParams& p) { p.w_a = 1e9; }, "channels wide");
-  EXPECT_THAT(RegnetCost({good, 3}, 224),
+  EXPECT_THAT(CountTrunk({good, 3, std::nullopt}, 224),
               FailsWith(absl::StatusCode::kInvalidArgument, reason::kOutOfRange, "stride is 3"));
-  EXPECT_THAT(RegnetCost({good, 2}, 0),
+  EXPECT_THAT(CountTrunk({good, 2, std::nullopt}, 0),
               FailsWith(absl::StatusCode::kInvalidArgument, reason::kOutOfRange, "0 pixels"));
+}
+
+TEST(Resnet, RefusesWhatMakesNoNetwork) {
+  const auto refused = [](const ResnetParams& bad, const std::string& text) {
+    EXPECT_THAT(CountTrunk({{}, 2, bad}, 224),
+                FailsWith(absl::StatusCode::kInvalidArgument, reason::kOutOfRange, text));
+  };
+  refused({{3, 0, 6, 3}, 1, 64}, "0 blocks");
+  refused({{3, 4, 6, 1001}, 1, 64}, "1001 blocks");
+  refused({{3, 4, 6, 3}, 0, 64}, "groups is 0");
+  refused({{3, 4, 6, 3}, 1, 0}, "width_per_group is 0");
+  refused({{3, 4, 6, 3}, 1, 64, 0}, "stem_width is 0");
+  refused({{3, 4, 6, 3}, 1, 8, 4}, "no channels");
+  refused({{3, 4, 6, 3}, 1 << 20, 64}, "channels wide");
+  EXPECT_THAT(CountTrunk({{}, 3, ResnetParams()}, 224),
+              FailsWith(absl::StatusCode::kInvalidArgument, reason::kOutOfRange, "stride is 3"));
 }
 
 }  // namespace

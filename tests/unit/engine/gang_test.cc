@@ -121,6 +121,7 @@ TEST_P(RefusedStep, OneRanksNanLeavesNoTraceOnAny) {
   TrainConfig config = SmallConfig();
   config.optim.kind = GetParam();
   config.optim.clip_norm = 0.5;
+  config.optim.ema_decay = 0.5;
   OnRanks(2, [&](const RankConfig& rank) {
     const std::unique_ptr<Gang> gang = Join(rank);
     ASSERT_OK_AND_ASSIGN(const auto step, TrainStep::Create(config, *gang));
@@ -133,7 +134,9 @@ TEST_P(RefusedStep, OneRanksNanLeavesNoTraceOnAny) {
     at::Tensor weight = state[3].tensor.detach();
     const at::Tensor good = weight.clone();
     if (rank.rank == 1) weight.view(-1)[0] = std::nanf("");
-    EXPECT_TRUE(step->Run(SmallBatch(config, 1, rank.rank, 2)).skipped) << rank.rank;
+    const StepReport refused = step->Run(SmallBatch(config, 1, rank.rank, 2));
+    EXPECT_TRUE(refused.skipped) << rank.rank;
+    EXPECT_FALSE(rank.rank == 1 && refused.own_finite);
     weight.copy_(good);
     for (size_t i = 0; i < state.size(); ++i) {
       // Normalised as each step begins.

@@ -145,6 +145,62 @@ TEST(Schedule, WarmsUpLinearlyThenFollowsACosine) {
   EXPECT_DOUBLE_EQ(LearningRate(config, 24), 1);
 }
 
+TEST(Schedule, PhasesFollowEachOtherAndTheLastEndHolds) {
+  using enum ScheduleShape;
+  const Schedule schedule = {
+      {{kConstant, 3, 3, 2}, {kLinear, 1, 2, 5}, {kCosine, 8, 4, 4}, {kLinear, 7, 9, 1}}};
+  const std::vector<double> expected = {
+      3, 3, 1, 1.25, 1.5, 1.75, 2, 8, 6 + std::sqrt(2.0), 6, 6 - std::sqrt(2.0), 7, 9, 9};
+  for (size_t step = 0; step < expected.size(); ++step)
+    EXPECT_NEAR(ValueAt(schedule, static_cast<int64_t>(step), 0), expected[step], 1e-12) << step;
+  EXPECT_EQ(ValueAt({}, 5, 0.25), 0.25) << "none";
+  const Schedule stairs = {{{kConstant, 1, 1, 2}, {kConstant, 0.1, 0.1, 2}}};
+  EXPECT_EQ(ValueAt(stairs, 1, 0), 1);
+  EXPECT_EQ(ValueAt(stairs, 2, 0), 0.1);
+  EXPECT_EQ(ValueAt(stairs, 1000, 0), 0.1);
+}
+
+TEST(Schedule, TheCurveOfTheSeerRunIsTheSameByPhasesAndByDefault) {
+  constexpr int64_t kWarmUp = 5500, kSteps = 122'070;
+  OptimConfig plain;
+  plain.start_lr = 0.15;
+  plain.base_lr = 9.6;
+  plain.final_lr = 0.0096;
+  plain.warmup_steps = kWarmUp;
+  plain.total_steps = kSteps;
+  OptimConfig phased = plain;
+  phased.base_lr = phased.start_lr = phased.final_lr = 1;  // not looked at
+  phased.warmup_steps = 0;
+  phased.schedules.lr = {{{ScheduleShape::kLinear, 0.15, 9.6, kWarmUp},
+                          {ScheduleShape::kCosine, 9.6, 0.0096, kSteps - kWarmUp}}};
+  for (int64_t step = 0; step <= kSteps; step += step < 20 ? 1 : 97)
+    EXPECT_EQ(LearningRate(phased, step), LearningRate(plain, step)) << step;
+  EXPECT_EQ(LearningRate(phased, 0), 0.15);
+  EXPECT_NEAR(LearningRate(phased, kWarmUp - 1), 9.6, 1e-12);
+  EXPECT_EQ(LearningRate(phased, kWarmUp), 9.6);
+  // Half-way down a cosine is the mean of its ends; a third of the way, three quarters up.
+  EXPECT_NEAR(LearningRate(phased, kWarmUp + (kSteps - kWarmUp) / 2), (9.6 + 0.0096) / 2, 1e-12);
+  EXPECT_NEAR(LearningRate(phased, kWarmUp + 38'857), 0.0096 + 0.75 * (9.6 - 0.0096), 1e-4);
+  EXPECT_EQ(LearningRate(phased, kSteps), 0.0096);
+}
+
+TEST(Schedule, EveryRateOfAStepFollowsItsOwn) {
+  OptimConfig config;
+  config.weight_decay = 0.5;
+  config.momentum = 0.75;
+  config.larc.trust = 0.25;
+  const auto rates = [&](int64_t step) {
+    const StepRates r = RatesAt(config, step);
+    return std::vector<double>{r.learning_rate, r.weight_decay, r.momentum, r.larc_trust};
+  };
+  config.schedules.lr = {{{ScheduleShape::kConstant, 2, 2, 1}}};
+  EXPECT_EQ(rates(0), (std::vector<double>{2, 0.5, 0.75, 0.25}));
+  config.schedules.weight_decay = {{{ScheduleShape::kLinear, 3, 5, 3}}};
+  config.schedules.momentum = {{{ScheduleShape::kLinear, 0, 0.5, 3}}};
+  config.schedules.larc_trust = {{{ScheduleShape::kLinear, 1, 2, 3}}};
+  EXPECT_EQ(rates(1), (std::vector<double>{2, 4, 0.25, 1.5}));
+}
+
 TEST(Initializer, DependsOnSeedAndNameAlone) {
   const Initializer a(5), b(5), c(6);
   const at::Tensor first = a.Conv("x", 64, 32, 3);

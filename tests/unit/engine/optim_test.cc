@@ -12,6 +12,7 @@
 #include "engine/optim/lars.h"
 #include "engine/optim/optimizer.h"
 #include "engine/optim/sgd.h"
+#include "engine/optim/weight_mean.h"
 #include "tests/unit/engine/small_run.h"
 
 namespace seer::engine {
@@ -48,7 +49,7 @@ TEST(Sgd, FrozenAndZeroGradientParametersStay) {
       Parameter("2", {4, 3}, at::ones({4, 3}))};
   Sgd sgd(parameters, {});
   EXPECT_NEAR(GradientNorm(parameters).item<double>(), std::sqrt(24.0), 1e-5);
-  sgd.Step(0.5, {true, false, false});
+  sgd.Step(FixedRates({}, 0.5), {true, false, false});
   const at::Tensor start = Random({4, 3});
   EXPECT_TRUE(parameters[0].tensor.detach().equal(start));
   EXPECT_TRUE(parameters[1].tensor.detach().equal(start));
@@ -68,12 +69,12 @@ TEST_P(EveryOptimizer, FrozenParametersAndTheirStateStay) {
   std::vector<NamedTensor> parameters = {Parameter("a", {4, 3}, Random({4, 3}, 2)),
                                          Parameter("b", {4, 3}, Random({4, 3}, 3))};
   const auto optimizer = MakeOptimizer(parameters, Config());
-  optimizer->Step(0.1);
+  optimizer->Step(FixedRates(Config(), 0.1));
   const at::Tensor a = parameters[0].tensor.detach().clone(),
                    b = parameters[1].tensor.detach().clone();
   const auto before = StateOf(*optimizer);
   for (NamedTensor& p : parameters) p.tensor.mutable_grad() = Random({4, 3}, 4);
-  optimizer->Step(0.1, {true, false});
+  optimizer->Step(FixedRates(Config(), 0.1), {true, false});
   EXPECT_TRUE(parameters[0].tensor.detach().equal(a));
   EXPECT_FALSE(parameters[1].tensor.detach().equal(b));
   for (const auto& [name, tensor] : StateOf(*optimizer)) {
@@ -83,7 +84,7 @@ TEST_P(EveryOptimizer, FrozenParametersAndTheirStateStay) {
 
 TEST_P(EveryOptimizer, AStepWithEverythingFrozenIsNoError) {
   std::vector<NamedTensor> parameters = {Parameter("a", {4, 3}, at::ones({4, 3}))};
-  MakeOptimizer(parameters, Config())->Step(0.1, {true});
+  MakeOptimizer(parameters, Config())->Step(FixedRates(Config(), 0.1), {true});
   EXPECT_TRUE(parameters[0].tensor.detach().equal(Random({4, 3})));
 }
 
@@ -98,10 +99,10 @@ TEST_P(EveryOptimizer, NormsAndBiasesMayGoWithoutDecayAndRatesOfTheirOwn) {
   std::vector<NamedTensor> expected = {Parameter("bias", {3}, Random({3}, 2))},
                            actual = {Parameter("bias", {3}, Random({3}, 2))},
                            decayed = {Parameter("bias", {3}, Random({3}, 2))};
-  MakeOptimizer(expected, plain)->Step(0.25);
-  MakeOptimizer(actual, config)->Step(0.25);
+  MakeOptimizer(expected, plain)->Step(FixedRates(plain, 0.25));
+  MakeOptimizer(actual, config)->Step(FixedRates(config, 0.25));
   config.decay_norm_and_bias = true;
-  MakeOptimizer(decayed, config)->Step(0.25);
+  MakeOptimizer(decayed, config)->Step(FixedRates(config, 0.25));
   EXPECT_TRUE(actual[0].tensor.detach().equal(expected[0].tensor.detach()));
   EXPECT_FALSE(decayed[0].tensor.detach().equal(expected[0].tensor.detach()));
   if (GetParam() != OptimizerKind::kAdamW) {  // the first step of momentum is the gradient itself
@@ -115,7 +116,7 @@ TEST(Lars, ZeroWeightsAndZeroUpdatesAreNotScaled) {
   std::vector<NamedTensor> parameters = {Parameter("zero", {2, 2}, at::ones({2, 2})),
                                          Parameter("still", {2, 2}, at::zeros({2, 2}))};
   parameters[0].tensor.detach().zero_();
-  Lars(parameters, config).Step(0.5);
+  Lars(parameters, config).Step(FixedRates(config, 0.5));
   EXPECT_TRUE(parameters[0].tensor.detach().equal(at::full({2, 2}, -0.5)));
   EXPECT_TRUE(parameters[1].tensor.detach().equal(Random({2, 2})));
 }
@@ -126,7 +127,7 @@ TEST(Lars, TheStepIsAShareOfTheWeightWhateverTheGradient) {
   config.lars.trust = 0.01;
   for (const double scale : {1e-3, 1.0, 1e3}) {
     std::vector<NamedTensor> parameters = {Parameter("w", {8, 8}, Random({8, 8}, 2) * scale)};
-    Lars(parameters, config).Step(2);
+    Lars(parameters, config).Step(FixedRates(config, 2));
     const at::Tensor start = Random({8, 8});
     const double moved = (parameters[0].tensor.detach() - start).norm().item<double>();
     EXPECT_NEAR(moved / start.norm().item<double>(), 2 * 0.01, 1e-5) << scale;
@@ -138,7 +139,7 @@ TEST(AdamW, DecayIsDecoupledFromTheGradient) {
   config.weight_decay = 0.1;
   std::vector<NamedTensor> parameters = {Parameter("w", {4, 3}, at::zeros({4, 3}))};
   AdamW adamw(parameters, config);
-  adamw.Step(0.5);
+  adamw.Step(FixedRates(config, 0.5));
   EXPECT_LT(Largest(parameters[0].tensor.detach() - Random({4, 3}) * 0.95), 1e-6);
   EXPECT_EQ(Largest(StateOf(adamw).at("exp_avg/w")), 0) << "the decay entered the average";
 }
@@ -151,7 +152,7 @@ TEST(AdamW, CountsUpdatesOfEachParameter) {
   AdamW adamw(parameters, config);
   for (int step = 0; step < 5; ++step) {
     for (NamedTensor& p : parameters) p.tensor.mutable_grad() = at::full({2}, 3.0f);
-    adamw.Step(0.25, {false, step < 3});
+    adamw.Step(FixedRates(config, 0.25), {false, step < 3});
   }
   const auto state = StateOf(adamw);
   EXPECT_EQ(state.at("step/a").item<int64_t>(), 5);
@@ -170,6 +171,50 @@ TEST(ClipGradients, ScalesAllByOneFactorAndLeavesSmallOnesBitEqual) {
   ClipGradients(parameters, norm, 2);
   EXPECT_NEAR(GradientNorm(parameters).item<double>(), 2, 1e-5);
   EXPECT_LT(Largest(parameters[0].tensor.grad() - Random({30}, 2) * (2 / norm)), 1e-6);
+}
+
+TEST(WeightMean, FollowsTheWeightsByItsDecay) {
+  std::vector<NamedTensor> parameters = {{"a", at::full({3}, 1.0f).requires_grad_()},
+                                         {"b", at::full({2, 2}, -2.0f).requires_grad_()}};
+  WeightMean mean(parameters, 0.75);
+  mean.Update();
+  EXPECT_TRUE(mean.State()[0].tensor.equal(at::full({3}, 1.0f))) << "it starts as the weights";
+  parameters[0].tensor.detach().fill_(5);
+  mean.Update();  // 0.75 · 1 + 0.25 · 5
+  mean.Update();  // 0.75 · 2 + 0.25 · 5
+  const auto state = mean.State();
+  ASSERT_EQ(state.size(), 2u);
+  EXPECT_EQ(state[0].name, "ema/a");
+  EXPECT_LT(Largest(state[0].tensor - 2.75), 1e-6);
+  EXPECT_TRUE(state[1].tensor.equal(at::full({2, 2}, -2.0f)));
+  EXPECT_TRUE(parameters[0].tensor.detach().equal(at::full({3}, 5.0f))) << "the weights' own";
+}
+
+TEST(TrainSession, KeepsTheMeanOfTheWeightsBesideThem) {
+  TrainConfig config = SmallConfig();
+  config.optim.base_lr = 1;
+  config.optim.warmup_steps = 0;
+  const auto plain = RunSmall(config, {.until = 3});
+  config.optim.ema_decay = 0.75;
+  const auto store = MakeMemoryStore();
+  std::map<int64_t, LoadedCheckpoint> after;
+  for (const int64_t steps : {0, 1, 2, 3}) {
+    const std::string prefix = absl::StrCat("at-", steps);
+    const auto reports =
+        RunSmall(config, {.until = steps, .save_to = prefix, .store = store.get()});
+    ASSERT_EQ(reports.size(), static_cast<size_t>(steps));
+    for (size_t i = 0; i < reports.size(); ++i)
+      EXPECT_EQ(reports[i].loss, plain[i].loss) << "the mean is not trained with";
+    ASSERT_OK_AND_ASSIGN(after[steps], ReadCheckpoint(*store, prefix));
+  }
+  const std::string name = "projection_head.0.weight";
+  at::Tensor mean = after[0].tensors.at(name);
+  EXPECT_TRUE(after[0].tensors.at("ema/" + name).equal(mean));
+  for (const int64_t steps : {1, 2, 3}) {
+    mean = 0.75 * mean + 0.25 * after[steps].tensors.at(name);
+    EXPECT_LT(Largest(after[steps].tensors.at("ema/" + name) - mean), 1e-6) << steps;
+    EXPECT_GT(Largest(after[steps].tensors.at(name) - mean), 1e-5) << steps;
+  }
 }
 
 // A run that a few steps move well, for each kind.
@@ -204,6 +249,7 @@ TEST_P(EveryOptimizer, StopAndRestoreIsNoStopAtAll) {
   config.swav.queue_length = 40;
   config.swav.freeze_prototypes_steps = 3;
   config.optim.clip_norm = 0.5;
+  config.optim.ema_decay = 0.75;
   const auto store = MakeMemoryStore();
   const auto whole = RunSmall(config, {.until = 6, .save_to = "whole", .store = store.get()});
   RunSmall(config, {.until = 2, .save_to = "half", .store = store.get()});
@@ -305,6 +351,37 @@ TEST(TrainSession, ClippingChangesTheUpdateAndReportsTheNormBefore) {
   EXPECT_EQ(LargestLossGap(RunSmall(config, {.until = 3}), free), 0) << "never reached";
 }
 
+TEST(TrainSession, ASchedulesValueIsThatOfItsStep) {
+  TrainConfig plain = SmallConfig();
+  plain.optim.schedules.lr = {{{ScheduleShape::kConstant, 0.1, 0.1, 1}}};
+  const auto expected = RunSmall(plain, {.until = 5});
+  EXPECT_EQ(expected[4].learning_rate, 0.1);
+  struct Case {
+    const char* name;
+    Schedule ScheduleConfig::*place;
+    double before, after;
+    size_t first_different_loss;  // from step 2 on; a step's update shows in the next one's loss
+  };
+  const OptimConfig& o = plain.optim;
+  for (const Case& c :
+       {Case{"lr", &ScheduleConfig::lr, 0.1, 0.5, 3},
+        Case{"weight decay", &ScheduleConfig::weight_decay, o.weight_decay, 0.5, 3},
+        Case{"momentum", &ScheduleConfig::momentum, o.momentum, 0.1, 3},
+        Case{"trust", &ScheduleConfig::larc_trust, o.larc.trust, 0.1, 3},
+        Case{"temperature", &ScheduleConfig::temperature, plain.swav.temperature, 0.5, 2},
+        Case{"epsilon", &ScheduleConfig::epsilon, plain.swav.epsilon, 0.5, 2}}) {
+    TrainConfig config = plain;
+    config.optim.schedules.*c.place = {{{ScheduleShape::kConstant, c.before, c.before, 2},
+                                        {ScheduleShape::kConstant, c.after, c.after, 1}}};
+    const auto actual = RunSmall(config, {.until = 5});
+    ASSERT_EQ(actual.size(), expected.size());
+    for (size_t step = 0; step < actual.size(); ++step) {
+      EXPECT_EQ(actual[step].loss == expected[step].loss, step < c.first_different_loss)
+          << c.name << " step " << step;
+    }
+  }
+}
+
 TEST(TrainSession, RefusesWrongOptimizerSettings) {
   const auto refused = [](const std::function<void(OptimConfig&)>& spoil, const std::string& text) {
     TrainConfig config = SmallConfig();
@@ -313,6 +390,11 @@ TEST(TrainSession, RefusesWrongOptimizerSettings) {
                 FailsWith(absl::StatusCode::kInvalidArgument, reason::kInvalidArgument, text));
   };
   refused([](OptimConfig& o) { o.clip_norm = -1; }, "clip");
+  refused(
+      [](OptimConfig& o) {
+        o.schedules.momentum = {{{ScheduleShape::kConstant, 0.5, 0.5, 0}}};
+      },
+      "a phase of 0 steps");
   refused([](OptimConfig& o) { o.lars.trust = 0; }, "trust is 0");
   refused([](OptimConfig& o) { o.adamw.beta2 = 1; }, "a beta is 1");
   refused([](OptimConfig& o) { o.adamw.epsilon = 0; }, "epsilon is 0");

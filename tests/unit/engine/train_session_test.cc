@@ -88,6 +88,14 @@ TEST(TrainSession, RecomputeChangesNothing) {
   EXPECT_EQ(CheckpointBytes(*store, "kept"), CheckpointBytes(*store, "all"))
       << "running statistics included";
   EXPECT_EQ(CheckpointBytes(*store, "kept"), CheckpointBytes(*store, "some"));
+  config.memory.recompute = MemoryConfig::Recompute::kBudget;
+  config.memory.budget_bytes = 5'200'000;
+  RunSmall(config, {.until = 4, .save_to = "budget", .store = store.get()});
+  EXPECT_EQ(CheckpointBytes(*store, "kept"), CheckpointBytes(*store, "budget"));
+  config.memory.budget_bytes = 1000;
+  EXPECT_THAT(TrainSession::Create(config, {}),
+              FailsWith(kInvalid, reason::kOutOfRange, "a budget of 1000 bytes is too small"));
+  config.memory.recompute = MemoryConfig::Recompute::kList;
   config.memory.recompute_segments = {7};
   EXPECT_THAT(TrainSession::Create(config, {}),
               FailsWith(kInvalid, reason::kOutOfRange, "segment 7"));

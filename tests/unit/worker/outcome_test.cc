@@ -47,6 +47,11 @@ TEST(OutcomeTest, OutOfMemory) {
   EXPECT_EQ(CodeOf(reason::kOutOfMemory, absl::StatusCode::kResourceExhausted), kExitOutOfMemory);
 }
 
+TEST(OutcomeTest, RefusedStepsFailTheJobOrRollItBack) {
+  EXPECT_EQ(CodeOf(reason::kNonFinite, absl::StatusCode::kFailedPrecondition), kExitNonFinite);
+  EXPECT_EQ(CodeOf(reason::kNonFinite, absl::StatusCode::kAborted), kExitRollBack);
+}
+
 TEST(OutcomeTest, ABrokenGang) { EXPECT_EQ(CodeOf(reason::kCollectiveFailed), kExitCollective); }
 
 TEST(OutcomeTest, StorageThatFails) {

@@ -31,10 +31,11 @@ using ::testing::ElementsAre;
 
 std::string Dump(const engine::TrainConfig& c) {
   const auto& r = c.trunk.regnet;
-  std::string text = absl::StrCat(
-      "regnet ", r.depth, " ", r.w_0, " ", r.w_a, " ", r.w_m, " ", r.group_width, " ", r.se_ratio,
-      " stem ", c.trunk.stem_stride, " head ", absl::StrJoin(c.head.hidden, ","), " ",
-      c.head.output_dim, " ", c.head.batch_norm, " ", c.head.prototypes);
+  std::string text =
+      absl::StrCat("regnet ", r.depth, " ", r.w_0, " ", r.w_a, " ", r.w_m, " ", r.group_width, " ",
+                   r.se_ratio, " stem ", c.trunk.stem_stride, " resnet ",
+                   c.trunk.resnet.has_value(), " head ", absl::StrJoin(c.head.hidden, ","), " ",
+                   c.head.output_dim, " ", c.head.batch_norm, " ", c.head.prototypes);
   absl::StrAppend(&text, " swav ", c.swav.temperature, " ", c.swav.epsilon, " ",
                   c.swav.sinkhorn_iterations, " ", c.swav.assign_views, " ", c.swav.queue_length,
                   " ", c.swav.queue_start_step, " ", c.swav.freeze_prototypes_steps, " ",
@@ -45,18 +46,28 @@ std::string Dump(const engine::TrainConfig& c) {
                   o.decay_norm_and_bias, " larc ", o.larc.enabled, " ", o.larc.trust, " ",
                   o.larc.clip, " kind ", static_cast<int>(o.kind), " lars ", o.lars.trust,
                   " adamw ", o.adamw.beta1, " ", o.adamw.beta2, " ", o.adamw.epsilon, " clip ",
-                  o.clip_norm);
+                  o.clip_norm, " ema ", o.ema_decay);
   absl::StrAppend(&text, " lr ", o.base_lr, " ", o.start_lr, " ", o.final_lr, " ", o.warmup_steps,
                   " ", o.total_steps);
+  const auto& s = o.schedules;
+  int place = 0;
+  for (const auto* schedule :
+       {&s.lr, &s.weight_decay, &s.momentum, &s.larc_trust, &s.temperature, &s.epsilon}) {
+    absl::StrAppend(&text, " schedule ", place++);
+    for (const auto& phase : schedule->phases)
+      absl::StrAppend(&text, " phase ", static_cast<int>(phase.shape), " ", phase.start, " ",
+                      phase.end, " ", phase.steps);
+  }
   const auto& p = c.photometry;
   absl::StrAppend(&text, " photometry ", p.jitter_strength, " ", p.jitter_probability, " ",
                   p.grey_probability, " ", p.blur_probability, " ", p.solarize_probability, " ",
                   absl::StrJoin(p.mean, ","), " ", absl::StrJoin(p.std, ","));
   absl::StrAppend(&text, " memory ", static_cast<int>(c.memory.recompute), " ",
-                  absl::StrJoin(c.memory.recompute_segments, ","), " distributed ",
-                  c.distributed.sync_bn_group_size, " ", c.distributed.bucket_bytes, " ",
-                  c.distributed.collective_timeout_seconds, " precision ",
-                  static_cast<int>(c.precision), " batch ", c.global_batch, " seed ", c.seed);
+                  absl::StrJoin(c.memory.recompute_segments, ","), " ", c.memory.budget_bytes,
+                  " distributed ", c.distributed.sync_bn_group_size, " ",
+                  c.distributed.bucket_bytes, " ", c.distributed.collective_timeout_seconds,
+                  " precision ", static_cast<int>(c.precision), " batch ", c.global_batch, " seed ",
+                  c.seed);
   for (const auto& crop : c.crops) absl::StrAppend(&text, " crop ", crop.views, "x", crop.size);
   return text;
 }
@@ -99,6 +110,10 @@ v1::JobSpec Full(v1::OptimizerKind kind = v1::OPTIMIZER_KIND_SGD) {
   spec.mutable_data()->set_pool("photos");
   spec.mutable_data()->set_generation(3);
   spec.mutable_optim()->set_steps(100);
+  auto& schedule = *spec.mutable_optim()->add_schedules();
+  schedule.set_value(v1::SCHEDULED_VALUE_LR);
+  schedule.add_phases()->set_shape(v1::SCHEDULE_SHAPE_COSINE);
+  schedule.mutable_phases(0)->set_steps(40);
   spec.mutable_memory()->set_recompute(v1::RECOMPUTE_MODE_LIST);
   spec.mutable_memory()->add_recompute_segments(2);
   spec.mutable_distributed()->set_threads_per_rank(3);
@@ -176,6 +191,8 @@ TEST(SpecToConfigTest, EveryFieldOfASpecReachesTheTrainerOrIsKnownNotTo) {
       "failure.max_restarts",
       "failure.no_progress_timeout.seconds",
       "failure.no_progress_timeout.nanos",
+      "failure.refused_step_policy",
+      "failure.refused_step_limit",
       "eval.checkpoint",
       "eval.train_pool",
       "eval.test_pool",
@@ -251,15 +268,46 @@ TEST(SpecToConfigTest, EachOptimizerArrivesWithItsNumbers) {
   EXPECT_EQ(old.optim.kind, engine::OptimizerKind::kSgd);
 }
 
+TEST(SpecToConfigTest, EachScheduleArrivesInItsPlace) {
+  v1::JobSpec spec = Full();
+  spec.mutable_optim()->clear_schedules();
+  const auto shapes = {v1::SCHEDULE_SHAPE_CONSTANT, v1::SCHEDULE_SHAPE_LINEAR,
+                       v1::SCHEDULE_SHAPE_COSINE};
+  for (int value = v1::SCHEDULED_VALUE_LR; value <= v1::SCHEDULED_VALUE_EPSILON; ++value) {
+    auto& schedule = *spec.mutable_optim()->add_schedules();
+    schedule.set_value(static_cast<v1::ScheduledValue>(value));
+    for (const auto shape : shapes) {
+      auto& phase = *schedule.add_phases();
+      phase.set_shape(shape);
+      phase.set_start(value);
+      phase.set_end(0.5);
+      phase.set_steps(7);
+    }
+  }
+  ASSERT_OK_AND_ASSIGN(const engine::TrainConfig c, ToTrainConfig(spec));
+  const engine::ScheduleConfig& s = c.optim.schedules;
+  int value = v1::SCHEDULED_VALUE_LR;
+  for (const engine::Schedule* schedule :
+       {&s.lr, &s.weight_decay, &s.momentum, &s.larc_trust, &s.temperature, &s.epsilon}) {
+    ASSERT_EQ(schedule->phases.size(), 3u) << value;
+    EXPECT_EQ(schedule->phases[0].shape, engine::ScheduleShape::kConstant);
+    EXPECT_EQ(schedule->phases[1].shape, engine::ScheduleShape::kLinear);
+    EXPECT_EQ(schedule->phases[2].shape, engine::ScheduleShape::kCosine);
+    EXPECT_EQ(schedule->phases[2].start, value++);
+    EXPECT_EQ(schedule->phases[2].end, 0.5);
+    EXPECT_EQ(schedule->phases[2].steps, 7);
+  }
+}
+
 TEST(SpecToConfigTest, TheDefaultsAreSwAVs) {
   v1::JobSpec spec;
   spec.mutable_data()->set_pool("photos");
   spec.mutable_optim()->set_steps(10);
   FillDefaults(spec);
   ASSERT_OK_AND_ASSIGN(const engine::TrainConfig c, ToTrainConfig(spec));
-  ASSERT_OK_AND_ASSIGN(const auto preset, engine::RegnetPreset("regnety_200mf"));
-  EXPECT_EQ(c.trunk.regnet.depth, preset.depth);
-  EXPECT_EQ(c.trunk.regnet.w_m, preset.w_m);
+  ASSERT_OK_AND_ASSIGN(const auto preset, engine::TrunkPreset("regnety_200mf"));
+  EXPECT_EQ(c.trunk.regnet.depth, preset.regnet.depth);
+  EXPECT_EQ(c.trunk.regnet.w_m, preset.regnet.w_m);
   EXPECT_EQ(c.trunk.stem_stride, 2);
   EXPECT_THAT(c.head.hidden, ElementsAre(2048));
   EXPECT_EQ(c.head.output_dim, 128);
@@ -282,8 +330,17 @@ TEST(SpecToConfigTest, APresetWinsAndAnUnknownOneIsAnError) {
   v1::JobSpec spec = Full();
   spec.mutable_model()->mutable_trunk()->set_preset("regnety_400mf");
   ASSERT_OK_AND_ASSIGN(const engine::TrainConfig c, ToTrainConfig(spec));
-  ASSERT_OK_AND_ASSIGN(const auto preset, engine::RegnetPreset("regnety_400mf"));
-  EXPECT_EQ(c.trunk.regnet.depth, preset.depth);
+  ASSERT_OK_AND_ASSIGN(const auto preset, engine::TrunkPreset("regnety_400mf"));
+  EXPECT_EQ(c.trunk.regnet.depth, preset.regnet.depth);
+  spec.mutable_model()->mutable_trunk()->set_preset("resnext101_32x8d");
+  spec.mutable_model()->mutable_trunk()->set_stem_stride(1);
+  ASSERT_OK_AND_ASSIGN(const engine::TrainConfig resnext, ToTrainConfig(spec));
+  ASSERT_TRUE(resnext.trunk.resnet.has_value());
+  EXPECT_THAT(resnext.trunk.resnet->blocks, ElementsAre(3, 4, 23, 3));
+  EXPECT_EQ(resnext.trunk.resnet->groups, 32);
+  EXPECT_EQ(resnext.trunk.resnet->width_per_group, 8);
+  EXPECT_EQ(resnext.trunk.stem_stride, 1);
+  EXPECT_FALSE(c.trunk.resnet.has_value());
   spec.mutable_model()->mutable_trunk()->set_preset("regnetz_1tf");
   EXPECT_THAT(ToTrainConfig(spec).status(),
               testing::FailsWith(absl::StatusCode::kNotFound, reason::kInvalidSpec, "regnetz_1tf"));

@@ -1,3 +1,4 @@
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <cstdlib>
@@ -194,6 +195,21 @@ TEST(SpecDefaults, FillIsIdempotentAndValid) {
   EXPECT_EQ(spec.augment().crops(1).views(), 6);
 }
 
+TEST(SpecDefaults, TheQueueIsRoundedDownToWholeBatches) {
+  const auto length = [](int64_t asked) {
+    v1::JobSpec spec = Valid();
+    spec.mutable_data()->set_global_batch(64);
+    spec.mutable_loss()->mutable_swav()->set_queue_length(asked);
+    FillDefaults(spec);
+    return spec.loss().swav().queue_length();
+  };
+  EXPECT_EQ(length(0), 0);
+  EXPECT_EQ(length(64), 64);
+  EXPECT_EQ(length(3840), 3840);
+  EXPECT_EQ(length(3900), 3840);
+  EXPECT_EQ(length(50), 50) << "refused by the rules, not rounded to none";
+}
+
 TEST(SpecDefaults, AreThoseOfTheOptimizersKind) {
   const auto with = [](const std::string& optim) {
     auto spec = ParseJobSpec("data: {pool: photos}\noptim: " + optim, "job.yaml", {});
@@ -259,7 +275,8 @@ TEST(SpecValidate, NamesTheNumberOfAnOptimizerThatIsOutOfRange) {
         std::pair("kind: adamw, adamw: {beta1: 1}", "optim.adamw.beta1"),
         std::pair("kind: adamw, adamw: {beta2: -0.1}", "optim.adamw.beta2"),
         std::pair("kind: adamw, adamw: {epsilon: 0}", "optim.adamw.epsilon"),
-        std::pair("clipNorm: -1", "optim.clipNorm"),
+        std::pair("clipNorm: -1", "optim.clipNorm"), std::pair("emaDecay: 1", "optim.emaDecay"),
+        std::pair("emaDecay: -0.1", "optim.emaDecay"),
         std::pair("clipNorm: nan", "optim.clipNorm")}) {
     auto spec = ParseJobSpec(std::string("data: {pool: photos}\noptim: {steps: 5, ") + optim + "}",
                              "job.yaml", {});
@@ -276,9 +293,95 @@ TEST(SpecValidate, NamesTheNumberOfAnOptimizerThatIsOutOfRange) {
   EXPECT_EQ(detail->field, "optim.kind");
 }
 
+absl::StatusOr<v1::JobSpec> WithOptim(const std::string& optim) {
+  auto spec =
+      ParseJobSpec("data: {pool: photos}\noptim: {steps: 50, " + optim + "}", "job.yaml", {});
+  if (spec.ok()) FillDefaults(*spec);
+  return spec;
+}
+
+TEST(SpecDefaults, APhaseStartsWhereTheLastEndedAndTheFirstAtItsField) {
+  const auto spec = WithOptim(
+      "momentum: 0.5, schedules: [{value: momentum, phases: [{shape: constant, steps: 3}, {shape: "
+      "linear, end: 0.75, steps: 4}, {shape: cosine, end: 0, steps: 5}, {shape: linear, start: "
+      "0.25, end: 0.5, steps: 6}]}, {value: temperature, phases: [{shape: cosine, end: 0.2, steps: "
+      "9}]}]");
+  ASSERT_TRUE(spec.ok()) << spec.status();
+  ASSERT_TRUE(ValidateJobSpec(*spec).ok()) << ValidateJobSpec(*spec);
+  ASSERT_EQ(spec->optim().schedules_size(), 2);
+  std::vector<std::pair<double, double>> ends;
+  for (const auto& phase : spec->optim().schedules(0).phases())
+    ends.emplace_back(phase.start(), phase.end());
+  EXPECT_THAT(ends, ::testing::ElementsAre(std::pair(0.5, 0.5), std::pair(0.5, 0.75),
+                                           std::pair(0.75, 0.0), std::pair(0.25, 0.5)));
+  EXPECT_EQ(spec->optim().schedules(1).phases(0).start(), spec->loss().swav().temperature());
+  const auto again = ParseJobSpec(FormatJobSpec(*spec), "printed", {});
+  ASSERT_TRUE(again.ok()) << again.status();
+  EXPECT_EQ(again->DebugString(), spec->DebugString());
+}
+
+TEST(SpecValidate, NamesTheSchedulesPhaseThatIsWrong) {
+  for (const auto& [schedules, field] :
+       {std::pair("{phases: [{shape: constant, steps: 2}]}", "optim.schedules[0].value"),
+        std::pair("{value: lr}", "optim.schedules[0].phases"),
+        std::pair("{value: lr, phases: [{shape: constant, steps: 2}, {steps: 2}]}",
+                  "optim.schedules[0].phases[1].shape"),
+        std::pair("{value: lr, phases: [{shape: constant}]}", "optim.schedules[0].phases[0].steps"),
+        std::pair("{value: lr, phases: [{shape: linear, end: -1, steps: 2}]}",
+                  "optim.schedules[0].phases[0].end"),
+        std::pair("{value: lr, phases: [{shape: linear, start: nan, steps: 2}]}",
+                  "optim.schedules[0].phases[0].start"),
+        std::pair("{value: momentum, phases: [{shape: linear, end: 1, steps: 2}]}",
+                  "optim.schedules[0].phases[0].end"),
+        std::pair("{value: weight_decay, phases: [{shape: linear, start: -1, steps: 2}]}",
+                  "optim.schedules[0].phases[0].start"),
+        std::pair("{value: larc_trust, phases: [{shape: linear, end: 0, steps: 2}]}",
+                  "optim.schedules[0].phases[0].end"),
+        std::pair("{value: temperature, phases: [{shape: cosine, end: 0, steps: 2}]}",
+                  "optim.schedules[0].phases[0].end"),
+        std::pair("{value: epsilon, phases: [{shape: cosine, end: 0, steps: 2}]}",
+                  "optim.schedules[0].phases[0].end"),
+        std::pair("{value: lr, phases: [{shape: constant, start: 1, end: 2, steps: 2}]}",
+                  "optim.schedules[0].phases[0].end"),
+        std::pair("{value: lr, phases: [{shape: constant, steps: 2}]}, {value: lr, phases: "
+                  "[{shape: constant, steps: 2}]}",
+                  "optim.schedules[1].value")}) {
+    const auto spec = WithOptim(absl::StrCat("schedules: [", schedules, "]"));
+    ASSERT_TRUE(spec.ok()) << spec.status();
+    const auto detail = GetErrorDetail(ValidateJobSpec(*spec));
+    ASSERT_TRUE(detail.has_value()) << schedules;
+    EXPECT_EQ(detail->field, field) << schedules;
+  }
+}
+
+TEST(SpecValidate, AScheduleOfWhatTheJobDoesNotUseIsAnError) {
+  const std::string phases = ", phases: [{shape: constant, steps: 2}]}]";
+  for (const auto& [optim, good] :
+       {std::pair("kind: adamw, schedules: [{value: momentum", false),
+        std::pair("kind: lars, schedules: [{value: momentum", true),
+        std::pair("kind: lars, schedules: [{value: larc_trust", false),
+        std::pair("larc: {enabled: false}, schedules: [{value: larc_trust", false),
+        std::pair("warmupSteps: 3, schedules: [{value: lr", false),
+        std::pair("warmupSteps: 3, schedules: [{value: epsilon", true),
+        std::pair("schedules: [{value: lr", true)}) {
+    const auto spec = WithOptim(optim + phases);
+    ASSERT_TRUE(spec.ok()) << spec.status();
+    const absl::Status status = ValidateJobSpec(*spec);
+    EXPECT_EQ(status.ok(), good) << optim << status;
+    if (good) continue;
+    const auto detail = GetErrorDetail(status);
+    ASSERT_TRUE(detail.has_value()) << optim;
+    EXPECT_EQ(detail->field, "optim.schedules[0].value");
+  }
+}
+
 TEST(SpecValidate, NamesTheFieldOfEveryBrokenRule) {
   for (const auto& [set, field] :
-       {std::pair("optim.steps=-3", "optim.steps"),
+       {std::pair("memory.budgetBytes=-1", "memory.budgetBytes"),
+        std::pair("loss.swav.queueLength=255", "loss.swav.queueLength"),
+        std::pair("loss.swav.queueLength=-1", "loss.swav.queueLength"),
+        std::pair("memory.recompute=budget", "memory.budgetBytes"),
+        std::pair("optim.steps=-3", "optim.steps"),
         std::pair("optim.steps=0", "optim.steps"),
         std::pair("optim.lr=-1", "optim.lr"),
         std::pair("optim.momentum=1", "optim.momentum"),
@@ -293,6 +396,7 @@ TEST(SpecValidate, NamesTheFieldOfEveryBrokenRule) {
         std::pair("loss.swav.hardCodeSteps=-1", "loss.swav.hardCodeSteps"),
         std::pair("loss.swav.assignViews=3", "loss.swav.assignViews"),
         std::pair("model.trunk.preset=regnety_1", "model.trunk.preset"),
+        std::pair("model.trunk.preset=resnet18", "model.trunk.preset"),
         std::pair("model.trunk.stemStride=3", "model.trunk.stemStride"),
         std::pair("augment.flipProbability=1.5", "augment.flipProbability"),
         std::pair("augment.photometry.mean=[1]", "augment.photometry.mean"),
@@ -304,6 +408,7 @@ TEST(SpecValidate, NamesTheFieldOfEveryBrokenRule) {
                   "augment.crops"),
         std::pair("checkpoint.everySteps=-1", "checkpoint.everySteps"),
         std::pair("failure.maxRestarts=-1", "failure.maxRestarts"),
+        std::pair("failure.refusedStepLimit=-1", "failure.refusedStepLimit"),
         std::pair("metadata.name=A_b", "metadata.name")}) {
     v1::JobSpec spec = Valid();
     if (std::string(set).rfind("data.globalBatch", 0) == 0 ||
@@ -316,6 +421,19 @@ TEST(SpecValidate, NamesTheFieldOfEveryBrokenRule) {
     ASSERT_TRUE(detail.has_value()) << set;
     EXPECT_EQ(detail->field, field) << status;
   }
+}
+
+TEST(SpecValidate, ATrunkOfEitherFamilyAndTheNearestNamesOfNone) {
+  for (const char* preset : {"regnetx_400mf", "resnet152", "wide_resnet101_2"}) {
+    v1::JobSpec spec = Valid();
+    spec.mutable_model()->mutable_trunk()->set_preset(preset);
+    EXPECT_TRUE(ValidateJobSpec(spec).ok()) << preset << ValidateJobSpec(spec);
+  }
+  v1::JobSpec spec = Valid();
+  spec.mutable_model()->mutable_trunk()->set_preset("resnet_50");
+  const auto detail = GetErrorDetail(ValidateJobSpec(spec));
+  ASSERT_TRUE(detail.has_value());
+  EXPECT_EQ(detail->hint, "the nearest names are resnet50, resnet152, resnet101");
 }
 
 TEST(SpecRecipes, EveryShippedRecipeIsValid) {

@@ -6,7 +6,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "common/base/error.h"
-#include "engine/arch/regnet_design.h"
+#include "engine/arch/trunk_design.h"
 
 namespace seer::engine {
 namespace {
@@ -15,7 +15,7 @@ namespace {
 // 3, with the numbers of the authors' model zoo (torchvision has the same for those it ships).
 // 128GF: torchvision, and the trunk of SEER (arXiv:2103.01988, "RG256"). 256GF and 10B: the
 // configurations of the SEER follow-up (arXiv:2202.08360).
-const std::map<std::string, RegnetParams>& Presets() {
+const std::map<std::string, RegnetParams>& RegnetPresets() {
   static const auto* presets = new std::map<std::string, RegnetParams>{
       {"regnetx_200mf", {13, 24, 36.44, 2.49, 8, 0}},
       {"regnetx_400mf", {22, 24, 24.48, 2.54, 16, 0}},
@@ -48,6 +48,18 @@ const std::map<std::string, RegnetParams>& Presets() {
   return *presets;
 }
 
+// Blocks of the stages, groups, width of a group: torchvision.models.resnet, after the papers that
+// arch/resnet_design.h names (wide: twice the inner width, so 128 channels of one group).
+const std::map<std::string, ResnetParams>& ResnetPresets() {
+  static const auto* presets = new std::map<std::string, ResnetParams>{
+      {"resnet50", {{3, 4, 6, 3}, 1, 64}},          {"resnet101", {{3, 4, 23, 3}, 1, 64}},
+      {"resnet152", {{3, 8, 36, 3}, 1, 64}},        {"resnext50_32x4d", {{3, 4, 6, 3}, 32, 4}},
+      {"resnext101_32x8d", {{3, 4, 23, 3}, 32, 8}}, {"resnext101_64x4d", {{3, 4, 23, 3}, 64, 4}},
+      {"wide_resnet50_2", {{3, 4, 6, 3}, 1, 128}},  {"wide_resnet101_2", {{3, 4, 23, 3}, 1, 128}},
+  };
+  return *presets;
+}
+
 // Levenshtein distance, for "did you mean".
 size_t Distance(const std::string& a, const std::string& b) {
   std::vector<size_t> row(b.size() + 1);
@@ -66,10 +78,17 @@ size_t Distance(const std::string& a, const std::string& b) {
 
 }  // namespace
 
-absl::StatusOr<RegnetParams> RegnetPreset(const std::string& name) {
-  const auto found = Presets().find(name);
-  if (found != Presets().end()) return found->second;
-  std::vector<std::string> names = RegnetPresetNames();
+absl::StatusOr<TrunkConfig> TrunkPreset(const std::string& name) {
+  TrunkConfig config;
+  if (const auto regnet = RegnetPresets().find(name); regnet != RegnetPresets().end()) {
+    config.regnet = regnet->second;
+    return config;
+  }
+  if (const auto resnet = ResnetPresets().find(name); resnet != ResnetPresets().end()) {
+    config.resnet = resnet->second;
+    return config;
+  }
+  std::vector<std::string> names = TrunkPresetNames();
   std::stable_sort(names.begin(), names.end(), [&](const std::string& a, const std::string& b) {
     return Distance(name, a) < Distance(name, b);
   });
@@ -80,9 +99,11 @@ absl::StatusOr<RegnetParams> RegnetPreset(const std::string& name) {
       .With("preset", name);
 }
 
-std::vector<std::string> RegnetPresetNames() {
+std::vector<std::string> TrunkPresetNames() {
   std::vector<std::string> names;
-  for (const auto& [name, params] : Presets()) names.push_back(name);
+  for (const auto& [name, params] : RegnetPresets()) names.push_back(name);
+  for (const auto& [name, params] : ResnetPresets()) names.push_back(name);
+  std::sort(names.begin(), names.end());
   return names;
 }
 
