@@ -34,13 +34,14 @@ MemoryPlan CountMemory(const MemoryDemand& demand, std::vector<bool> recompute) 
     for (size_t i = 0; i < recompute.size(); ++i) {
       const double flops = r.cost.segments[i].flops_per_image * static_cast<double>(r.crops);
       forward += flops;
-      const double graph = KeptBytes(demand, r, i);
+      const double graph = KeptBytes(demand, r, i), gradients = graph / kTensorsPerConvolution;
       if (recompute[i]) {
         kept += InputBytes(demand, r, i);  // the output of a kept segment is counted there as well
-        transient = std::max(transient, graph);
+        transient = std::max(transient, graph + gradients);
         again += flops;
       } else {
         kept += graph;
+        transient = std::max(transient, gradients);
       }
     }
   }

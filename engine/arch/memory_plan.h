@@ -27,7 +27,8 @@ struct MemoryPlan {
   std::vector<bool> recompute;     // [segments of the trunk]
   int64_t state_bytes = 0;         // weights, gradients and optimiser state, float
   int64_t activation_bytes = 0;    // kept from the forward to the backward pass
-  int64_t transient_bytes = 0;     // the largest graph that a recompute builds
+  int64_t transient_bytes = 0;     // at most one segment's: the graph that a recompute builds, and
+                                   // the gradients of its activations
   double extra_forward_ratio = 0;  // multiply-adds run again, over those of the forward pass
   int64_t peak_bytes() const { return state_bytes + activation_bytes + transient_bytes; }
 };

@@ -89,7 +89,7 @@ TEST(TrainSession, RecomputeChangesNothing) {
       << "running statistics included";
   EXPECT_EQ(CheckpointBytes(*store, "kept"), CheckpointBytes(*store, "some"));
   config.memory.recompute = MemoryConfig::Recompute::kBudget;
-  config.memory.budget_bytes = 5'200'000;
+  config.memory.budget_bytes = 6'000'000;
   RunSmall(config, {.until = 4, .save_to = "budget", .store = store.get()});
   EXPECT_EQ(CheckpointBytes(*store, "kept"), CheckpointBytes(*store, "budget"));
   config.memory.budget_bytes = 1000;
