@@ -16,7 +16,7 @@ namespace {
 
 // Numbers that the optimiser keeps for each parameter (AdamW's step counts, one a tensor, aside),
 // and the weights' mean.
-int64_t OptimizerNumbers(const v1::OptimSpec& optim) {
+int OptimizerNumbers(const v1::OptimSpec& optim) {
   return (optim.kind() == v1::OPTIMIZER_KIND_ADAMW ? 2 : 1) + (optim.ema_decay() > 0 ? 1 : 0);
 }
 
@@ -132,9 +132,9 @@ absl::StatusOr<std::vector<std::pair<std::string, std::string>>> PlanJob(const v
   head += spec.model().head().output_dim() * spec.loss().swav().prototypes();
   const int64_t all = parameters + head;
   const v1::OptimizerKind kind = spec.optim().kind();
-  const int64_t state_bytes = all * 4 * OptimizerNumbers(spec.optim());
   demand.parameters = all;
-  demand.optimizer_numbers = static_cast<int>(OptimizerNumbers(spec.optim()));
+  demand.optimizer_numbers = OptimizerNumbers(spec.optim());
+  const int64_t state_bytes = all * 4 * demand.optimizer_numbers;
   demand.bytes_per_activation = spec.precision().mode() == v1::PRECISION_MODE_BF16 ? 2 : 4;
   SEER_ASSIGN_OR_RETURN(const engine::MemoryPlan memory, PlanMemory(spec.memory(), demand));
   std::vector<std::string> blocks, widths;

@@ -68,12 +68,12 @@ int List(Session& session, const std::string& job) {
   return kExitOk;
 }
 
-int Show(Session& session, const std::string& name, bool verify) {
-  const auto channel = session.Coordinator();
-  if (!channel.ok()) return Fail(channel.status());
-  const auto stub = v1::Checkpoints::NewStub(*channel);
+// With `verify` after every file was read again.
+absl::StatusOr<v1::Checkpoint> Fetch(Session& session, const std::string& name, bool verify) {
+  SEER_ASSIGN_OR_RETURN(const auto channel, session.Coordinator());
+  const auto stub = v1::Checkpoints::NewStub(channel);
   v1::Checkpoint checkpoint;
-  const absl::Status status = session.Call(
+  SEER_RETURN_IF_ERROR(session.Call(
       "the coordinator",
       [&](grpc::ClientContext& context) {
         v1::VerifyCheckpointRequest verify_request;
@@ -83,8 +83,14 @@ int Show(Session& session, const std::string& name, bool verify) {
         return FromGrpc(verify ? stub->VerifyCheckpoint(&context, verify_request, &checkpoint)
                                : stub->GetCheckpoint(&context, get_request, &checkpoint));
       },
-      verify ? kVerifyLimit : absl::Seconds(10));
-  if (!status.ok()) return Fail(status);
+      verify ? kVerifyLimit : absl::Seconds(10)));
+  return checkpoint;
+}
+
+int Show(Session& session, const std::string& name, bool verify) {
+  const auto fetched = Fetch(session, name, verify);
+  if (!fetched.ok()) return Fail(fetched.status());
+  const v1::Checkpoint& checkpoint = *fetched;
   std::vector<std::pair<std::string, std::string>> lines = {
       {"Checkpoint", checkpoint.name()},
       {"Step", absl::StrCat(checkpoint.step())},
@@ -140,17 +146,9 @@ absl::StatusOr<engine::ExportedWeights> WriteExport(const v1::Checkpoint& checkp
 }
 
 int Export(Session& session, const ExportOptions& options) {
-  const auto channel = session.Coordinator();
-  if (!channel.ok()) return Fail(channel.status());
-  const auto stub = v1::Checkpoints::NewStub(*channel);
-  v1::Checkpoint checkpoint;
-  const absl::Status status = session.Call("the coordinator", [&](grpc::ClientContext& context) {
-    v1::GetCheckpointRequest request;
-    request.set_name(FullName(options.checkpoint));
-    return FromGrpc(stub->GetCheckpoint(&context, request, &checkpoint));
-  });
-  if (!status.ok()) return Fail(status);
-  const auto exported = WriteExport(checkpoint, options);
+  const auto checkpoint = Fetch(session, options.checkpoint, /*verify=*/false);
+  if (!checkpoint.ok()) return Fail(checkpoint.status());
+  const auto exported = WriteExport(*checkpoint, options);
   if (!exported.ok()) return Fail(exported.status());
   std::fprintf(stderr, "%s: %lld tensors, %s, sha256 %s\n", options.file.c_str(),
                static_cast<long long>(exported->tensors), FormatBytes(exported->size_bytes).c_str(),
@@ -172,8 +170,7 @@ void AddExport(CLI::App& noun, Session& session) {
       ->type_name("NAMES");
   command->add_flag("--force", options->force, "Replace a file that is there");
   command->footer(
-      "Example:\n  seer checkpoint export job_ab12cd34/420 --names timm --output "
-      "trunk.safetensors");
+      "Example:\n  seer checkpoint export job_ab12cd34/420 --names timm --file trunk.safetensors");
   command->callback([&session, options] { session.exit_code = Export(session, *options); });
 }
 

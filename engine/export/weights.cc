@@ -61,8 +61,8 @@ absl::StatusOr<ExportedWeights> ExportTrunk(ObjectStore& store, const std::strin
 
   SafetensorsHeader header;
   header.metadata = {{"format", "pt"}, {"step", step->second}};
-  std::string data;
-  const auto add = [&](const std::string& name, const Weights& weights) -> absl::Status {
+  std::vector<std::string> pieces;  // the tensors' bytes
+  const auto add = [&](const std::string& name, Weights weights) -> absl::Status {
     const auto exported = TrunkName(name, names, squeeze);
     if (!exported.has_value()) {
       return Error(absl::StatusCode::kFailedPrecondition, reason::kCheckpointMismatch,
@@ -70,21 +70,31 @@ absl::StatusOr<ExportedWeights> ExportTrunk(ObjectStore& store, const std::strin
           .Hint("ResNet trunks are written under torchvision's or timm's names");
     }
     header.entries.push_back({*exported, weights.dtype, weights.shape, 0, 0});
-    data += weights.bytes;
+    pieces.push_back(std::move(weights.bytes));
     return absl::OkStatus();
   };
-  for (const auto& [name, weights] : trunk) {
-    SEER_RETURN_IF_ERROR(add(name, weights));
+  for (auto& [name, weights] : trunk) {
+    SEER_RETURN_IF_ERROR(add(name, std::move(weights)));
     absl::string_view layer = name;
     if (absl::ConsumeSuffix(&layer, kRunningMean)) {
       SEER_RETURN_IF_ERROR(
           add(absl::StrCat(layer, ".num_batches_tracked"), {"I64", {}, LittleEndian(steps)}));
     }
   }
-  const std::string file = EncodeSafetensorsHeader(header) + data;
-  SEER_RETURN_IF_ERROR(out.Put(key, file));
-  return ExportedWeights{static_cast<int64_t>(header.entries.size()),
-                         static_cast<int64_t>(file.size()), Sha256Hex(file)};
+  const std::string head = EncodeSafetensorsHeader(header);
+  SEER_ASSIGN_OR_RETURN(const std::unique_ptr<ObjectWriter> writer, out.OpenWriter(key));
+  Sha256Stream digest;
+  digest.Update(head);
+  SEER_RETURN_IF_ERROR(writer->Append(head));
+  for (const std::string& piece : pieces) {
+    digest.Update(piece);
+    SEER_RETURN_IF_ERROR(writer->Append(piece));
+  }
+  SEER_RETURN_IF_ERROR(writer->Commit());
+  const Sha256Digest sha256 = digest.Finish();
+  return ExportedWeights{
+      static_cast<int64_t>(header.entries.size()), header.data_begin + header.data_bytes(),
+      ToHex(absl::string_view(reinterpret_cast<const char*>(sha256.data()), sha256.size()))};
 }
 
 }  // namespace seer::engine

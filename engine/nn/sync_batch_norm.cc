@@ -75,11 +75,11 @@ SyncBatchNorm::SyncBatchNorm(std::string name, int64_t channels, const Initializ
       running_var_(at::ones({channels}, at::kFloat)) {}
 
 at::Tensor SyncBatchNorm::Forward(const at::Tensor& x, Pass& pass) const {
-  return Apply(x, {}, /*relu=*/false, pass);
+  return Apply(x, std::nullopt, /*relu=*/false, pass);
 }
 
 at::Tensor SyncBatchNorm::ForwardRelu(const at::Tensor& x, Pass& pass) const {
-  return Apply(x, {}, /*relu=*/true, pass);
+  return Apply(x, std::nullopt, /*relu=*/true, pass);
 }
 
 at::Tensor SyncBatchNorm::ForwardAddRelu(const at::Tensor& x, const at::Tensor& residual,
@@ -87,13 +87,13 @@ at::Tensor SyncBatchNorm::ForwardAddRelu(const at::Tensor& x, const at::Tensor& 
   return Apply(x, residual, /*relu=*/true, pass);
 }
 
-at::Tensor SyncBatchNorm::Apply(const at::Tensor& x, const at::Tensor& residual, bool relu,
-                                Pass& pass) const {
+at::Tensor SyncBatchNorm::Apply(const at::Tensor& x, const std::optional<at::Tensor>& residual,
+                                bool relu, Pass& pass) const {
   if (pass.mode == PassMode::kEval) {
     at::Tensor y = std::get<0>(at::native_batch_norm(x, weight_, bias_, running_mean_, running_var_,
                                                      /*training=*/false,
                                                      /*momentum=*/0, kNormEpsilon));
-    if (residual.defined()) y = y.add_(residual);
+    if (residual) y = y.add_(*residual);
     return relu ? y.relu_() : y;
   }
   SEER_CHECK(pass.memory != nullptr) << "a training pass without norm memory";
@@ -106,9 +106,7 @@ at::Tensor SyncBatchNorm::Apply(const at::Tensor& x, const at::Tensor& residual,
         << "recompute of more norm layers than were run";
     ++memory.cursor;
   }
-  const std::optional<at::Tensor> more =
-      residual.defined() ? std::optional(residual) : std::nullopt;
-  return Normalise::apply(x, more, weight_, bias_, memory.entries[memory.cursor - 1], relu,
+  return Normalise::apply(x, residual, weight_, bias_, memory.entries[memory.cursor - 1], relu,
                           &group_);
 }
 

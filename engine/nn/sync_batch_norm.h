@@ -5,6 +5,7 @@
 // caller averages them over ranks, as for every other parameter.
 #pragma once
 
+#include <optional>
 #include <string>
 
 #include <ATen/core/Tensor.h>
@@ -39,7 +40,8 @@ class SyncBatchNorm {
   void AppendTo(std::vector<NamedTensor>& parameters, std::vector<NamedTensor>& buffers) const;
 
  private:
-  at::Tensor Apply(const at::Tensor& x, const at::Tensor& residual, bool relu, Pass& pass) const;
+  at::Tensor Apply(const at::Tensor& x, const std::optional<at::Tensor>& residual, bool relu,
+                   Pass& pass) const;
   NormStatistics BatchStatistics(const at::Tensor& x) const;
 
   const std::string name_;
