@@ -3,7 +3,7 @@
 
     python3 step_reference.py [--engine path/to/step_bench] [--precision fp32|bf16] [--steps 20] [--rounds 3]
                               [--preset regnety_400mf] [--batch 16] [--crops 2x160,4x96] [--prototypes 300]
-                              [--threads 2] [--modes eager,compile] [--memory]
+                              [--threads 2] [--modes eager,compile] [--memory] [--device cpu|cuda]
 
 Prints its mean step seconds; with --engine it also runs that program, in turns with itself, and prints both and the
 ratio to the quickest mode (above 1: the engine is faster). compile is torch.compile of the network; compiling is not
@@ -55,7 +55,7 @@ class Network(nn.Module):
     def forward(self, inputs):
         features = torch.cat([self.features(x) for x in inputs])
         features = F.normalize(features.float(), dim=1, p=2)
-        with torch.autocast("cpu", enabled=False):
+        with torch.autocast(features.device.type, enabled=False):
             return features, self.prototypes(features)
 
 
@@ -85,12 +85,14 @@ def larc(optimizer, decay=1e-6, trust=0.001, eps=1e-8):
 
 
 def step(model, forward, optimizer, batch, samples, bf16):
-    mean = torch.tensor([0.485, 0.456, 0.406]).view(1, 3, 1, 1)
-    std = torch.tensor([0.229, 0.224, 0.225]).view(1, 3, 1, 1)
+    device = model.prototypes.weight.device
+    mean = torch.tensor([0.485, 0.456, 0.406], device=device).view(1, 3, 1, 1)
+    std = torch.tensor([0.229, 0.224, 0.225], device=device).view(1, 3, 1, 1)
+    batch = [pixels.to(device, non_blocking=True) for pixels in batch]
     inputs = [pixels.permute(0, 3, 1, 2).float().div_(255).sub_(mean).div_(std) for pixels in batch]
     with torch.no_grad():
         model.prototypes.weight.copy_(F.normalize(model.prototypes.weight, dim=1, p=2))
-    with torch.autocast("cpu", dtype=torch.bfloat16, enabled=bf16):
+    with torch.autocast(device.type, dtype=torch.bfloat16, enabled=bf16):
         _, scores = forward(inputs)
     views = len(scores) // samples
     loss = 0
@@ -115,11 +117,13 @@ class Peer:
     def __init__(self, args, mode, recompute=False):
         torch.manual_seed(0)
         self.bf16, self.samples = args.precision == "bf16", args.batch
-        self.model = Network(args.preset, args.prototypes, recompute).to(memory_format=torch.channels_last).train()
+        self.model = Network(args.preset, args.prototypes, recompute)
+        self.model = self.model.to(args.device, memory_format=torch.channels_last).train()
         self.forward = torch.compile(self.model) if mode == "compile" else self.model
         self.optimizer = torch.optim.SGD(self.model.parameters(), lr=0.6, momentum=0.9)
         groups = [map(int, group.split("x")) for group in args.crops.split(",")]
-        self.batch = [torch.randint(0, 256, (views * args.batch, size, size, 3), dtype=torch.uint8)
+        self.batch = [torch.randint(0, 256, (views * args.batch, size, size, 3), dtype=torch.uint8,
+                                    pin_memory=args.device == "cuda")
                       for views, size in groups]
 
     def seconds(self, steps):
@@ -132,7 +136,8 @@ class Peer:
 
 def engine_report(args, *more):
     command = [args.engine, args.precision, str(args.steps), *more, f"preset={args.preset}", f"batch={args.batch}",
-               f"crops={args.crops}", f"prototypes={args.prototypes}", f"threads={args.threads}"]
+               f"crops={args.crops}", f"prototypes={args.prototypes}", f"threads={args.threads}",
+               f"device={args.device}"]
     return json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
 
 
@@ -184,10 +189,13 @@ def main():
     parser.add_argument("--prototypes", type=int, default=3000)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--modes", default="eager", help="eager, compile or both, with a comma between")
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     parser.add_argument("--memory", action="store_true")
     parser.add_argument("--memory-peer", action="store_true", help=argparse.SUPPRESS)
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
+    if args.device == "cuda":  # as the engine: fp32 is fp32, and shapes never change
+        torch.backends.cudnn.benchmark, torch.backends.cudnn.allow_tf32 = True, False
     if args.memory_peer:
         imported = peak_rss_mib()
         seconds = Peer(args, "eager", recompute=True).seconds(args.steps)

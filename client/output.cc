@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
+#include <filesystem>
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
@@ -36,14 +37,6 @@ void MakeBlock(YAML::Node node) {
     for (auto item : node) MakeBlock(item.second);
   if (node.IsSequence())
     for (auto item : node) MakeBlock(item);
-}
-
-void PrintYaml(const std::string& json) {
-  YAML::Node node = YAML::Load(json);  // JSON is YAML
-  MakeBlock(node);
-  YAML::Emitter out;
-  out << node;
-  std::printf("%s\n", out.c_str());
 }
 
 std::string NameOf(const Message& message) {
@@ -76,6 +69,23 @@ int ExitCodeOf(const absl::Status& status) {
     default:
       return kExitError;
   }
+}
+
+void PrintYaml(const std::string& json) {
+  YAML::Node node = YAML::Load(json);  // JSON is YAML
+  MakeBlock(node);
+  YAML::Emitter out;
+  out << node;
+  std::printf("%s\n", out.c_str());
+}
+
+void PrintLines(const std::vector<std::pair<std::string, std::string>>& lines) {
+  size_t width = 0;
+  for (const auto& [key, value] : lines) width = std::max(width, key.size());
+  for (const auto& [key, value] : lines)
+    if (!value.empty())
+      std::printf("%s:%s%s\n", key.c_str(), std::string(width - key.size() + 2, ' ').c_str(),
+                  value.c_str());
 }
 
 std::string FormatTable(const std::vector<const Message*>& items,
@@ -133,14 +143,8 @@ void PrintOne(OutputForm form, const Message& item,
       std::printf("%s\n", NameOf(item).c_str());
       return;
     default:
-      break;
+      return PrintLines(lines);
   }
-  size_t width = 0;
-  for (const auto& [key, value] : lines) width = std::max(width, key.size());
-  for (const auto& [key, value] : lines)
-    if (!value.empty())
-      std::printf("%s:%s%s\n", key.c_str(), std::string(width - key.size() + 2, ' ').c_str(),
-                  value.c_str());
 }
 
 void Note(const std::string& text) { std::fprintf(stderr, "%s\n", text.c_str()); }
@@ -153,6 +157,30 @@ int Fail(const absl::Status& status) {
     if (!detail->hint.empty()) Note(absl::StrCat("hint: ", detail->hint));
   }
   return ExitCodeOf(status);
+}
+
+absl::Status CheckNewFile(const std::string& file, bool force) {
+  std::error_code error;
+  const std::filesystem::path path = std::filesystem::absolute(file, error);
+  if (file.empty() || std::filesystem::is_directory(path, error)) {
+    return Error(absl::StatusCode::kInvalidArgument, reason::kInvalidArgument,
+                 absl::StrCat("'", file, "' is no name of a file"))
+        .Field("--file")
+        .Hint("name the file to write");
+  }
+  if (std::filesystem::exists(path, error) && !force) {
+    return Error(absl::StatusCode::kAlreadyExists, reason::kInvalidArgument,
+                 absl::StrCat(file, " is there already"))
+        .Field("--file")
+        .Hint("choose another file, or give --force to replace it");
+  }
+  if (!std::filesystem::is_directory(path.parent_path(), error)) {
+    return Error(absl::StatusCode::kInvalidArgument, reason::kInvalidArgument,
+                 absl::StrCat("there is no folder ", path.parent_path().string()))
+        .Field("--file")
+        .Hint("make the folder, or choose another file");
+  }
+  return absl::OkStatus();
 }
 
 std::string FormatBytes(int64_t bytes) {

@@ -35,9 +35,16 @@ void PrintList(OutputForm form, const std::vector<const google::protobuf::Messag
 void PrintOne(OutputForm form, const google::protobuf::Message& item,
               const std::vector<std::pair<std::string, std::string>>& lines);
 
+void PrintLines(const std::vector<std::pair<std::string, std::string>>& lines);
+void PrintYaml(const std::string& json);
+
 void Note(const std::string& text);  // stderr
 // "error: …", field and hint on stderr, for CANCELLED the message alone; returns the exit code.
 int Fail(const absl::Status& status);
+
+// A command may write `file`. ALREADY_EXISTS: it is there, and not to be replaced.
+// INVALID_ARGUMENT: its folder is not. Both name --file.
+absl::Status CheckNewFile(const std::string& file, bool force);
 
 std::string FormatBytes(int64_t bytes);
 std::string FormatSeconds(double seconds);  // "1h02m", "3m20s", "4.2s"

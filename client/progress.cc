@@ -78,17 +78,21 @@ ProgressView::ProgressView()
     : terminal_(IsTerminal(STDERR_FILENO)), color_(terminal_ && !NoColor()) {}
 
 void ProgressView::Show(const v1::Job& job) {
+  ShowText(v1::JobState_Name(job.state()),
+           ProgressLine(job, terminal_ ? TerminalWidth() - 1 : 1000, color_));
+}
+
+void ProgressView::ShowText(const std::string& state, const std::string& text) {
   if (terminal_) {
-    std::fprintf(stderr, "\r\033[K%s", ProgressLine(job, TerminalWidth() - 1, color_).c_str());
+    std::fprintf(stderr, "\r\033[K%s", text.c_str());
     drawn_ = true;
     return;
   }
-  const std::string state = v1::JobState_Name(job.state());
   const absl::Duration now = Clock::Real().Steady();
   if (state == state_ && now - printed_at_ < kPlainPeriod) return;
   state_ = state;
   printed_at_ = now;
-  std::fprintf(stderr, "%s\n", ProgressLine(job, 1000, false).c_str());
+  std::fprintf(stderr, "%s\n", text.c_str());
 }
 
 void ProgressView::Message(const std::string& text) {

@@ -16,6 +16,8 @@ class ProgressView {
  public:
   ProgressView();  // looks at stderr and NO_COLOR
   void Show(const v1::Job& job);
+  // Of something else than a job: `text` in its line; off a terminal on each change of `state`.
+  void ShowText(const std::string& state, const std::string& text);
   void Message(const std::string& text);  // a line of its own, above the bar
   void Done();                            // leaves the last line standing
 

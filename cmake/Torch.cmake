@@ -14,3 +14,6 @@ target_link_libraries(seer_torch INTERFACE ${torch_root}/lib/libtorch_cpu.so ${t
 file(GLOB cuda_runtime ${SEER_SITE_PACKAGES}/nvidia/cu13/lib)
 target_link_options(seer_torch INTERFACE
   -Wl,-rpath,${torch_root}/lib -Wl,-rpath-link,${torch_root}/lib:${cuda_runtime})
+if(SEER_CUDA)
+  include(Cuda)
+endif()

@@ -24,6 +24,7 @@
 #include "coordinator/services/jobs_service.h"
 #include "coordinator/services/log_store.h"
 #include "coordinator/services/pool_lookup.h"
+#include "coordinator/services/profiles_service.h"
 #include "coordinator/services/trainers_service.h"
 #include "coordinator/services/workers_service.h"
 #include "coordinator/store/store.h"
@@ -108,6 +109,7 @@ class Server final : public CoordinatorServer {
         effects_(agents_, files_, feed_, runner_, {storage_uri_, config.dataservices}),
         jobs_service_(runner_, *pools_, feed_, logs_),
         checkpoints_service_(runner_, files_, storage_uri_),
+        profiles_service_(runner_, feed_),
         workers_service_(runner_),
         trainers_service_(runner_) {}
 
@@ -127,10 +129,11 @@ class Server final : public CoordinatorServer {
     SEER_RETURN_IF_ERROR(runner_.Start(effects_, config.heartbeat));
     RpcServerOptions options;
     options.address = config.listen;
-    SEER_ASSIGN_OR_RETURN(rpc_, RpcServer::Start(options,
-                                                 {&jobs_service_, &checkpoints_service_,
-                                                  &workers_service_, &trainers_service_, &agents_},
-                                                 registry_));
+    SEER_ASSIGN_OR_RETURN(
+        rpc_, RpcServer::Start(options,
+                               {&jobs_service_, &checkpoints_service_, &profiles_service_,
+                                &workers_service_, &trainers_service_, &agents_},
+                               registry_));
     return absl::OkStatus();
   }
   int port() const override { return rpc_->port(); }
@@ -154,6 +157,7 @@ class Server final : public CoordinatorServer {
   Effects effects_;
   JobsService jobs_service_;
   CheckpointsService checkpoints_service_;
+  ProfilesService profiles_service_;
   WorkersService workers_service_;
   TrainersService trainers_service_;
   std::unique_ptr<MetricsHttp> http_;

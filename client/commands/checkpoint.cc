@@ -111,6 +111,7 @@ int Show(Session& session, const std::string& name, bool verify) {
 struct ExportOptions {
   std::string checkpoint, file;
   std::string names = "torchvision";
+  bool ema = false;
   bool force = false;
 };
 
@@ -123,26 +124,16 @@ absl::StatusOr<engine::ExportedWeights> WriteExport(const v1::Checkpoint& checkp
                  absl::StrCat(checkpoint.uri(), " is not a folder on this machine"))
         .Hint("run the export where the job's storage is mounted");
   }
+  SEER_RETURN_IF_ERROR(CheckNewFile(options.file, options.force));
   const std::filesystem::path to = std::filesystem::absolute(options.file);
-  if (std::filesystem::exists(to, error) && !options.force) {
-    return Error(absl::StatusCode::kAlreadyExists, reason::kInvalidArgument,
-                 absl::StrCat(options.file, " is there already"))
-        .Field("--file")
-        .Hint("choose another file, or give --force to replace it");
-  }
-  if (!std::filesystem::is_directory(to.parent_path(), error)) {
-    return Error(absl::StatusCode::kInvalidArgument, reason::kInvalidArgument,
-                 absl::StrCat("there is no folder ", to.parent_path().string()))
-        .Field("--file")
-        .Hint("make the folder, or choose another file");
-  }
-  SEER_ASSIGN_OR_RETURN(const auto store, OpenLocalStore(from.parent_path().string()));
+  SEER_ASSIGN_OR_RETURN(const auto store,
+                        OpenLocalStore(from.parent_path().string(), StoreUse::kRead));
   SEER_ASSIGN_OR_RETURN(const auto out, OpenLocalStore(to.parent_path().string()));
-  const engine::WeightNames names = options.names == "timm" ? engine::WeightNames::kTimm
-                                    : options.names == "huggingface"
-                                        ? engine::WeightNames::kHuggingFace
-                                        : engine::WeightNames::kTorchvision;
-  return engine::ExportTrunk(*store, from.filename().string(), names, *out, to.filename().string());
+  engine::ExportOptions what;
+  what.names = engine::FindWeightNames(options.names).value_or(what.names);
+  what.mean = options.ema;
+  return engine::ExportWeights(*store, from.filename().string(), what, *out,
+                               to.filename().string());
 }
 
 int Export(Session& session, const ExportOptions& options) {
@@ -157,17 +148,23 @@ int Export(Session& session, const ExportOptions& options) {
 }
 
 void AddExport(CLI::App& noun, Session& session) {
+  std::vector<std::string> names;
+  for (const engine::WeightNames each : engine::kAllWeightNames)
+    names.emplace_back(engine::WeightNamesText(each));
   auto options = std::make_shared<ExportOptions>();
   CLI::App* command = noun.add_subcommand(
-      "export", "Write the trunk as one safetensors file under another library's names");
+      "export", "Write the weights as one safetensors file under another library's names");
   command->add_option("checkpoint", options->checkpoint, "jobs/JOB/checkpoints/STEP, or JOB/STEP")
       ->required();
   command->add_option("--file", options->file, "The file to write")->required();
   command
       ->add_option("--names", options->names,
-                   "torchvision, timm or huggingface (default torchvision)")
-      ->check(CLI::IsMember({"torchvision", "timm", "huggingface"}))
+                   "torchvision, timm, huggingface (trunk), vissl or swav (with head and "
+                   "prototypes); default torchvision")
+      ->check(CLI::IsMember(names))
       ->type_name("NAMES");
+  command->add_flag("--ema", options->ema,
+                    "The weights' exponential mean, of a job with optim.emaDecay");
   command->add_flag("--force", options->force, "Replace a file that is there");
   command->footer(
       "Example:\n  seer checkpoint export job_ab12cd34/420 --names timm --file trunk.safetensors");

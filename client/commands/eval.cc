@@ -25,6 +25,7 @@ struct KnnOptions {
   std::string job, train_pool, test_pool;
   int64_t step = 0;
   bool random = false;
+  std::string weights;
   std::vector<int> k;
   int image_size = 0;
   bool no_wait = false;
@@ -59,17 +60,27 @@ absl::StatusOr<v1::JobSpec> MakeSpec(const Session& session, v1::Jobs::Stub& stu
   eval.set_test_pool(options.test_pool);
   for (const int k : options.k) eval.add_k(k);
   if (options.image_size > 0) eval.set_image_size(options.image_size);
-  if (!options.random) {
+  if (!options.weights.empty()) {
+    spec.mutable_model()->mutable_weights()->Clear();
+    spec.mutable_model()->mutable_weights()->set_uri(options.weights);
+  } else if (!options.random) {
     const int64_t step = options.step > 0 ? options.step : trained.last_checkpoint_step();
     if (step == 0)
       return Error(absl::StatusCode::kNotFound, reason::kCheckpointNotFound,
                    absl::StrCat("job ", options.job, " has no committed checkpoint"))
-          .Hint("--random evaluates the trunk as it was before training");
+          .Hint(
+              "--random evaluates the trunk as it was before training, --weights one from a file");
     eval.set_checkpoint(absl::StrCat(trained.name(), "/checkpoints/", step));
   }
   FillDefaults(spec);
   SEER_RETURN_IF_ERROR(ValidateJobSpec(spec));
   return spec;
+}
+
+// Where the evaluated trunk's weights come from.
+std::string TrunkText(const v1::JobSpec& spec) {
+  if (!spec.eval().checkpoint().empty()) return spec.eval().checkpoint();
+  return spec.model().has_weights() ? spec.model().weights().uri() : "random";
 }
 
 int Knn(Session& session, const KnnOptions& options) {
@@ -98,8 +109,7 @@ int Knn(Session& session, const KnnOptions& options) {
     if (code == kExitFailed)
       Note(absl::StrCat("error: ", job.state_reason(), ": ", job.state_message()));
     if (code != kExitOk) return code;
-    lines.emplace_back("Trunk",
-                       spec->eval().checkpoint().empty() ? "random" : spec->eval().checkpoint());
+    lines.emplace_back("Trunk", TrunkText(*spec));
     lines.emplace_back("Images", absl::StrCat(job.eval_result().train_images(), " vote, ",
                                               job.eval_result().test_images(), " held out"));
     for (const auto& knn : job.eval_result().knn())
@@ -127,7 +137,13 @@ void AddEvalCommands(CLI::App& app, Session& session) {
       ->required();
   knn->add_option("--step", options->step, "Checkpoint of this step; default: the newest")
       ->check(CLI::PositiveNumber);
-  knn->add_flag("--random", options->random, "The same trunk before training: the baseline");
+  CLI::Option* random =
+      knn->add_flag("--random", options->random, "The same trunk before training: the baseline");
+  knn->add_option("--weights", options->weights,
+                  "The same trunk with the weights of a safetensors file (absolute path, readable "
+                  "by the workers)")
+      ->excludes(random)
+      ->type_name("FILE");
   knn->add_option("--k", options->k, "Neighbours, may be repeated; default 20")
       ->check(CLI::PositiveNumber);
   knn->add_option("--image-size", options->image_size, "Pixels; default: the job's first crop")

@@ -1,5 +1,5 @@
-// seer job: its verbs stand in job_submit.cc, job_show.cc and job_steer.cc; the shortcuts submit,
-// ps, logs and top are the same commands.
+// seer job: its verbs stand in job_submit.cc, job_show.cc, job_profile.cc and job_steer.cc; the
+// shortcuts submit, ps, logs and top are the same commands.
 #include "client/commands/job.h"
 
 #include <grpcpp/grpcpp.h>
@@ -104,6 +104,7 @@ void AddJobCommands(CLI::App& app, Session& session) {
   AddDescribe(*noun, session);
   AddEvents(*noun, session);
   AddLogs(*noun, session);
+  AddProfile(*noun, session);
   AddSteering(*noun, session);
   AddSubmit(app, session);
   AddList(app, session, "ps");

@@ -46,6 +46,7 @@ void AddTop(CLI::App& parent, Session& session);
 void AddDescribe(CLI::App& parent, Session& session);
 void AddEvents(CLI::App& parent, Session& session);
 void AddLogs(CLI::App& parent, Session& session);
+void AddProfile(CLI::App& parent, Session& session);
 void AddSteering(CLI::App& parent, Session& session);  // wait, pause, resume, cancel
 
 }  // namespace seer::client

@@ -27,6 +27,16 @@ class ObjectWriter {
   virtual absl::Status Commit() = 0;
 };
 
+// The bytes of an object as they were when it was opened, also if it is replaced or deleted
+// meanwhile. Thread-safe.
+class ObjectView {
+ public:
+  virtual ~ObjectView() = default;
+  virtual absl::string_view bytes() const = 0;  // lives as long as the view
+  // A hint that these bytes are read next, all of them: may wait until they are in memory.
+  virtual void Prefetch(int64_t /*offset*/, int64_t /*length*/) const {}
+};
+
 struct ObjectInfo {
   std::string key;
   int64_t size_bytes = 0;
@@ -41,6 +51,9 @@ class ObjectStore {
   // `length` bytes from `offset`, fewer only at the object's end.
   virtual absl::StatusOr<std::string> GetRange(absl::string_view key, int64_t offset,
                                                int64_t length) = 0;
+  // The whole object without a copy where the store can map it; by default what Get reads. A mapped
+  // file that is cut short by others, or whose disk fails, ends the process (SIGBUS).
+  virtual absl::StatusOr<std::unique_ptr<ObjectView>> View(absl::string_view key);
   virtual absl::StatusOr<ObjectInfo> Stat(absl::string_view key) = 0;
   // Replaces atomically: a reader sees the old bytes or the new, whole; durable on return.
   virtual absl::Status Put(absl::string_view key, absl::string_view bytes) = 0;

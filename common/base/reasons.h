@@ -29,6 +29,11 @@
   X(kCheckpointNotFound, "CHECKPOINT_NOT_FOUND") \
   X(kCheckpointCorrupt, "CHECKPOINT_CORRUPT")    \
   X(kCheckpointMismatch, "CHECKPOINT_MISMATCH")  \
+  X(kWeightsMismatch, "WEIGHTS_MISMATCH")        \
+  X(kProfileNotFound, "PROFILE_NOT_FOUND")       \
+  X(kProfileRunning, "PROFILE_RUNNING")          \
+  X(kProfileInterrupted, "PROFILE_INTERRUPTED")  \
+  X(kProfileTooLarge, "PROFILE_TOO_LARGE")       \
   X(kTrainerExited, "TRAINER_EXITED")            \
   X(kRetriesExhausted, "RETRIES_EXHAUSTED")      \
   /* pools and data */                           \

@@ -10,12 +10,19 @@
 
 namespace seer {
 
-// Makes the root if it is not there.
-// UNAVAILABLE or PERMISSION_DENIED: it cannot be made or written.
-absl::StatusOr<std::unique_ptr<ObjectStore>> OpenLocalStore(const std::string& root);
+enum class StoreUse {
+  kReadAndWrite,  // the root is made if it is not there
+  kRead,          // the root must be there; writes may fail
+};
+
+// UNAVAILABLE or PERMISSION_DENIED: the root cannot be made or used. NOT_FOUND with
+// OBJECT_NOT_FOUND: it is not there (kRead).
+absl::StatusOr<std::unique_ptr<ObjectStore>> OpenLocalStore(const std::string& root,
+                                                            StoreUse use = StoreUse::kReadAndWrite);
 
 // "file:///path" (or a plain path) -> store.
 // INVALID_ARGUMENT: a scheme that this build does not know.
-absl::StatusOr<std::unique_ptr<ObjectStore>> OpenStore(const std::string& uri);
+absl::StatusOr<std::unique_ptr<ObjectStore>> OpenStore(const std::string& uri,
+                                                       StoreUse use = StoreUse::kReadAndWrite);
 
 }  // namespace seer

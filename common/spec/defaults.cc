@@ -51,6 +51,8 @@ void FillModel(v1::ModelSpec& model) {
   if (head.hidden_size() == 0) head.add_hidden(2048);
   if (head.output_dim() == 0) head.set_output_dim(128);
   if (!head.has_batch_norm()) head.set_batch_norm(true);
+  if (model.has_weights() && model.weights().names() == v1::WEIGHT_NAMES_UNSPECIFIED)
+    model.mutable_weights()->set_names(v1::WEIGHT_NAMES_AUTO);
 }
 
 void FillSwav(v1::SwavSpec& swav) {
@@ -79,9 +81,13 @@ void FillOptim(v1::OptimSpec& optim, int64_t global_batch) {
   if (!optim.has_start_lr()) optim.set_start_lr(0);
   if (!optim.has_final_lr()) optim.set_final_lr(optim.lr() / 1000);
   if (!optim.has_warmup_steps()) optim.set_warmup_steps(0);
+  if (optim.accumulation_steps() == 0) optim.set_accumulation_steps(1);
   if (!optim.has_momentum()) optim.set_momentum(0.9);
   if (!optim.has_weight_decay()) optim.set_weight_decay(adamw ? 1e-2 : 1e-6);
   if (!optim.has_decay_norm_and_bias()) optim.set_decay_norm_and_bias(!lars);
+  for (v1::ParameterGroupSpec& group : *optim.mutable_groups()) {
+    if (!group.has_lr_scale()) group.set_lr_scale(1);
+  }
   v1::LarcSpec& larc = *optim.mutable_larc();
   if (!larc.has_enabled()) larc.set_enabled(optim.kind() == v1::OPTIMIZER_KIND_SGD);
   if (!larc.has_trust()) larc.set_trust(0.001);
@@ -151,12 +157,20 @@ void FillDefaults(v1::JobSpec& spec) {
   FillSchedules(spec);
   if (spec.precision().mode() == v1::PRECISION_MODE_UNSPECIFIED)
     spec.mutable_precision()->set_mode(v1::PRECISION_MODE_FP32);
+  if (spec.precision().mode() == v1::PRECISION_MODE_FP16) {
+    v1::LossScaleSpec& scale = *spec.mutable_precision()->mutable_loss_scale();
+    if (!scale.has_initial()) scale.set_initial(65536);
+    if (scale.growth_interval() == 0) scale.set_growth_interval(2000);
+  }
   if (spec.memory().recompute() == v1::RECOMPUTE_MODE_UNSPECIFIED)
     spec.mutable_memory()->set_recompute(
         spec.memory().budget_bytes() > 0 ? v1::RECOMPUTE_MODE_BUDGET : v1::RECOMPUTE_MODE_NONE);
   v1::DistributedSpec& distributed = *spec.mutable_distributed();
   if (distributed.ranks() == 0) distributed.set_ranks(1);
+  if (!distributed.has_shard_group_size()) distributed.set_shard_group_size(1);
   if (distributed.bucket_bytes() == 0) distributed.set_bucket_bytes(25 << 20);
+  if (distributed.backend() == v1::COLLECTIVE_BACKEND_UNSPECIFIED)
+    distributed.set_backend(v1::COLLECTIVE_BACKEND_AUTO);
   if (!distributed.has_collective_timeout())
     distributed.mutable_collective_timeout()->set_seconds(300);
   v1::CheckpointSpec& checkpoint = *spec.mutable_checkpoint();

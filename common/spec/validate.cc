@@ -11,6 +11,7 @@
 #include "common/base/error.h"
 #include "common/base/status_macros.h"
 #include "common/spec/trunk.h"
+#include "engine/export/names.h"
 
 namespace seer {
 namespace {
@@ -53,6 +54,8 @@ absl::Status NotNegative(absl::string_view field, double value) {
                                             : Broken(field, absl::StrCat(value), "at least 0");
 }
 
+constexpr int kMaxExtraPrototypes = 16;
+constexpr double kMaxEpochs = 1e6;
 constexpr double kMaxSeconds = 1e9;  // 31 years: far from what milliseconds or a clock overflow at
 
 absl::Status CheckName(absl::string_view field, const std::string& name) {
@@ -86,6 +89,23 @@ absl::Status CheckMemory(const v1::MemorySpec& memory) {
   return absl::OkStatus();
 }
 
+absl::Status CheckWeights(const v1::WeightsSpec& weights) {
+  const std::string& uri = weights.uri();
+  if (uri.empty())
+    return Missing("model.weights.uri", "name a safetensors file, or take model.weights out");
+  for (const absl::string_view ending : {".pth", ".pt", ".pkl", ".tar", ".bin"}) {
+    if (!absl::EndsWith(uri, ending)) continue;
+    return Broken("model.weights.uri", absl::StrCat("'", uri, "'"), "a safetensors file",
+                  engine::kPickleHint);
+  }
+  if (!absl::StartsWith(uri, "/") && !absl::StrContains(uri, "://"))
+    return Broken("model.weights.uri", absl::StrCat("'", uri, "'"), "an absolute path or a URI");
+  if (weights.names() < v1::WEIGHT_NAMES_AUTO || weights.names() > v1::WEIGHT_NAMES_SWAV)
+    return Broken("model.weights.names", absl::StrCat(static_cast<int>(weights.names())),
+                  "auto, torchvision, timm, huggingface, vissl or swav");
+  return absl::OkStatus();
+}
+
 absl::Status CheckModel(const v1::ModelSpec& model) {
   const v1::TrunkSpec& trunk = model.trunk();
   if (trunk.stem_stride() != 1 && trunk.stem_stride() != 2)
@@ -101,6 +121,7 @@ absl::Status CheckModel(const v1::ModelSpec& model) {
     return Error(absl::StatusCode::kInvalidArgument, reason::kOutOfRange,
                  absl::StrCat("model.trunk.regnet: ", stages.status().message()))
         .Field("model.trunk.regnet");
+  if (model.has_weights()) SEER_RETURN_IF_ERROR(CheckWeights(model.weights()));
   for (int64_t width : model.head().hidden())
     SEER_RETURN_IF_ERROR(InRange<int64_t>("model.head.hidden", width, 1, 65536));
   return InRange<int64_t>("model.head.outputDim", model.head().output_dim(), 1, 65536);
@@ -119,6 +140,15 @@ absl::Status CheckSwav(const v1::SwavSpec& swav, const v1::AugmentSpec& augment,
   if (swav.queue_length() != 0)
     SEER_RETURN_IF_ERROR(AtLeast("loss.swav.queueLength", swav.queue_length(), global_batch));
   SEER_RETURN_IF_ERROR(AtLeast("loss.swav.queueStartStep", swav.queue_start_step(), 0));
+  if (!(swav.queue_start_epoch() >= 0 && swav.queue_start_epoch() <= kMaxEpochs))
+    return Broken("loss.swav.queueStartEpoch", absl::StrCat(swav.queue_start_epoch()),
+                  absl::StrCat("from 0 to ", kMaxEpochs));
+  for (const int64_t prototypes : swav.extra_prototypes())
+    SEER_RETURN_IF_ERROR(InRange<int64_t>("loss.swav.extraPrototypes", prototypes, 2, 1'000'000));
+  if (swav.extra_prototypes_size() > kMaxExtraPrototypes)
+    return Broken("loss.swav.extraPrototypes",
+                  absl::StrCat(swav.extra_prototypes_size(), " layers"),
+                  absl::StrCat("at most ", kMaxExtraPrototypes, " layers"));
   SEER_RETURN_IF_ERROR(
       AtLeast("loss.swav.freezePrototypesSteps", swav.freeze_prototypes_steps(), 0));
   int views = 0;
@@ -169,7 +199,7 @@ absl::Status CheckAugment(const v1::AugmentSpec& augment) {
   return absl::OkStatus();
 }
 
-absl::Status CheckData(const v1::DataSpec& data, int ranks) {
+absl::Status CheckData(const v1::DataSpec& data, int ranks, int64_t accumulation_steps) {
   if (data.pool().empty())
     return Missing("data.pool", "name the pool to train on; `seer pool list` shows them");
   SEER_RETURN_IF_ERROR(CheckName("data.pool", data.pool()));
@@ -178,6 +208,11 @@ absl::Status CheckData(const v1::DataSpec& data, int ranks) {
   if (data.global_batch() % ranks != 0) {
     return Broken("data.globalBatch", absl::StrCat(data.global_batch()),
                   absl::StrCat("a multiple of distributed.ranks, ", ranks));
+  }
+  SEER_RETURN_IF_ERROR(AtLeast("optim.accumulationSteps", accumulation_steps, 1));
+  if (data.global_batch() / ranks % accumulation_steps != 0) {
+    return Broken("optim.accumulationSteps", absl::StrCat(accumulation_steps),
+                  absl::StrCat("a divisor of a rank's batch, ", data.global_batch() / ranks));
   }
   SEER_RETURN_IF_ERROR(InRange("data.prefetchSteps", data.prefetch_steps(), 1, 64));
   return InRange("data.maxBadRatio", data.max_bad_ratio(), 0.0, 1.0);
@@ -288,6 +323,38 @@ absl::Status CheckSchedules(const v1::OptimSpec& optim) {
   return absl::OkStatus();
 }
 
+absl::Status CheckGroups(const v1::OptimSpec& optim) {
+  const bool adapts = optim.larc().enabled() || optim.kind() == v1::OPTIMIZER_KIND_LARS;
+  for (int i = 0; i < optim.groups_size(); ++i) {
+    const v1::ParameterGroupSpec& group = optim.groups(i);
+    const std::string field = absl::StrCat("optim.groups[", i, "].");
+    if (group.match().empty())
+      return Missing(field + "match",
+                     "give a pattern of parameter names, as \"*.bias\" or \"projection_head.*\"");
+    SEER_RETURN_IF_ERROR(NotNegative(field + "lrScale", group.lr_scale()));
+    if (group.has_weight_decay())
+      SEER_RETURN_IF_ERROR(NotNegative(field + "weightDecay", group.weight_decay()));
+    if (group.has_adapt() && !adapts)
+      return Broken(field + "adapt", group.adapt() ? "true" : "false",
+                    "set only where rates are layer-wise",
+                    "take it out, or set optim.larc.enabled to true or optim.kind to lars");
+  }
+  return absl::OkStatus();
+}
+
+absl::Status CheckPrecision(const v1::PrecisionSpec& precision) {
+  if (precision.mode() < v1::PRECISION_MODE_FP32 || precision.mode() > v1::PRECISION_MODE_FP16)
+    return Broken("precision.mode", absl::StrCat(static_cast<int>(precision.mode())),
+                  "fp32, tf32, bf16 or fp16");
+  if (!precision.has_loss_scale()) return absl::OkStatus();
+  if (precision.mode() != v1::PRECISION_MODE_FP16)
+    return Broken("precision.lossScale", "set", "left out but with precision.mode fp16",
+                  "take precision.lossScale out, or set precision.mode to fp16");
+  SEER_RETURN_IF_ERROR(
+      InRange<double>("precision.lossScale.initial", precision.loss_scale().initial(), 1, 1 << 24));
+  return AtLeast("precision.lossScale.growthInterval", precision.loss_scale().growth_interval(), 1);
+}
+
 absl::Status CheckFailure(const v1::FailureSpec& failure) {
   SEER_RETURN_IF_ERROR(AtLeast("failure.maxRestarts", failure.max_restarts(), 0));
   if (failure.refused_step_policy() < v1::REFUSED_STEP_POLICY_SKIP ||
@@ -313,6 +380,7 @@ absl::Status CheckOptim(const v1::OptimSpec& optim) {
   SEER_RETURN_IF_ERROR(BelowOne("optim.emaDecay", optim.ema_decay()));
   SEER_RETURN_IF_ERROR(CheckOptimizerKind(optim));
   SEER_RETURN_IF_ERROR(CheckSchedules(optim));
+  SEER_RETURN_IF_ERROR(CheckGroups(optim));
   return Positive("optim.larc.trust", optim.larc().trust());
 }
 
@@ -334,6 +402,14 @@ absl::Status CheckEval(const v1::JobSpec& spec) {
   return absl::OkStatus();
 }
 
+absl::Status CheckBackend(v1::CollectiveBackend backend) {
+  if (backend == v1::COLLECTIVE_BACKEND_AUTO || backend == v1::COLLECTIVE_BACKEND_GLOO ||
+      backend == v1::COLLECTIVE_BACKEND_NCCL)
+    return absl::OkStatus();
+  return Broken("distributed.backend", absl::StrCat(static_cast<int>(backend)),
+                "AUTO, GLOO or NCCL");
+}
+
 }  // namespace
 
 absl::Status ValidateJobSpec(const v1::JobSpec& spec) {
@@ -342,12 +418,14 @@ absl::Status ValidateJobSpec(const v1::JobSpec& spec) {
   SEER_RETURN_IF_ERROR(InRange("distributed.ranks", distributed.ranks(), 1, 65536));
   SEER_RETURN_IF_ERROR(CheckModel(spec.model()));
   SEER_RETURN_IF_ERROR(CheckMemory(spec.memory()));
+  SEER_RETURN_IF_ERROR(CheckPrecision(spec.precision()));
   SEER_RETURN_IF_ERROR(CheckAugment(spec.augment()));
   if (spec.kind() == v1::JOB_KIND_EVAL_KNN) {
     SEER_RETURN_IF_ERROR(CheckEval(spec));
   } else {
     SEER_RETURN_IF_ERROR(CheckSwav(spec.loss().swav(), spec.augment(), spec.data().global_batch()));
-    SEER_RETURN_IF_ERROR(CheckData(spec.data(), distributed.ranks()));
+    SEER_RETURN_IF_ERROR(
+        CheckData(spec.data(), distributed.ranks(), spec.optim().accumulation_steps()));
     SEER_RETURN_IF_ERROR(CheckOptim(spec.optim()));
   }
   SEER_RETURN_IF_ERROR(InRange("distributed.syncBnGroupSize", distributed.sync_bn_group_size(), 0,
@@ -357,9 +435,17 @@ absl::Status ValidateJobSpec(const v1::JobSpec& spec) {
     return Broken("distributed.syncBnGroupSize", absl::StrCat(distributed.sync_bn_group_size()),
                   absl::StrCat("a divisor of distributed.ranks, ", distributed.ranks()));
   }
+  SEER_RETURN_IF_ERROR(InRange("distributed.shardGroupSize", distributed.shard_group_size(), 0,
+                               distributed.ranks()));
+  if (distributed.shard_group_size() > 0 &&
+      distributed.ranks() % distributed.shard_group_size() != 0) {
+    return Broken("distributed.shardGroupSize", absl::StrCat(distributed.shard_group_size()),
+                  absl::StrCat("a divisor of distributed.ranks, ", distributed.ranks()));
+  }
   SEER_RETURN_IF_ERROR(
       InRange("distributed.threadsPerRank", distributed.threads_per_rank(), 0, 1024));
   SEER_RETURN_IF_ERROR(AtLeast("distributed.bucketBytes", distributed.bucket_bytes(), 1));
+  SEER_RETURN_IF_ERROR(CheckBackend(distributed.backend()));
   const auto seconds = [](const auto& duration) {
     return static_cast<double>(duration.seconds()) + duration.nanos() * 1e-9;
   };

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <variant>
 #include <vector>
@@ -37,6 +38,14 @@ struct CancelJob {
   std::string request_id;
 };
 
+// The running attempt is to record `steps` steps on all ranks; see seer.v1.Profiles.CreateProfile
+// for what is refused. The request id counts while the profile is kept.
+struct CreateProfile {
+  std::string job;
+  int steps = 0;
+  std::string request_id;
+};
+
 // --- agents
 struct WorkerHello {
   Worker worker;
@@ -66,6 +75,8 @@ struct ReportProgress {
   int64_t attempt_id = 0;
   std::string job;  // "jobs/<id>"
   Progress progress;
+  int64_t profile = 0;  // number of the newest profile that was begun; 0: none
+  int64_t profile_first_step = 0;
 };
 struct ReportCheckpoint {
   int64_t attempt_id = 0;
@@ -81,6 +92,16 @@ struct ReportEval {
   EvalResult result;
 };
 
+// NOT_FOUND with PROFILE_NOT_FOUND: nobody waits for it any more.
+struct ReportProfile {
+  int64_t attempt_id = 0;
+  std::string job;
+  int rank = 0;
+  int64_t profile = 0;  // its number
+  int64_t first_step = 0;
+  std::shared_ptr<const std::string> trace;
+};
+
 // --- time (about once a second: leases, stalled gangs, the queue) and effects that are done
 struct Tick {};
 struct CommittedMarked {
@@ -94,11 +115,11 @@ struct FilesDeleted {
 
 }  // namespace command
 
-using Command =
-    std::variant<command::CreateJob, command::PauseJob, command::ResumeJob, command::CancelJob,
-                 command::WorkerHello, command::WorkerHeartbeat, command::WorkerGone,
-                 command::RankStarted, command::RankExited, command::ReportProgress,
-                 command::ReportCheckpoint, command::ReportEval, command::Tick,
-                 command::CommittedMarked, command::FilesDeleted>;
+using Command = std::variant<command::CreateJob, command::PauseJob, command::ResumeJob,
+                             command::CancelJob, command::WorkerHello, command::WorkerHeartbeat,
+                             command::WorkerGone, command::RankStarted, command::RankExited,
+                             command::ReportProgress, command::ReportCheckpoint,
+                             command::ReportEval, command::CreateProfile, command::ReportProfile,
+                             command::Tick, command::CommittedMarked, command::FilesDeleted>;
 
 }  // namespace seer::coordinator

@@ -14,9 +14,8 @@
 #include "coordinator/core/job_states.h"
 
 namespace seer::coordinator {
-namespace {
 
-absl::Status WrongState(const Job& job, const char* verb) {
+absl::Status Core::WrongState(const Job& job, const char* verb) {
   return Error(absl::StatusCode::kFailedPrecondition, reason::kWrongJobState,
                absl::StrCat("job ", job.id, " is ",
                             job.cancelling ? "being cancelled" : StateName(job.state),
@@ -25,8 +24,6 @@ absl::Status WrongState(const Job& job, const char* verb) {
       .With("job", job.id)
       .With("state", StateName(job.state));
 }
-
-}  // namespace
 
 Decision Core::Load(StoredState state, Moment now) {
   Decision out;

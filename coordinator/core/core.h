@@ -56,6 +56,8 @@ class Core {
   // "jobs/<job>/checkpoints/<step>", committed and not on its way out.
   // NOT_FOUND with CHECKPOINT_NOT_FOUND.
   absl::StatusOr<const Checkpoint*> FindCheckpoint(const std::string& name) const;
+  // "jobs/<job>/profiles/<number>". NOT_FOUND with PROFILE_NOT_FOUND.
+  absl::StatusOr<const Profile*> FindProfile(const std::string& name) const;
   // The job that an earlier CreateJob with this request id made; empty: none.
   std::string CreatedBy(const std::string& request_id) const;
   std::map<std::string, int> DevicesInUse() const;         // by worker
@@ -75,6 +77,8 @@ class Core {
   void On(const command::ReportProgress& c, Moment now, Decision& out);
   void On(const command::ReportCheckpoint& c, Moment now, Decision& out);
   void On(const command::ReportEval& c, Moment now, Decision& out);
+  void On(const command::CreateProfile& c, Moment now, Decision& out);
+  void On(const command::ReportProfile& c, Moment now, Decision& out);
   void On(const command::Tick& c, Moment now, Decision& out);
   void On(const command::CommittedMarked& c, Moment now, Decision& out);
   void On(const command::FilesDeleted& c, Moment now, Decision& out);
@@ -83,6 +87,7 @@ class Core {
   // then nullptr, and the reply is filled in.
   Job* Addressed(const std::string& name, const std::string& verb, const std::string& request_id,
                  Decision& out);
+  static absl::Status WrongState(const Job& job, const char* verb);
   absl::Status CheckCreate(const Job& job) const;
   absl::StatusOr<Job*> CheckLive(int64_t attempt_id, const std::string& job);
   Job* Live(int64_t attempt_id);
@@ -115,6 +120,13 @@ class Core {
   bool NeededByEvaluation(const std::string& job, int64_t step) const;
   bool DeletesBeyond(const std::string& job, int64_t step) const;
   void ForgetReports(int64_t attempt_id);
+  absl::Status CheckProfile(const command::CreateProfile& c, const Job& job) const;
+  void NoteProfile(const command::ReportProgress& c, const Job& job, Decision& out);
+  void InterruptProfile(const Job& job, const Attempt& attempt, Moment now, Decision& out);
+  void EndProfile(Profile& profile, ProfileState state, const std::string& reason,
+                  const std::string& message, Moment now, Decision& out);
+  void ForgetProfiles(Moment now);
+  bool MakeRoom(const std::string& job, size_t bytes);
 
   const CoreOptions options_;
   LeaseTable leases_;
@@ -128,6 +140,8 @@ class Core {
   // Files that ranks of live attempts reported: (attempt, step) -> rank -> file.
   // Not stored: ranks report until committed.
   std::map<std::pair<int64_t, int64_t>, std::map<int, CheckpointFile>> reports_;
+  std::map<std::string, Profile> profiles_;  // job id -> its newest; not stored
+  int64_t last_profile_ = 0;
   int64_t last_event_ = 0;
   int64_t last_attempt_ = 0;
   int64_t last_queue_number_ = 0;

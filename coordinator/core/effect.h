@@ -48,13 +48,16 @@ struct Effects {
   std::vector<StopRanks> stop;
   std::vector<CheckpointKey> mark_committed;  // write the file COMMITTED, then say CommittedMarked
   std::vector<CheckpointKey> delete_files;    // then say FilesDeleted
+  std::vector<std::string> profiled;          // jobs whose profile changed: tell who watches it
 };
 
 // What the one who sent the command is told.
 struct Reply {
   absl::Status status;
-  std::string job;   // id of the job that was made or changed
-  bool yes = false;  // progress: checkpoint and pause; checkpoint: it is committed
+  std::string job;      // id of the job that was made or changed
+  bool yes = false;     // progress: checkpoint and pause; checkpoint: it is committed
+  int64_t profile = 0;  // number of the profile that was made, or, after progress, is wanted
+  int profile_steps = 0;
 };
 
 struct Decision {

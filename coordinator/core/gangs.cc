@@ -197,6 +197,7 @@ void Core::On(const command::ReportProgress& c, Moment now, Decision& out) {
     ChangeState(job, JobState::kRunning, "", "", now, out);
   }
   out.reply.yes = job.state == JobState::kPausing;
+  NoteProfile(c, job, out);
 }
 
 void Core::On(const command::ReportEval& c, Moment now, Decision& out) {
@@ -230,6 +231,7 @@ void Core::On(const command::Tick&, Moment now, Decision& out) {
   }
   if (recovering_ && now.steady >= recover_by_) EndRecovery(now, out);
   if (!recovering_) KillStalled(now, out);
+  ForgetProfiles(now);
   schedule_ = true;
 }
 
@@ -339,6 +341,7 @@ void Core::EndAttempt(Job& job, Moment now, Decision& out) {
   job.train_seconds += job.progress.train_seconds;
   job.progress.data_wait_seconds = job.progress.train_seconds = 0;
   ForgetReports(attempt.id);
+  InterruptProfile(job, attempt, now, out);
   live_.erase(attempt.id);
   for (const Rank& rank : attempt.ranks) {
     const auto it = attempts_on_.find(rank.worker);

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <map>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -133,6 +134,27 @@ struct Checkpoint {
   bool marked = false;    // the file COMMITTED is written
   bool deleting = false;  // retention took it: invisible, its files go
   bool corrupt = false;   // a restore found it damaged: no attempt starts from it any more
+};
+
+// Same names and numbers as seer.v1.ProfileState; a test compares the two.
+enum class ProfileState { kRequested = 1, kRecording, kDone, kFailed };
+
+// What all ranks of one attempt recorded of the same steps. Not stored.
+struct Profile {
+  std::string job;
+  int64_t number = 0;      // grows from profile to profile, of all jobs
+  std::string request_id;  // of the request that made it
+  ProfileState state = ProfileState::kRequested;
+  std::string reason, message;  // of a failed one
+  int64_t attempt_id = 0;
+  int attempt = 0;  // its number within the job
+  int steps = 0;
+  int64_t first_step = 0;            // 0: not known yet
+  std::vector<std::string> workers;  // by rank
+  absl::Time created;
+  absl::Duration ended_at;  // steady time
+  // Serialized seer.v1.RankTrace, opaque here, by rank.
+  std::map<int, std::shared_ptr<const std::string>> traces;
 };
 
 struct Event {

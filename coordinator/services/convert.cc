@@ -145,6 +145,28 @@ v1::Worker ToProto(const Worker& worker, const Core& core) {
   return out;
 }
 
+v1::Profile ToProto(const Profile& profile, const Core& core) {
+  v1::Profile out;
+  out.set_name(absl::StrCat("jobs/", profile.job, "/profiles/", profile.number));
+  out.set_state(static_cast<v1::ProfileState>(profile.state));
+  out.set_state_reason(profile.reason);
+  out.set_state_message(profile.message);
+  out.set_attempt(profile.attempt);
+  out.set_steps(profile.steps);
+  out.set_first_step(profile.first_step);
+  if (profile.state == ProfileState::kDone) {
+    out.set_steps_done(profile.steps);
+  } else if (profile.state == ProfileState::kRecording) {
+    const int64_t step = core.jobs().at(profile.job).progress.step;
+    out.set_steps_done(
+        static_cast<int32_t>(std::clamp<int64_t>(step - profile.first_step, 0, profile.steps)));
+  }
+  out.set_ranks(static_cast<int32_t>(profile.workers.size()));
+  out.set_ranks_received(static_cast<int32_t>(profile.traces.size()));
+  SetTime(profile.created, out.mutable_create_time());
+  return out;
+}
+
 v1::Event ToProto(const Event& event) {
   v1::Event out;
   out.set_number(event.number);

@@ -11,6 +11,7 @@
 #include "seer/v1/checkpoints.pb.h"
 #include "seer/v1/events.pb.h"
 #include "seer/v1/jobs.pb.h"
+#include "seer/v1/profiles.pb.h"
 #include "seer/v1/workers.pb.h"
 
 namespace seer::coordinator {
@@ -22,6 +23,7 @@ v1::Job ToProto(const Job& job, const Core& core);
 v1::Checkpoint ToProto(const Checkpoint& checkpoint, const std::string& storage_uri);
 v1::Worker ToProto(const Worker& worker, const Core& core);
 v1::Event ToProto(const Event& event);
+v1::Profile ToProto(const Profile& profile, const Core& core);
 
 // The folder of a checkpoint below the storage's root, without '/' at its end.
 std::string CheckpointKeyPrefix(const std::string& job, int64_t step);

@@ -24,6 +24,7 @@ void Append(Effects& to, Effects&& from) {
   Append(to.stop, std::move(from.stop));
   Append(to.mark_committed, std::move(from.mark_committed));
   Append(to.delete_files, std::move(from.delete_files));
+  Append(to.profiled, std::move(from.profiled));
 }
 
 // The class that a second of this job's time belongs to;
@@ -140,6 +141,7 @@ void CoreRunner::CarryOut(Effects effects, const Changes& changes) {
   }
   for (const CheckpointKey& key : effects.delete_files) sink_->DeleteFiles(key);
   for (const std::string& job : changes.jobs) sink_->JobChanged(job);
+  for (const std::string& job : effects.profiled) sink_->JobChanged(job);
 }
 
 void CoreRunner::Count(const Changes& changes) {

@@ -1,6 +1,7 @@
 #include "coordinator/services/jobs_service.h"
 
 #include <algorithm>
+#include <cmath>
 #include <random>
 #include <set>
 #include <utility>
@@ -28,6 +29,15 @@ uint64_t IdSeed(const std::string& request_id) {
   if (!request_id.empty()) return StableHash(request_id);
   std::random_device random;
   return (static_cast<uint64_t>(random()) << 32) | random();
+}
+
+// An epoch is as many steps as the generation has whole batches for, rounded up.
+void SetQueueStart(v1::JobSpec& spec, int64_t images) {
+  v1::SwavSpec& swav = *spec.mutable_loss()->mutable_swav();
+  if (swav.queue_start_epoch() <= 0) return;
+  const double batches =
+      static_cast<double>(images) / static_cast<double>(spec.data().global_batch());
+  swav.set_queue_start_step(static_cast<int64_t>(std::ceil(swav.queue_start_epoch() * batches)));
 }
 
 absl::Status ShuttingDown() {
@@ -61,9 +71,9 @@ absl::Status JobsService::TakeModelOfCheckpoint(v1::JobSpec& spec) {
   });
 }
 
-absl::StatusOr<std::vector<PlanEntry>> JobsService::PlanOf(const v1::JobSpec& spec) {
+absl::StatusOr<std::vector<PlanEntry>> JobsService::PlanFor(v1::JobSpec& spec) {
   const auto look = [&](const std::string& pool, std::optional<int64_t> generation,
-                        const char* field, bool labels) -> absl::StatusOr<int64_t> {
+                        const char* field, bool labels) -> absl::StatusOr<PoolInfo> {
     SEER_ASSIGN_OR_RETURN(const PoolInfo info, pools_.Get(pool, generation));
     if (info.generation == 0 || info.images == 0) {
       return Error(absl::StatusCode::kFailedPrecondition, reason::kPoolEmpty,
@@ -79,21 +89,21 @@ absl::StatusOr<std::vector<PlanEntry>> JobsService::PlanOf(const v1::JobSpec& sp
           .Hint("ingest it with labels from folders, or from .cls members of tar shards")
           .With("pool", pool);
     }
-    return info.generation;
+    return info;
   };
   if (spec.kind() == v1::JOB_KIND_EVAL_KNN) {
-    SEER_ASSIGN_OR_RETURN(const int64_t train,
+    SEER_ASSIGN_OR_RETURN(const PoolInfo train,
                           look(spec.eval().train_pool(), std::nullopt, "eval.trainPool", true));
-    SEER_ASSIGN_OR_RETURN(const int64_t test,
+    SEER_ASSIGN_OR_RETURN(const PoolInfo test,
                           look(spec.eval().test_pool(), std::nullopt, "eval.testPool", true));
-    return EvaluationPlan(train, test);
+    return EvaluationPlan(train.generation, test.generation);
   }
   const auto wanted = spec.data().has_generation()
                           ? std::optional<int64_t>(spec.data().generation())
                           : std::nullopt;
-  SEER_ASSIGN_OR_RETURN(const int64_t generation,
-                        look(spec.data().pool(), wanted, "data.pool", false));
-  return TrainingPlan(generation);
+  SEER_ASSIGN_OR_RETURN(const PoolInfo pool, look(spec.data().pool(), wanted, "data.pool", false));
+  SetQueueStart(spec, pool.images);
+  return TrainingPlan(pool.generation);
 }
 
 absl::Status JobsService::Create(const v1::CreateJobRequest& request, v1::Job& out) {
@@ -111,7 +121,7 @@ absl::Status JobsService::Create(const v1::CreateJobRequest& request, v1::Job& o
   FillDefaults(spec);
   SEER_RETURN_IF_ERROR(ValidateJobSpec(spec));
   command::CreateJob create;
-  SEER_ASSIGN_OR_RETURN(create.job.plan, PlanOf(spec));
+  SEER_ASSIGN_OR_RETURN(create.job.plan, PlanFor(spec));
   create.job.name = spec.metadata().name();
   create.job.numbers = NumbersOf(spec);
   create.job.spec = spec.SerializeAsString();

@@ -1,9 +1,14 @@
 #include "coordinator/services/trainers_service.h"
 
+#include <memory>
+#include <string>
 #include <utility>
 
+#include "absl/strings/str_cat.h"
+#include "common/base/error.h"
 #include "common/rpc/status_grpc.h"
 #include "coordinator/services/convert.h"
+#include "seer/v1/profiles.pb.h"
 
 namespace seer::coordinator {
 namespace {
@@ -26,8 +31,11 @@ grpc::Status TrainersService::ReportProgress(grpc::ServerContext*,
                                              const internal::v1::ReportProgressRequest* request,
                                              internal::v1::ReportProgressResponse* out) {
   const Reply reply = runner_.Execute(
-      command::ReportProgress{request->attempt_id(), request->job(), FromProto(*request)});
+      command::ReportProgress{request->attempt_id(), request->job(), FromProto(*request),
+                              request->profile(), request->profile_first_step()});
   out->set_pause(reply.yes);
+  out->set_profile(reply.profile);
+  out->set_profile_steps(reply.profile_steps);
   return ToGrpc(ForTrainer(reply.status));
 }
 
@@ -57,6 +65,26 @@ grpc::Status TrainersService::ReportEval(grpc::ServerContext*,
   return ToGrpc(ForTrainer(
       runner_.Execute(command::ReportEval{request->attempt_id(), request->job(), std::move(result)})
           .status));
+}
+
+grpc::Status TrainersService::ReportProfile(grpc::ServerContext*,
+                                            const internal::v1::ReportProfileRequest* request,
+                                            internal::v1::ReportProfileResponse*) {
+  command::ReportProfile report;
+  report.attempt_id = request->attempt_id();
+  report.job = request->job();
+  report.rank = request->rank();
+  report.profile = request->profile();
+  report.first_step = request->first_step();
+  report.trace = std::make_shared<const std::string>(request->trace());
+  if (!v1::RankTrace().ParseFromString(*report.trace)) {
+    return ToGrpc(
+        Error(absl::StatusCode::kInvalidArgument, reason::kInvalidArgument,
+              absl::StrCat("profile report of rank ", report.rank, ": the trace cannot be read"))
+            .Field("trace"));
+  }
+  const absl::Status status = runner_.Execute(std::move(report)).status;
+  return ToGrpc(absl::IsNotFound(status) ? status : ForTrainer(status));
 }
 
 }  // namespace seer::coordinator

@@ -15,6 +15,8 @@ class TrainersService final : public internal::v1::Trainers::Service {
                                 internal::v1::ReportCheckpointResponse*) override;
   grpc::Status ReportEval(grpc::ServerContext*, const internal::v1::ReportEvalRequest*,
                           internal::v1::ReportEvalResponse*) override;
+  grpc::Status ReportProfile(grpc::ServerContext*, const internal::v1::ReportProfileRequest*,
+                             internal::v1::ReportProfileResponse*) override;
 
  private:
   CoreRunner& runner_;

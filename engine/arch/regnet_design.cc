@@ -77,23 +77,31 @@ absl::StatusOr<TrunkCost> RegnetCost(const RegnetParams& params, int stem_stride
   int64_t size = (image_size + stem_stride - 1) / stem_stride;
   counter.Begin(3, image_size);
   counter.Conv(3, kRegnetStemWidth, 3, 1, size);
+  counter.Gradients(kRegnetStemWidth * size * size);
+  counter.End(kRegnetStemWidth, size);
   int64_t in = kRegnetStemWidth;
   for (const RegnetStage& stage : stages) {
     for (int block = 0; block < stage.blocks; ++block) {
       const int stride = block == 0 ? stage.stride : 1;
       const int64_t out_size = (size + stride - 1) / stride;
       counter.Begin(in, size);
-      if (in != stage.width || stride != 1) counter.Conv(in, stage.width, 1, 1, out_size);
+      if (in != stage.width || stride != 1)
+        counter.Conv(in, stage.width, 1, 1, out_size, /*relu=*/false);
       counter.Conv(in, stage.width, 1, 1, size);
       counter.Conv(stage.width, stage.width, 3, stage.width / stage.group_width, out_size);
       const int64_t squeezed = RegnetSqueezeWidth(params, in);
-      if (squeezed > 0) counter.Squeeze(stage.width, squeezed);
+      if (squeezed > 0) counter.Squeeze(stage.width, squeezed, out_size);
       counter.Conv(stage.width, stage.width, 1, 1, out_size);
+      const int64_t outputs = stage.width * out_size * out_size;
+      counter.BottleneckGradients(in * size * size, stage.width * size * size, outputs, outputs,
+                                  squeezed > 0);
+      counter.End(stage.width, out_size);
       in = stage.width;
       size = out_size;
     }
   }
   counter.Begin(in, size);
+  counter.End(in, 1);
   return counter.cost();
 }
 

@@ -57,6 +57,8 @@ absl::StatusOr<TrunkCost> ResnetCost(const ResnetParams& params, int stem_stride
   counter.Begin(3, image_size);
   counter.Conv(3, params.stem_width, 7, 1, stem_size);
   int64_t size = (stem_size + 1) / 2;  // after the max pool
+  counter.MaxPool(params.stem_width, stem_size, size);
+  counter.End(params.stem_width, size);
   int64_t in = params.stem_width;
   for (const ResnetStage& stage : stages) {
     for (int block = 0; block < stage.blocks; ++block) {
@@ -66,12 +68,18 @@ absl::StatusOr<TrunkCost> ResnetCost(const ResnetParams& params, int stem_stride
       counter.Conv(in, stage.inner_width, 1, 1, size);
       counter.Conv(stage.inner_width, stage.inner_width, 3, params.groups, out_size);
       counter.Conv(stage.inner_width, stage.width, 1, 1, out_size);
-      if (in != stage.width || stride != 1) counter.Conv(in, stage.width, 1, 1, out_size);
+      if (in != stage.width || stride != 1)
+        counter.Conv(in, stage.width, 1, 1, out_size, /*relu=*/false);
+      counter.BottleneckGradients(in * size * size, stage.inner_width * size * size,
+                                  stage.inner_width * out_size * out_size,
+                                  stage.width * out_size * out_size, /*squeeze=*/false);
+      counter.End(stage.width, out_size);
       in = stage.width;
       size = out_size;
     }
   }
   counter.Begin(in, size);
+  counter.End(in, 1);
   return counter.cost();
 }
 

@@ -62,7 +62,7 @@ at::Tensor GaussianBlur(const at::Tensor& x, const at::Tensor& sigmas, int64_t r
   const auto along = [&](const at::Tensor& image, int64_t dim) {
     const int64_t size = image.size(dim);
     const at::Tensor index =
-        at::arange(-radius, size + radius, at::kLong).clamp_(0, size - 1).to(x.device());
+        at::arange(-radius, size + radius, x.options().dtype(at::kLong)).clamp_(0, size - 1);
     const at::Tensor padded = image.index_select(dim, index);
     at::Tensor sum = at::zeros_like(image);
     for (int64_t tap = 0; tap < weights.size(1); ++tap) {

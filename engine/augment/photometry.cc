@@ -10,12 +10,15 @@
 #include "common/base/check.h"
 #include "common/base/philox.h"
 #include "engine/augment/color.h"
+#include "engine/augment/fused_photometry.h"
+#include "engine/device/device.h"
 
 namespace seer::engine {
 namespace {
 
 constexpr double kReferenceSize = 224;  // the crop size that blur's sigma is given for
 constexpr double kSolarizeThreshold = 0.5;
+constexpr size_t kRounds = 4, kKinds = 4;                 // of jitter
 constexpr double kLeastSigma = 0.1, kLargestSigma = 2.0;  // pixels of a crop of the reference size
 
 at::Tensor UnitRange(const at::Tensor& pixels) {
@@ -24,10 +27,11 @@ at::Tensor UnitRange(const at::Tensor& pixels) {
 }
 
 at::Tensor Normalised(at::Tensor x, const PhotometryConfig& config) {
-  const auto channel = [&](const std::vector<float>& values) {
-    return at::tensor(values, x.options()).view({1, -1, 1, 1});
-  };
-  return x.sub_(channel(config.mean)).div_(channel(config.std));
+  std::vector<float> values = config.mean;
+  values.insert(values.end(), config.std.begin(), config.std.end());
+  const at::Tensor channels =
+      CopyTo(x.device(), at::tensor(values, at::kFloat)).view({2, 1, -1, 1, 1});
+  return x.sub_(channels[0]).div_(channels[1]);
 }
 
 // The crops of a batch that one operation touches, with their strengths.
@@ -40,12 +44,44 @@ struct Selection {
   }
 };
 
+// A selection on the device.
+struct Chosen {
+  at::Tensor index, strengths;  // [n] int64, [n] float; undefined: none
+};
+
+// All of them in one copy, which nothing waits for.
+std::vector<Chosen> ToDevice(const std::vector<Selection>& selections, at::Device device) {
+  std::vector<int64_t> crops;
+  std::vector<float> strengths;
+  for (const Selection& s : selections) {
+    crops.insert(crops.end(), s.crops.begin(), s.crops.end());
+    strengths.insert(strengths.end(), s.strengths.begin(), s.strengths.end());
+  }
+  const auto count = static_cast<int64_t>(crops.size());
+  if (count == 0) return std::vector<Chosen>(selections.size());
+  const auto bytes = [](const at::Tensor& t) { return t.view(at::kByte); };
+  const at::Tensor packed = CopyTo(device, at::cat({bytes(at::tensor(crops, at::kLong)),
+                                                    bytes(at::tensor(strengths, at::kFloat))}));
+  const int64_t index_bytes = count * static_cast<int64_t>(sizeof(int64_t));
+  const at::Tensor index = packed.narrow(0, 0, index_bytes).view(at::kLong),
+                   values =
+                       packed.narrow(0, index_bytes, packed.numel() - index_bytes).view(at::kFloat);
+  std::vector<Chosen> chosen;
+  int64_t first = 0;
+  for (const Selection& s : selections) {
+    const auto length = static_cast<int64_t>(s.crops.size());
+    chosen.push_back(length == 0
+                         ? Chosen{}
+                         : Chosen{index.narrow(0, first, length), values.narrow(0, first, length)});
+    first += length;
+  }
+  return chosen;
+}
+
 template <typename Operation>
-void ApplyTo(at::Tensor& x, const Selection& selection, Operation&& operation) {
-  if (selection.crops.empty()) return;
-  const at::Tensor index = at::tensor(selection.crops, x.options().dtype(at::kLong));
-  const at::Tensor strengths = at::tensor(selection.strengths, x.options());
-  x.index_copy_(0, index, operation(x.index_select(0, index), strengths));
+void ApplyTo(at::Tensor& x, const Chosen& chosen, Operation&& operation) {
+  if (!chosen.index.defined()) return;
+  x.index_copy_(0, chosen.index, operation(x.index_select(0, chosen.index), chosen.strengths));
 }
 
 at::Tensor Jitter(int kind, const at::Tensor& x, const at::Tensor& strengths) {
@@ -87,36 +123,36 @@ at::Tensor ApplyPhotometry(const at::Tensor& pixels, const std::vector<CropPhoto
                            const PhotometryConfig& config) {
   SEER_CHECK(pixels.size(0) == static_cast<int64_t>(draws.size())) << draws.size() << " draws";
   const at::NoGradGuard no_grad;
-  at::Tensor x = UnitRange(pixels);
-  // Four rounds; in each, the crops whose turn it is for an operation go through it together.
-  for (size_t round = 0; round < 4; ++round) {
-    std::array<Selection, 4> turns;
-    for (size_t i = 0; i < draws.size(); ++i) {
-      if (!draws[i].jitter) continue;
-      const auto kind = static_cast<size_t>(draws[i].order[round]);
-      turns[kind].Add(i, draws[i].strength[kind]);
-    }
-    for (int kind = 0; kind < 4; ++kind) {
-      ApplyTo(x, turns[static_cast<size_t>(kind)],
-              [&](const at::Tensor& part, const at::Tensor& strengths) {
-                return Jitter(kind, part, strengths);
-              });
-    }
-  }
-  Selection grey, blur, solarize;
   const auto scale = static_cast<float>(static_cast<double>(pixels.size(1)) / kReferenceSize);
+  const auto radius = static_cast<int64_t>(std::ceil(3 * kLargestSigma * scale));
+  if (auto fused = FusedPhotometry(pixels, draws, config, {scale, radius})) return *fused;
+  at::Tensor x = UnitRange(pixels);
+  std::vector<Selection> selections(kRounds * kKinds + 3);
+  Selection &grey = selections[kRounds * kKinds], &blur = selections[kRounds * kKinds + 1],
+            &solarize = selections[kRounds * kKinds + 2];
   for (size_t i = 0; i < draws.size(); ++i) {
+    for (size_t round = 0; draws[i].jitter && round < kRounds; ++round) {
+      const auto kind = static_cast<size_t>(draws[i].order[round]);
+      selections[round * kKinds + kind].Add(i, draws[i].strength[kind]);
+    }
     if (draws[i].grey) grey.Add(i, 0);
     if (draws[i].blur) blur.Add(i, draws[i].sigma * scale);
     if (draws[i].solarize) solarize.Add(i, 0);
   }
-  ApplyTo(x, grey,
+  const std::vector<Chosen> chosen = ToDevice(selections, x.device());
+  // In each round, the crops whose turn it is for an operation go through it together.
+  for (size_t turn = 0; turn < kRounds * kKinds; ++turn) {
+    ApplyTo(x, chosen[turn], [&](const at::Tensor& part, const at::Tensor& strengths) {
+      return Jitter(static_cast<int>(turn % kKinds), part, strengths);
+    });
+  }
+  const Chosen* const rest = &chosen[kRounds * kKinds];
+  ApplyTo(x, rest[0],
           [](const at::Tensor& part, const at::Tensor&) { return Grey(part).expand_as(part); });
-  const auto radius = static_cast<int64_t>(std::ceil(3 * kLargestSigma * scale));
-  ApplyTo(x, blur, [&](const at::Tensor& part, const at::Tensor& sigmas) {
+  ApplyTo(x, rest[1], [&](const at::Tensor& part, const at::Tensor& sigmas) {
     return GaussianBlur(part, sigmas, radius);
   });
-  ApplyTo(x, solarize, [](const at::Tensor& part, const at::Tensor&) {
+  ApplyTo(x, rest[2], [](const at::Tensor& part, const at::Tensor&) {
     return Solarize(part, kSolarizeThreshold);
   });
   return Normalised(x, config);

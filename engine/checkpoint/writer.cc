@@ -24,18 +24,18 @@ std::string Hex(Sha256Stream& stream) {
 absl::StatusOr<CheckpointFile> WriteSnapshot(const HostSnapshot& snapshot, ObjectStore& store,
                                              const std::string& prefix) {
   SafetensorsHeader header = snapshot.header;
-  header.metadata[kContentDigestKey] = ContentDigest(header, snapshot.data);
+  header.metadata[kTreeDigestKey] = TreeDigest(header, snapshot.data());
   const std::string head = EncodeSafetensorsHeader(header);
 
   CheckpointFile file;
   file.name = CheckpointFileName(snapshot.rank);
-  file.size_bytes = static_cast<int64_t>(head.size() + snapshot.data.size());
+  file.size_bytes = static_cast<int64_t>(head.size() + snapshot.data().size());
   const std::string key = absl::StrCat(prefix, "/", file.name);
   SEER_ASSIGN_OR_RETURN(const std::unique_ptr<ObjectWriter> writer, store.OpenWriter(key));
   Sha256Stream digest;
   digest.Update(head);
   absl::Status status = writer->Append(head);
-  const absl::string_view data = snapshot.data;
+  const absl::string_view data = snapshot.data();
   for (size_t at = 0; at < data.size() && status.ok(); at += kPieceBytes) {
     const absl::string_view piece = data.substr(at, kPieceBytes);
     digest.Update(piece);

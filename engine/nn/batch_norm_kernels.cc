@@ -33,7 +33,9 @@ SEER_INLINE float Load(float value) { return value; }
 SEER_INLINE float Load(uint16_t bits) {
   return std::bit_cast<float>(static_cast<uint32_t>(bits) << 16);
 }
+SEER_INLINE float Load(at::Half value) { return static_cast<float>(value); }
 SEER_INLINE void Store(float value, float& to) { to = value; }
+SEER_INLINE void Store(float value, at::Half& to) { to = value; }
 SEER_INLINE void Store(float value, uint16_t& to) {  // to nearest, ties to even
   const uint32_t bits = std::bit_cast<uint32_t>(value);
   const uint32_t rounded = (bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16;
@@ -213,29 +215,15 @@ void Combine(const at::Tensor& g, const at::Tensor& x, const at::Tensor& mean, c
       });
 }
 
-// call.operator()<float>() or call.operator()<uint16_t>().
+// call.operator()<float>(), <uint16_t> for bfloat16, or <at::Half>().
 template <typename Call>
 auto ForType(const at::Tensor& x, const Call& call) {
   if (x.scalar_type() == at::kFloat) return call.template operator()<float>();
+  if (x.scalar_type() == at::kHalf) return call.template operator()<at::Half>();
   return call.template operator()<uint16_t>();
 }
 
-void CheckAlike(const at::Tensor& a, const at::Tensor& x) {
-  SEER_CHECK(HasChannelRows(a) && a.sizes() == x.sizes() && a.scalar_type() == x.scalar_type())
-      << "tensors of one norm lie differently";
-}
-
-}  // namespace
-
-bool HasChannelRows(const at::Tensor& x) {
-  if (!x.device().is_cpu()) return false;
-  if (x.scalar_type() != at::kFloat && x.scalar_type() != at::kBFloat16) return false;
-  return x.dim() == 4 ? x.is_contiguous(at::MemoryFormat::ChannelsLast)
-                      : x.dim() == 2 && x.is_contiguous();
-}
-
-ChannelMoments ComputeMoments(const at::Tensor& x) {
-  CheckAlike(x, x);
+ChannelMoments CpuComputeMoments(const at::Tensor& x) {
   const Rows rows(x);
   // Deviations from about the mean, so that their squares cancel little: that of rows spread over
   // x.
@@ -252,10 +240,29 @@ ChannelMoments ComputeMoments(const at::Tensor& x) {
   return {(mean + shift).to(at::kFloat), variance.to(at::kFloat)};
 }
 
-at::Tensor ScaleShift(const at::Tensor& x, const at::Tensor& scale, const at::Tensor& shift,
-                      const at::Tensor& residual, bool relu) {
-  CheckAlike(x, x);
-  if (residual.defined()) CheckAlike(residual, x);
+at::Tensor CpuPackMoments(const ChannelMoments& moments, const at::Tensor& count) {
+  const at::Tensor mean = moments.mean.to(at::kDouble), variance = moments.variance.to(at::kDouble);
+  return at::cat({mean, variance + mean * mean, at::ones({1}, at::kDouble)}).mul_(count);
+}
+
+ChannelMoments CpuUnpackMoments(const at::Tensor& packed) {
+  const int64_t channels = packed.numel() / 2;
+  const at::Tensor sums = packed / packed[2 * channels];
+  const at::Tensor mean = sums.narrow(0, 0, channels);
+  const at::Tensor variance = (sums.narrow(0, channels, channels) - mean * mean).clamp_min_(0);
+  return {mean.to(at::kFloat), variance.to(at::kFloat)};
+}
+
+NormCoefficients CpuForwardCoefficients(const ChannelMoments& moments, const at::Tensor& weight,
+                                        const at::Tensor& bias, double epsilon) {
+  const at::Tensor mean = moments.mean.to(at::kDouble);
+  const at::Tensor invstd = at::rsqrt(moments.variance.to(at::kDouble) + epsilon);
+  const at::Tensor scale = weight.to(at::kDouble) * invstd;
+  return {scale.to(at::kFloat), (bias.to(at::kDouble) - mean * scale).to(at::kFloat), invstd};
+}
+
+at::Tensor CpuScaleShift(const at::Tensor& x, const at::Tensor& scale, const at::Tensor& shift,
+                         const at::Tensor& residual, bool relu) {
   at::Tensor out = at::empty_like(x);
   ForType(x, [&]<typename T>() {
     const auto into =
@@ -267,20 +274,105 @@ at::Tensor ScaleShift(const at::Tensor& x, const at::Tensor& scale, const at::Te
   return out;
 }
 
-GradientSums SumGradients(const at::Tensor& dy, const at::Tensor& y, const at::Tensor& x,
-                          const at::Tensor& mean) {
-  CheckAlike(x, x);
-  CheckAlike(dy, x);
+GradientSums CpuSumGradients(const at::Tensor& dy, const at::Tensor& y, const at::Tensor& x,
+                             const at::Tensor& mean) {
   if (!y.defined()) {
     return {
         ForType(x, [&]<typename T>() { return SumGradientsInto<T, false>(dy, y, x, mean, {}); }),
         dy};
   }
-  CheckAlike(y, x);
   const at::Tensor gradient = at::empty_like(x);
   return {
       ForType(x, [&]<typename T>() { return SumGradientsInto<T, true>(dy, y, x, mean, gradient); }),
       gradient};
+}
+
+NormParameterGradients CpuParameterGradients(const at::Tensor& sums, const at::Tensor& invstd) {
+  const int64_t channels = invstd.numel();
+  return {(sums.narrow(0, 0, channels) * invstd).to(at::kFloat),
+          sums.narrow(0, channels, channels).to(at::kFloat)};
+}
+
+GradientCoefficients CpuBackwardCoefficients(const at::Tensor& sums, const at::Tensor& count,
+                                             const at::Tensor& weight, const at::Tensor& invstd) {
+  const int64_t channels = invstd.numel();
+  const at::Tensor means = sums / count;
+  const at::Tensor a = weight.to(at::kDouble) * invstd;
+  const at::Tensor b = -a * invstd * invstd * means.narrow(0, 0, channels);
+  const at::Tensor c = -a * means.narrow(0, channels, channels);
+  return {a.to(at::kFloat), b.to(at::kFloat), c.to(at::kFloat)};
+}
+
+void CpuCombineGradients(const at::Tensor& g, const at::Tensor& x, const at::Tensor& mean,
+                         const at::Tensor& a, const at::Tensor& b, const at::Tensor& c,
+                         const at::Tensor& out) {
+  ForType(x, [&]<typename T>() { Combine<T>(g, x, mean, a, b, c, out); });
+}
+
+void CheckAlike(const at::Tensor& a, const at::Tensor& x) {
+  SEER_CHECK(HasChannelRows(a) && a.sizes() == x.sizes() && a.scalar_type() == x.scalar_type() &&
+             a.device() == x.device())
+      << "tensors of one norm lie differently";
+}
+
+const NormKernels& KernelsOf(const at::Tensor& x) {
+  static constexpr NormKernels cpu = {
+      &CpuComputeMoments,      &CpuPackMoments,          &CpuUnpackMoments,
+      &CpuForwardCoefficients, &CpuScaleShift,           &CpuSumGradients,
+      &CpuParameterGradients,  &CpuBackwardCoefficients, &CpuCombineGradients};
+  return x.is_cpu() ? cpu : CudaNormKernels();
+}
+
+}  // namespace
+
+bool HasChannelRows(const at::Tensor& x) {
+  if (x.scalar_type() != at::kFloat && x.scalar_type() != at::kBFloat16 &&
+      x.scalar_type() != at::kHalf)
+    return false;
+  return x.dim() == 4 ? x.is_contiguous(at::MemoryFormat::ChannelsLast)
+                      : x.dim() == 2 && x.is_contiguous();
+}
+
+ChannelMoments ComputeMoments(const at::Tensor& x) {
+  CheckAlike(x, x);
+  return KernelsOf(x).compute_moments(x);
+}
+
+at::Tensor PackMoments(const ChannelMoments& moments, const at::Tensor& count) {
+  return KernelsOf(moments.mean).pack_moments(moments, count);
+}
+
+ChannelMoments UnpackMoments(const at::Tensor& packed) {
+  return KernelsOf(packed).unpack_moments(packed);
+}
+
+NormCoefficients ForwardCoefficients(const ChannelMoments& moments, const at::Tensor& weight,
+                                     const at::Tensor& bias, double epsilon) {
+  return KernelsOf(weight).forward_coefficients(moments, weight, bias, epsilon);
+}
+
+at::Tensor ScaleShift(const at::Tensor& x, const at::Tensor& scale, const at::Tensor& shift,
+                      const at::Tensor& residual, bool relu) {
+  CheckAlike(x, x);
+  if (residual.defined()) CheckAlike(residual, x);
+  return KernelsOf(x).scale_shift(x, scale, shift, residual, relu);
+}
+
+GradientSums SumGradients(const at::Tensor& dy, const at::Tensor& y, const at::Tensor& x,
+                          const at::Tensor& mean) {
+  CheckAlike(x, x);
+  CheckAlike(dy, x);
+  if (y.defined()) CheckAlike(y, x);
+  return KernelsOf(x).sum_gradients(dy, y, x, mean);
+}
+
+NormParameterGradients ParameterGradients(const at::Tensor& sums, const at::Tensor& invstd) {
+  return KernelsOf(sums).parameter_gradients(sums, invstd);
+}
+
+GradientCoefficients BackwardCoefficients(const at::Tensor& sums, const at::Tensor& count,
+                                          const at::Tensor& weight, const at::Tensor& invstd) {
+  return KernelsOf(weight).backward_coefficients(sums, count, weight, invstd);
 }
 
 void CombineGradients(const at::Tensor& g, const at::Tensor& x, const at::Tensor& mean,
@@ -289,7 +381,7 @@ void CombineGradients(const at::Tensor& g, const at::Tensor& x, const at::Tensor
   CheckAlike(x, x);
   CheckAlike(g, x);
   CheckAlike(out, x);
-  ForType(x, [&]<typename T>() { Combine<T>(g, x, mean, a, b, c, out); });
+  KernelsOf(x).combine_gradients(g, x, mean, a, b, c, out);
 }
 
 }  // namespace seer::engine

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <utility>
 
 #include <ATen/ATen.h>
 #include <ATen/Parallel.h>
@@ -14,11 +15,14 @@ namespace {
 // Elements drawn from one Philox stream; part of the definition of the weights.
 constexpr int64_t kChunk = 4096;
 
+// `tensor`: float, in any memory order; the numbers go by its own, logical one.
 template <typename Draw>
-at::Tensor Filled(uint64_t seed, const std::string& name, at::IntArrayRef sizes, Draw&& draw) {
-  at::Tensor tensor = at::empty(sizes, at::kFloat);
-  float* data = tensor.data_ptr<float>();
-  const int64_t count = tensor.numel();
+void FillWith(at::Tensor& tensor, uint64_t seed, const std::string& name, Draw&& draw) {
+  at::Tensor filled = tensor.is_contiguous()
+                          ? tensor
+                          : at::empty(tensor.sizes(), tensor.options().requires_grad(false));
+  float* data = filled.mutable_data_ptr<float>();
+  const int64_t count = filled.numel();
   const uint64_t key = StableHash(name);
   at::parallel_for(0, (count + kChunk - 1) / kChunk, 1, [&](int64_t begin, int64_t end) {
     for (int64_t chunk = begin; chunk < end; ++chunk) {
@@ -27,31 +31,59 @@ at::Tensor Filled(uint64_t seed, const std::string& name, at::IntArrayRef sizes,
       for (int64_t i = chunk * kChunk; i < stop; ++i) data[i] = static_cast<float>(draw(random));
     }
   });
-  return tensor.requires_grad_();
+  if (!tensor.is_contiguous()) tensor.copy_(filled);
+}
+
+void FreeMemory(const at::Tensor& tensor) {
+  c10::StorageImpl& storage = *tensor.storage().unsafeGetStorageImpl();
+  storage.set_data_ptr_noswap(c10::DataPtr(nullptr, tensor.device()));
+  storage.set_nbytes(0);
 }
 
 }  // namespace
 
+at::Tensor Initializer::Parameter(at::IntArrayRef sizes, at::MemoryFormat order,
+                                  DeferredWeights::Draw draw) const {
+  at::Tensor tensor = at::empty(sizes, at::TensorOptions(at::kFloat), order);
+  if (deferred_ == nullptr) {
+    draw(tensor);
+    return tensor.requires_grad_();
+  }
+  FreeMemory(tensor);  // none of it was touched
+  tensor.requires_grad_();
+  deferred_->Add(tensor, std::move(draw));
+  return tensor;
+}
+
+DeferredWeights::Draw Initializer::NormalDraw(const std::string& name, double std) const {
+  return [seed = seed_, name, std](at::Tensor& tensor) {
+    FillWith(tensor, seed, name, [std](Philox& random) { return std * random.Normal(); });
+  };
+}
+
 at::Tensor Initializer::Normal(const std::string& name, at::IntArrayRef sizes, double std) const {
-  return Filled(seed_, name, sizes, [std](Philox& random) { return std * random.Normal(); });
+  return Parameter(sizes, at::MemoryFormat::Contiguous, NormalDraw(name, std));
 }
 
 at::Tensor Initializer::Uniform(const std::string& name, at::IntArrayRef sizes,
                                 double bound) const {
-  return Filled(seed_, name, sizes,
-                [bound](Philox& random) { return random.Uniform(-bound, bound); });
+  return Parameter(sizes, at::MemoryFormat::Contiguous,
+                   [seed = seed_, name, bound](at::Tensor& tensor) {
+                     FillWith(tensor, seed, name,
+                              [bound](Philox& random) { return random.Uniform(-bound, bound); });
+                   });
 }
 
 at::Tensor Initializer::Constant(at::IntArrayRef sizes, double value) const {
-  return at::full(sizes, value, at::kFloat).requires_grad_();
+  return Parameter(sizes, at::MemoryFormat::Contiguous,
+                   [value](at::Tensor& tensor) { tensor.fill_(value); });
 }
 
 at::Tensor Initializer::Conv(const std::string& name, int64_t out, int64_t in_per_group,
                              int64_t kernel) const {
   const double fan_out = static_cast<double>(kernel * kernel * out);
-  const at::Tensor weight =
-      Normal(name, {out, in_per_group, kernel, kernel}, std::sqrt(2.0 / fan_out));
-  return weight.detach().contiguous(at::MemoryFormat::ChannelsLast).requires_grad_();
+  return Parameter({out, in_per_group, kernel, kernel}, at::MemoryFormat::ChannelsLast,
+                   NormalDraw(name, std::sqrt(2.0 / fan_out)));
 }
 
 at::Tensor Initializer::Linear(const std::string& name, at::IntArrayRef sizes,

@@ -7,11 +7,15 @@
 
 #include <ATen/core/Tensor.h>
 
+#include "engine/nn/deferred.h"
+
 namespace seer::engine {
 
 class Initializer {
  public:
-  explicit Initializer(uint64_t seed) : seed_(seed) {}
+  // With `deferred`, which must outlive this, parameters get no memory, and are drawn by it later.
+  explicit Initializer(uint64_t seed, DeferredWeights* deferred = nullptr)
+      : seed_(seed), deferred_(deferred) {}
 
   // All return float leaves that require a gradient. `name`: the parameter's, which keys the
   // numbers. Mean 0, standard deviation `std`.
@@ -29,7 +33,12 @@ class Initializer {
   at::Tensor Linear(const std::string& name, at::IntArrayRef sizes, int64_t inputs) const;
 
  private:
+  at::Tensor Parameter(at::IntArrayRef sizes, at::MemoryFormat order,
+                       DeferredWeights::Draw draw) const;
+  DeferredWeights::Draw NormalDraw(const std::string& name, double std) const;
+
   const uint64_t seed_;
+  DeferredWeights* const deferred_;
 };
 
 }  // namespace seer::engine

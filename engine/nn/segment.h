@@ -22,7 +22,7 @@ struct NamedTensor {
 struct NormStatistics {
   at::Tensor mean;      // [channels], float
   at::Tensor variance;  // [channels], float, biased
-  double count = 0;     // elements a channel
+  at::Tensor count;     // [] double: elements a channel
 };
 
 // What the norm layers of one segment remember of one forward pass, one entry a layer in order of
@@ -50,7 +50,7 @@ class Segment {
   virtual const std::string& name() const = 0;
   // x: [N, C, H, W] (or [N, D] for the head), differentiable. Same arithmetic in kTrain and
   // kRecompute, bit for bit.
-  // The arithmetic is in x's type (float or bfloat16); parameters stay float.
+  // The arithmetic is in x's type (float, bfloat16 or half); parameters stay float.
   virtual at::Tensor Forward(const at::Tensor& x, Pass& pass) = 0;
   // Moves the running statistics towards those of one kTrain pass.
   virtual void UpdateRunningStatistics(const NormMemory& memory) = 0;

@@ -65,9 +65,17 @@ std::unique_ptr<Segment> BuildSwavHead(const HeadConfig& config, int64_t input_w
   return std::make_unique<SwavHead>(config, input_width, context);
 }
 
-NamedTensor BuildPrototypes(const HeadConfig& config, const Initializer& init) {
-  const std::string name = "prototypes.weight";
-  return {name, init.Linear(name, {config.prototypes, config.output_dim}, config.output_dim)};
+std::vector<NamedTensor> BuildPrototypes(const HeadConfig& config, const Initializer& init) {
+  std::vector<int64_t> sizes = {config.prototypes};
+  sizes.insert(sizes.end(), config.extra_prototypes.begin(), config.extra_prototypes.end());
+  std::vector<NamedTensor> layers;
+  for (size_t i = 0; i < sizes.size(); ++i) {
+    const std::string name = sizes.size() == 1
+                                 ? "prototypes.weight"
+                                 : absl::StrCat("prototypes.prototypes", i, ".weight");
+    layers.push_back({name, init.Linear(name, {sizes[i], config.output_dim}, config.output_dim)});
+  }
+  return layers;
 }
 
 void NormaliseRows(at::Tensor& rows) {

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <memory>
+#include <vector>
 
 #include "engine/nn/blocks.h"
 #include "engine/nn/segment.h"
@@ -16,9 +17,10 @@ namespace seer::engine {
 std::unique_ptr<Segment> BuildSwavHead(const HeadConfig& config, int64_t input_width,
                                        const BuildContext& context);
 
-// [prototypes, output_dim] float: a linear layer without bias (the matrix C of arXiv:2006.09882)
-// whose rows the training step keeps at length 1.
-NamedTensor BuildPrototypes(const HeadConfig& config, const Initializer& init);
+// Of each layer [prototypes, output_dim] float: linear, without bias (the matrix C of
+// arXiv:2006.09882); the training step keeps its rows at length 1. Several layers have the names of
+// the reference's MultiPrototypes: "prototypes.prototypes0.weight" …
+std::vector<NamedTensor> BuildPrototypes(const HeadConfig& config, const Initializer& init);
 
 // rows: [N, D]. Rows of length 1, in place (F.normalize, eps 1e-12). Not recorded for gradients.
 void NormaliseRows(at::Tensor& rows);

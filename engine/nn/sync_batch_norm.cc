@@ -27,14 +27,12 @@ struct Normalise : torch::autograd::Function<Normalise> {
                             const at::Tensor& bias, const NormStatistics& statistics, bool relu,
                             Communicator* group) {
     const at::Tensor rows = InChannelRows(x);
-    const at::Tensor mean = statistics.mean.to(at::kDouble);
-    const at::Tensor invstd = at::rsqrt(statistics.variance.to(at::kDouble) + kNormEpsilon);
-    const at::Tensor scale = weight.to(at::kDouble) * invstd;
+    const auto [scale, shift, invstd] =
+        ForwardCoefficients({statistics.mean, statistics.variance}, weight, bias, kNormEpsilon);
     const at::Tensor y =
-        ScaleShift(rows, scale.to(at::kFloat), (bias.to(at::kDouble) - mean * scale).to(at::kFloat),
-                   residual ? InChannelRows(*residual) : at::Tensor(), relu);
-    ctx->save_for_backward({rows, weight, statistics.mean, invstd, relu ? y : at::Tensor()});
-    ctx->saved_data["count"] = statistics.count;
+        ScaleShift(rows, scale, shift, residual ? InChannelRows(*residual) : at::Tensor(), relu);
+    ctx->save_for_backward(
+        {rows, weight, statistics.mean, invstd, statistics.count, relu ? y : at::Tensor()});
     ctx->saved_data["group"] = reinterpret_cast<int64_t>(group);
     ctx->saved_data["residual"] = residual.has_value();
     return y;
@@ -43,22 +41,16 @@ struct Normalise : torch::autograd::Function<Normalise> {
   static variable_list backward(AutogradContext* ctx, variable_list gradients) {
     const variable_list saved = ctx->get_saved_variables();
     const at::Tensor &x = saved[0], &weight = saved[1], &mean = saved[2], &invstd = saved[3],
-                     &y = saved[4];
+                     &count = saved[4], &y = saved[5];
     auto& group = *reinterpret_cast<Communicator*>(ctx->saved_data["group"].toInt());
     const bool residual = ctx->saved_data["residual"].toBool();
     auto [sums, g] = SumGradients(InChannelRows(gradients[0]), y, x, mean);
-    const int64_t channels = mean.numel();
-    const at::Tensor dweight = (sums.narrow(0, 0, channels) * invstd).to(at::kFloat);
-    const at::Tensor dbias = sums.narrow(0, channels, channels).to(at::kFloat);
+    const auto [dweight, dbias] = ParameterGradients(sums, invstd);
     if (group.size() > 1) group.AllReduce(sums);
-    sums.div_(ctx->saved_data["count"].toDouble());
-    // dx = weight · invstd · (dy − mean(dy) − x̂ · mean(dy·x̂)) = a·dy + b·(x − mean) + c
-    const at::Tensor a = weight.to(at::kDouble) * invstd;
-    const at::Tensor b = -a * invstd * invstd * sums.narrow(0, 0, channels);
-    const at::Tensor c = -a * sums.narrow(0, channels, channels);
+    const auto [a, b, c] = BackwardCoefficients(sums, count, weight, invstd);
     const bool reuse = y.defined() && !residual;  // g is nobody else's
     const at::Tensor dx = reuse ? g : at::empty_like(x);
-    CombineGradients(g, x, mean, a.to(at::kFloat), b.to(at::kFloat), c.to(at::kFloat), dx);
+    CombineGradients(g, x, mean, a, b, c, dx);
     return {dx, residual ? g : at::Tensor(), dweight, dbias, {}, {}, {}};
   }
 };
@@ -113,29 +105,24 @@ at::Tensor SyncBatchNorm::Apply(const at::Tensor& x, const std::optional<at::Ten
 NormStatistics SyncBatchNorm::BatchStatistics(const at::Tensor& x) const {
   const int64_t channels = x.size(1);
   NormStatistics statistics;
-  statistics.count = static_cast<double>(x.numel() / channels);
+  statistics.count =
+      at::full({}, static_cast<double>(x.numel() / channels), x.options().dtype(at::kDouble));
   const ChannelMoments moments = ComputeMoments(InChannelRows(x));
   statistics.mean = moments.mean;
   statistics.variance = moments.variance;
   if (group_.size() == 1) return statistics;
-  // Raw moments of float data are exact enough in double:
-  // the cancellation is of 53 bits against 24.
-  const at::Tensor mean = statistics.mean.to(at::kDouble),
-                   variance = statistics.variance.to(at::kDouble);
-  at::Tensor sums =
-      at::cat({mean, variance + mean * mean, at::ones({1}, at::kDouble)}).mul_(statistics.count);
-  group_.AllReduce(sums);
-  statistics.count = sums[2 * channels].item<double>();
-  sums.div_(statistics.count);
-  const at::Tensor group_mean = sums.narrow(0, 0, channels);
-  statistics.mean = group_mean.to(at::kFloat);
-  statistics.variance =
-      (sums.narrow(0, channels, channels) - group_mean * group_mean).clamp_min_(0).to(at::kFloat);
+  const at::Tensor packed = PackMoments(moments, statistics.count);
+  group_.AllReduce(packed);
+  const ChannelMoments of_group = UnpackMoments(packed);
+  statistics.mean = of_group.mean;
+  statistics.variance = of_group.variance;
+  statistics.count = packed[packed.numel() - 1];  // stays on the device: nobody waits for it
   return statistics;
 }
 
 void SyncBatchNorm::UpdateRunning(const NormStatistics& statistics) {
-  const double unbias = statistics.count > 1 ? statistics.count / (statistics.count - 1) : 1;
+  // n / (n − 1), and 1 for a single element, whose variance is 0.
+  const at::Tensor unbias = statistics.count / (statistics.count - 1).clamp_min_(1);
   running_mean_.lerp_(statistics.mean, kNormMomentum);
   running_var_.lerp_(statistics.variance * unbias, kNormMomentum);
 }

@@ -5,29 +5,22 @@
 
 #include <vector>
 
-#include "engine/optim/optimizer.h"
+#include "engine/optim/momentum.h"
 
 namespace seer::engine {
 
-class Lars final : public Optimizer {
+class Lars final : public MomentumOptimizer {
  public:
-  Lars(std::vector<NamedTensor> parameters, const OptimConfig& config);
-
-  // With g the gradient, w the parameter, λ the weight decay, η the trust coefficient:
-  //
-  //   u ← g + λw
-  //   u ← η |w| / |u| · u, if |w| and |u| are not 0
-  //   m ← momentum · m + u;  w ← w − lr · m
-  //
-  // Biases and norm layers with decay_norm_and_bias false: u = g, neither decayed nor scaled.
-  void Step(const StepRates& rates, const std::vector<bool>& frozen = {}) override;
-  std::vector<NamedTensor> State() const override;  // "momentum/<parameter>"
+  Lars(std::vector<OptimParameter> parameters, const OptimConfig& config, NormSums sums = {});
 
  private:
-  const OptimConfig config_;
-  const std::vector<NamedTensor> parameters_;
-  std::vector<at::Tensor> momentum_;
-  std::vector<bool> regularised_;
+  // With g the gradient, w the parameter, λ its weight decay, η the trust coefficient:
+  //
+  //   u = g + λw
+  //   u ← η |w| / |u| · u, if the parameter is adapted, and |w| and |u| are not 0
+  void Adapt(Update& update, const StepRates& rates) const override;
+
+  const double trust_;
 };
 
 }  // namespace seer::engine

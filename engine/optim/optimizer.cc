@@ -1,5 +1,6 @@
 #include "engine/optim/optimizer.h"
 
+#include <cmath>
 #include <utility>
 
 #include <ATen/ATen.h>
@@ -16,21 +17,23 @@ namespace {
 // torch's: keeps the ratio finite where all gradients are 0.
 constexpr double kClipEpsilon = 1e-6;
 
-std::vector<at::Tensor> Gradients(const std::vector<NamedTensor>& parameters) {
+std::vector<at::Tensor> Gradients(const std::vector<OptimParameter>& parameters) {
   std::vector<at::Tensor> gradients;
-  for (const NamedTensor& p : parameters) gradients.push_back(p.tensor.grad());
+  for (const OptimParameter& p : parameters) {
+    if (p.rules.lr_scale != 0) gradients.push_back(p.tensor.grad());
+  }
   return gradients;
 }
 
 }  // namespace
 
-std::unique_ptr<Optimizer> MakeOptimizer(std::vector<NamedTensor> parameters,
-                                         const OptimConfig& config) {
+std::unique_ptr<Optimizer> MakeOptimizer(std::vector<OptimParameter> parameters,
+                                         const OptimConfig& config, NormSums sums) {
   switch (config.kind) {
     case OptimizerKind::kSgd:
-      return std::make_unique<Sgd>(std::move(parameters), config);
+      return std::make_unique<Sgd>(std::move(parameters), config, std::move(sums));
     case OptimizerKind::kLars:
-      return std::make_unique<Lars>(std::move(parameters), config);
+      return std::make_unique<Lars>(std::move(parameters), config, std::move(sums));
     case OptimizerKind::kAdamW:
       return std::make_unique<AdamW>(std::move(parameters), config);
   }
@@ -51,24 +54,29 @@ const char* OptimizerName(OptimizerKind kind) {
   return "";
 }
 
-bool IsNormOrBias(const at::Tensor& parameter) { return parameter.dim() <= 1; }
-
-at::Tensor GradientNorm(const std::vector<NamedTensor>& parameters) {
-  return at::stack(at::_foreach_norm(Gradients(parameters), 2)).norm(2);
+double GradientNorm(const std::vector<OptimParameter>& parameters, const NormSums& sums) {
+  std::vector<double> total = {0};
+  for (const double square : HostSquares(Gradients(parameters), {})) total[0] += square;
+  if (sums) sums(total);
+  return std::sqrt(total[0]);
 }
 
-void ClipGradients(const std::vector<NamedTensor>& parameters, double norm, double max_norm) {
+void ClipGradients(const std::vector<OptimParameter>& parameters, double norm, double max_norm) {
   const double scale = max_norm / (norm + kClipEpsilon);
   if (scale >= 1) return;
   const at::NoGradGuard no_grad;
   at::_foreach_mul_(Gradients(parameters), scale);
 }
 
-std::vector<double> HostNorms(const std::vector<at::Tensor>& tensors) {
+std::vector<double> HostSquares(const std::vector<at::Tensor>& tensors, const NormSums& sums) {
   if (tensors.empty()) return {};
+  const at::NoGradGuard no_grad;
   const at::Tensor norms = at::stack(at::_foreach_norm(tensors, 2)).to(at::kDouble).cpu();
-  const auto* first = norms.const_data_ptr<double>();
-  return {first, first + norms.numel()};
+  const at::Tensor products = norms * norms;
+  const auto* first = products.const_data_ptr<double>();
+  std::vector<double> squares(first, first + products.numel());
+  if (sums) sums(squares);
+  return squares;
 }
 
 }  // namespace seer::engine

@@ -5,34 +5,23 @@
 
 #include <vector>
 
-#include "engine/optim/optimizer.h"
+#include "engine/optim/momentum.h"
 
 namespace seer::engine {
 
-class Sgd final : public Optimizer {
+class Sgd final : public MomentumOptimizer {
  public:
-  Sgd(std::vector<NamedTensor> parameters, const OptimConfig& config);
-
-  // With g the gradient, w the parameter, λ the weight decay:
-  //
-  //   without LARC:  g ← g + λw
-  //   with LARC:     r = trust · |w| / (|g| + λ|w| + eps);  clip: r ← min(r / lr, 1)
-  //                  g ← r (g + λw), if |w| and |g| are not 0; else g stays as it is
-  //   both:          m ← momentum · m + g;  w ← w − lr · m
-  //   nesterov:      w ← w − lr · (g + momentum · m)
-  //
-  // Biases and norm layers with decay_norm_and_bias false: g stays as it is.
-  void Step(const StepRates& rates, const std::vector<bool>& frozen = {}) override;
-  std::vector<NamedTensor> State() const override;  // "momentum/<parameter>"
+  Sgd(std::vector<OptimParameter> parameters, const OptimConfig& config, NormSums sums = {});
 
  private:
-  void ApplyLarc(std::vector<at::Tensor>& weights, std::vector<at::Tensor>& gradients,
-                 const StepRates& rates) const;
+  // With g the gradient, w the parameter, λ its weight decay, lr its learning rate:
+  //
+  //   without LARC, or not adapted:  u = g + λw
+  //   with LARC:     r = trust · |w| / (|g| + λ|w| + eps);  clip: r ← min(r / lr, 1)
+  //                  u = r (g + λw), if |w| and |g| are not 0; else u = g
+  void Adapt(Update& update, const StepRates& rates) const override;
 
-  const OptimConfig config_;
-  const std::vector<NamedTensor> parameters_;
-  std::vector<at::Tensor> momentum_;
-  std::vector<bool> regularised_;
+  const LarcConfig larc_;
 };
 
 }  // namespace seer::engine

@@ -5,14 +5,14 @@
 
 #include <vector>
 
-#include "engine/nn/segment.h"
+#include "engine/optim/optimizer.h"
 
 namespace seer::engine {
 
 class WeightMean {
  public:
   // Shares the tensors of `parameters`; the mean starts as what they hold. `decay`: α, in [0, 1).
-  WeightMean(std::vector<NamedTensor> parameters, double decay);
+  WeightMean(std::vector<OptimParameter> parameters, double decay);
 
   // mean ← α mean + (1 − α) w: once after each update of the weights.
   void Update();
@@ -20,7 +20,7 @@ class WeightMean {
   std::vector<NamedTensor> State() const;
 
  private:
-  const std::vector<NamedTensor> parameters_;
+  const std::vector<OptimParameter> parameters_;
   const double decay_;
   std::vector<at::Tensor> mean_;
 };

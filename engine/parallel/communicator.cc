@@ -15,6 +15,7 @@
 
 #include "common/base/check.h"
 #include "common/base/clock.h"
+#include "engine/parallel/nccl_group.h"
 
 namespace seer::engine {
 namespace {
@@ -37,6 +38,14 @@ class SoloCommunicator final : public Communicator {
   std::unique_ptr<Pending> AllReduceMaxAsync(at::Tensor) override {
     return std::make_unique<NothingPending>();
   }
+  std::unique_ptr<Pending> AllGatherAsync(at::Tensor output, at::Tensor input) override {
+    output.copy_(input);
+    return std::make_unique<NothingPending>();
+  }
+  std::unique_ptr<Pending> ReduceScatterAsync(at::Tensor output, at::Tensor input) override {
+    output.copy_(input);
+    return std::make_unique<NothingPending>();
+  }
   at::Tensor AllGather(const at::Tensor& tensor) override { return tensor; }
   void Broadcast(at::Tensor, int) override {}
   void Barrier() override {}
@@ -52,25 +61,44 @@ auto Guarded(const char* what, Call&& call) {
   }
 }
 
-class GlooPending final : public Pending {
+// A collective in a recording; nothing if none runs.
+struct WorkTrace {
+  std::shared_ptr<TraceRecorder> recorder;  // may be null
+  int64_t span = 0;
+
+  void End() const {
+    if (span != 0) recorder->End(span);
+  }
+};
+
+class WorkPending final : public Pending {
  public:
-  GlooPending(c10::intrusive_ptr<c10d::Work> work, double& blocked_seconds)
-      : work_(std::move(work)), blocked_seconds_(blocked_seconds) {}
+  WorkPending(const char* what, c10::intrusive_ptr<c10d::Work> work, WorkTrace trace,
+              double& blocked_seconds)
+      : what_(what),
+        work_(std::move(work)),
+        trace_(std::move(trace)),
+        blocked_seconds_(blocked_seconds) {}
   void Wait() override {
+    const TraceScope waiting(trace_.recorder.get(), TraceTrack::kTraining, what_, "wait");
     const double start = Now();
-    Guarded("all-reduce", [&] { return work_->wait(); });
+    Guarded(what_, [&] { return work_->wait(); });
     blocked_seconds_ += Now() - start;
+    trace_.End();
   }
 
  private:
+  const char* const what_;
   c10::intrusive_ptr<c10d::Work> work_;
+  const WorkTrace trace_;
   double& blocked_seconds_;
 };
 
-class GlooCommunicator final : public Communicator {
+class BackendCommunicator final : public Communicator {
  public:
-  explicit GlooCommunicator(c10::intrusive_ptr<c10d::ProcessGroupGloo> group)
-      : group_(std::move(group)) {}
+  // `name`: of the group, in traces.
+  BackendCommunicator(std::string name, c10::intrusive_ptr<c10d::Backend> group)
+      : name_(std::move(name)), group_(std::move(group)) {}
   int rank() const override { return group_->getRank(); }
   int size() const override { return group_->getSize(); }
   double blocked_seconds() const override { return blocked_seconds_; }
@@ -81,11 +109,18 @@ class GlooCommunicator final : public Communicator {
   std::unique_ptr<Pending> AllReduceMaxAsync(at::Tensor tensor) override {
     return Reduce(std::move(tensor), c10d::ReduceOp::MAX);
   }
+  std::unique_ptr<Pending> AllGatherAsync(at::Tensor output, at::Tensor input) override {
+    return Started("all-gather", input, [&] { return group_->_allgather_base(output, input); });
+  }
+  std::unique_ptr<Pending> ReduceScatterAsync(at::Tensor output, at::Tensor input) override {
+    return Started("reduce-scatter", input,
+                   [&] { return group_->_reduce_scatter_base(output, input); });
+  }
   at::Tensor AllGather(const at::Tensor& tensor) override {
     std::vector<at::Tensor> inputs = {tensor.contiguous()};
     std::vector<std::vector<at::Tensor>> outputs(1);
     for (int r = 0; r < size(); ++r) outputs[0].push_back(at::empty_like(inputs[0]));
-    Timed("all-gather", [&] { return group_->allgather(outputs, inputs)->wait(); });
+    Started("all-gather", inputs[0], [&] { return group_->allgather(outputs, inputs); })->Wait();
     return at::cat(outputs[0], 0);
   }
   void Broadcast(at::Tensor tensor, int root) override {
@@ -93,10 +128,10 @@ class GlooCommunicator final : public Communicator {
     std::vector<at::Tensor> tensors = {std::move(tensor)};
     c10d::BroadcastOptions options;
     options.rootRank = root;
-    Timed("broadcast", [&] { return group_->broadcast(tensors, options)->wait(); });
+    Started("broadcast", tensors[0], [&] { return group_->broadcast(tensors, options); })->Wait();
   }
   void Barrier() override {
-    Timed("barrier", [&] { return group_->barrier()->wait(); });
+    Started("barrier", at::Tensor(), [&] { return group_->barrier(); })->Wait();
   }
 
  private:
@@ -105,18 +140,27 @@ class GlooCommunicator final : public Communicator {
     std::vector<at::Tensor> tensors = {std::move(tensor)};
     c10d::AllreduceOptions options;
     options.reduceOp = op;
-    return std::make_unique<GlooPending>(
-        Guarded("all-reduce", [&] { return group_->allreduce(tensors, options); }),
-        blocked_seconds_);
+    return Started("all-reduce", tensors[0], [&] { return group_->allreduce(tensors, options); });
   }
+  // `tensor`: this rank's part; undefined: none. What `call` blocks for, before it returns the
+  // work, counts as blocked too.
   template <typename Call>
-  void Timed(const char* what, Call&& call) {
-    const double start = Now();
-    Guarded(what, call);
-    blocked_seconds_ += Now() - start;
+  std::unique_ptr<Pending> Started(const char* what, const at::Tensor& tensor, Call&& call) {
+    WorkTrace trace{trace_};
+    if (trace_ != nullptr && trace_->on()) {
+      trace.span = trace_->Begin(
+          TraceTrack::kCommunication, what, "communication",
+          {.bytes = tensor.defined() ? static_cast<int64_t>(tensor.nbytes()) : 0, .group = name_});
+    }
+    const c10::intrusive_ptr<c10d::Work> work = Guarded(what, call);
+    // Gloo completes the future when the work is done; NCCL at once, with a GPU event.
+    if (trace.span != 0 && tensor.defined() && tensor.is_cpu() && work->getFuture() != nullptr)
+      work->getFuture()->addCallback([trace](c10::ivalue::Future&) { trace.End(); });
+    return std::make_unique<WorkPending>(what, work, std::move(trace), blocked_seconds_);
   }
 
-  c10::intrusive_ptr<c10d::ProcessGroupGloo> group_;
+  const std::string name_;
+  const c10::intrusive_ptr<c10d::Backend> group_;
   double blocked_seconds_ = 0;
 };
 
@@ -152,15 +196,21 @@ std::string LocalAddressTowards(const std::string& host, int port) {
 class SoloGang final : public Gang {
  public:
   Communicator& world() override { return solo_; }
-  Communicator& Group(int) override { return solo_; }
+  Communicator& Group(int, const std::string&) override { return solo_; }
+  Communicator& Across(int, const std::string&) override { return solo_; }
 
  private:
   SoloCommunicator solo_;
 };
 
-class GlooGang final : public Gang {
+bool UsesNccl(const GangOptions& options) {
+  if (options.backend == CollectiveBackend::kAuto) return !options.device.is_cpu();
+  return options.backend == CollectiveBackend::kNccl;
+}
+
+class StoreGang final : public Gang {
  public:
-  explicit GlooGang(const GangOptions& options)
+  explicit StoreGang(const GangOptions& options)
       : options_(options), timeout_(static_cast<int64_t>(options.timeout_seconds * 1000)) {
     c10d::TCPStoreOptions store;
     store.port = static_cast<uint16_t>(options.store_port);
@@ -178,27 +228,44 @@ class GlooGang final : public Gang {
 
   Communicator& world() override { return *world_; }
 
-  Communicator& Group(int group_size) override {
-    const int size =
-        group_size <= 0 ? options_.world_size : std::min(group_size, options_.world_size);
-    std::unique_ptr<Communicator>& group = groups_[size];
-    if (group == nullptr) {
-      const int index = options_.rank / size;
-      const int first = index * size;
-      group = Make("group-" + std::to_string(size) + "-" + std::to_string(index),
-                   options_.rank - first, std::min(size, options_.world_size - first));
-    }
-    return *group;
+  Communicator& Group(int group_size, const std::string& purpose) override {
+    const int size = SizeOf(group_size), index = options_.rank / size, first = index * size;
+    return Named(purpose + "-of-" + std::to_string(size) + "-" + std::to_string(index),
+                 options_.rank - first, std::min(size, options_.world_size - first));
+  }
+
+  Communicator& Across(int group_size, const std::string& purpose) override {
+    const int size = SizeOf(group_size), place = options_.rank % size;
+    SEER_CHECK(options_.world_size % size == 0) << "groups of " << size << " of unequal size";
+    return Named(purpose + "-across-" + std::to_string(size) + "-" + std::to_string(place),
+                 options_.rank / size, options_.world_size / size);
   }
 
  private:
+  int SizeOf(int group_size) const {
+    return group_size <= 0 ? options_.world_size : std::min(group_size, options_.world_size);
+  }
+
+  Communicator& Named(const std::string& name, int rank, int size) {
+    std::unique_ptr<Communicator>& group = groups_[name];
+    if (group == nullptr) group = Make(name, rank, size);
+    return *group;
+  }
+
   std::unique_ptr<Communicator> Make(const std::string& name, int rank, int size) {
     if (size == 1) return std::make_unique<SoloCommunicator>();
+    auto store = c10::make_intrusive<c10d::PrefixStore>(name, store_);
+    return std::make_unique<BackendCommunicator>(
+        name, UsesNccl(options_)
+                  ? MakeNcclGroup({std::move(store), rank, size, options_.device, timeout_})
+                  : MakeGlooGroup(std::move(store), rank, size));
+  }
+
+  c10::intrusive_ptr<c10d::Backend> MakeGlooGroup(c10::intrusive_ptr<c10d::Store> store, int rank,
+                                                  int size) const {
     auto group_options = c10d::ProcessGroupGloo::Options::create(timeout_);
     group_options->devices.push_back(c10d::ProcessGroupGloo::createDeviceForHostname(address_));
-    auto store = c10::make_intrusive<c10d::PrefixStore>(name, store_);
-    return std::make_unique<GlooCommunicator>(
-        c10::make_intrusive<c10d::ProcessGroupGloo>(store, rank, size, group_options));
+    return c10::make_intrusive<c10d::ProcessGroupGloo>(std::move(store), rank, size, group_options);
   }
 
   const GangOptions options_;
@@ -206,7 +273,7 @@ class GlooGang final : public Gang {
   c10::intrusive_ptr<c10d::Store> store_;
   std::string address_;
   std::unique_ptr<Communicator> world_;
-  std::map<int, std::unique_ptr<Communicator>> groups_;
+  std::map<std::string, std::unique_ptr<Communicator>> groups_;
 };
 
 }  // namespace
@@ -218,7 +285,7 @@ std::unique_ptr<Communicator> MakeSoloCommunicator() {
 std::unique_ptr<Gang> JoinGang(const GangOptions& options) {
   if (options.world_size == 1) return std::make_unique<SoloGang>();
   return Guarded("meeting the gang",
-                 [&]() -> std::unique_ptr<Gang> { return std::make_unique<GlooGang>(options); });
+                 [&]() -> std::unique_ptr<Gang> { return std::make_unique<StoreGang>(options); });
 }
 
 }  // namespace seer::engine

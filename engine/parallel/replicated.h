@@ -7,24 +7,32 @@
 
 #include "engine/parallel/communicator.h"
 #include "engine/parallel/flat_buffer.h"
+#include "engine/parallel/placement.h"
 
 namespace seer::engine {
 
-class ReplicatedGradients {
+class ReplicatedParameters final : public ParameterPlacement {
  public:
-  // Both must outlive this.
-  ReplicatedGradients(FlatGradients& gradients, Communicator& world)
-      : gradients_(gradients), world_(world) {}
+  // `units`: the parameters of each unit. `world` must outlive this. The backward pass finishes the
+  // last unit first. See FlatGradients for bucket_bytes.
+  ReplicatedParameters(const std::vector<std::vector<NamedTensor>>& units, int64_t bucket_bytes,
+                       Communicator& world);
 
-  // This rank's gradients of `group` are complete:
-  // starts the reduction of a bucket that thereby is.
-  void GroupDone(size_t group);
-  // Waits for all reductions of the step; afterwards gradients are averages over the ranks.
-  void Finish();
+  void GradientsDone(size_t unit, bool last) override;
+  void Store(size_t) override {}
+  void ZeroGradients() override { gradients_.Zero(); }
+  void FinishGradients() override;
+  const std::vector<NamedTensor>& own() const override { return parameters_; }
+  void WeightsUpdated() override {}
+  void SumOverPieces(std::vector<double>&) const override {}
+  at::Tensor Whole(size_t, const at::Tensor& piece) const override { return piece; }
+  void CopyPiece(size_t parameter, const at::Tensor& whole, at::Tensor piece) const override;
 
  private:
-  FlatGradients& gradients_;
+  const std::vector<NamedTensor> parameters_;
+  FlatGradients gradients_;
   Communicator& world_;
+  const size_t units_;
   std::vector<std::unique_ptr<Pending>> pending_;
 };
 

@@ -4,20 +4,31 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "engine/arch/trunk_design.h"
+#include "engine/export/names.h"
 
 namespace seer::engine {
 
-enum class Precision { kFp32, kBf16 };  // bf16: autocast, weights and optimiser stay fp32
+// kBf16, kFp16: activations of the chain; weights, optimiser, statistics, features and loss stay
+// fp32. kTf32: fp32 whose products a GPU may round to 10 bits; on a CPU the same as kFp32.
+enum class Precision { kFp32, kBf16, kTf32, kFp16 };
+
+// Of kFp16; see optim/loss_scale.h.
+struct LossScaleConfig {
+  double initial = 65536;
+  int64_t growth_interval = 2000;  // good steps in a row that double it
+};
 
 struct HeadConfig {
   std::vector<int64_t> hidden = {2048};  // widths of the MLP's hidden layers
   int64_t output_dim = 128;              // L2-normalised feature
   bool batch_norm = true;                // BN + ReLU after each hidden layer
   int64_t prototypes = 3000;
+  std::vector<int64_t> extra_prototypes;  // of further layers on the same feature
 };
 
 enum class SinkhornDomain {
@@ -86,15 +97,24 @@ struct ScheduleConfig {
   Schedule temperature, epsilon;  // of SwavConfig
 };
 
+// Parameters with rules of their own; see optim/param_groups.h.
+struct ParameterGroup {
+  std::string match;    // a pattern of their names
+  double lr_scale = 1;  // 0: they stay as they are
+  std::optional<double> weight_decay;
+  std::optional<bool> adapt;  // LARC or LARS apply
+};
+
 struct OptimConfig {
   OptimizerKind kind = OptimizerKind::kSgd;
   double momentum = 0.9;  // of kSgd and kLars
   double weight_decay = 1e-6;
-  bool nesterov = false;            // of kSgd
-  bool decay_norm_and_bias = true;  // false: no weight decay, no LARC or LARS on such parameters
-  LarcConfig larc;                  // of kSgd
-  LarsConfig lars;                  // of kLars
-  AdamWConfig adamw;                // of kAdamW
+  bool nesterov = false;               // of kSgd
+  bool decay_norm_and_bias = true;     // false: no weight decay, no LARC or LARS on such parameters
+  LarcConfig larc;                     // of kSgd
+  LarsConfig lars;                     // of kLars
+  AdamWConfig adamw;                   // of kAdamW
+  std::vector<ParameterGroup> groups;  // the first whose pattern matches a parameter has it
   double clip_norm = 0;  // gradients are scaled down to this norm over all parameters; 0: never
   double ema_decay = 0;  // of the weights' exponential mean, see optim/weight_mean.h; 0: none
   // Linear warm-up from start_lr to base_lr over warmup_steps,
@@ -130,25 +150,40 @@ struct MemoryConfig {
   enum class Recompute { kNone, kAll, kList, kBudget } recompute = Recompute::kNone;
   std::vector<int> recompute_segments;  // for kList: indices of the chain's segments
   int64_t budget_bytes = 0;             // for kBudget: of one rank, see arch/memory_plan.h
+  bool offload_optimizer = false;       // its state, and the weights it updates, in host memory
 };
+
+// What ranks talk through; kAuto: NCCL if the rank's device is a GPU, else Gloo.
+enum class CollectiveBackend { kAuto, kGloo, kNccl };
 
 struct DistributedConfig {
   int sync_bn_group_size = 0;       // ranks that share BN statistics; 0: all, 1: none
+  int shard_group_size = 1;         // ranks that hold one copy of all state together; 0: all
   int64_t bucket_bytes = 25 << 20;  // gradients are reduced in buckets of at least so many bytes
   double collective_timeout_seconds = 300;  // of meeting the gang, and of every collective
+  CollectiveBackend backend = CollectiveBackend::kAuto;
+};
+
+// Weights from a file instead of those of the seed; the session's owner opens the store.
+struct WeightsConfig {
+  std::string uri;                   // of a safetensors file; empty: none
+  std::optional<WeightNames> names;  // nullopt: told by the tensors' names
 };
 
 struct TrainConfig {
   TrunkConfig trunk;
   HeadConfig head;
+  WeightsConfig weights;
   SwavConfig swav;
   OptimConfig optim;
   PhotometryConfig photometry;
   MemoryConfig memory;
   DistributedConfig distributed;
   Precision precision = Precision::kFp32;
+  LossScaleConfig loss_scale;
   std::vector<CropGroup> crops = {{2, 224}};
-  int64_t global_batch = 256;  // images a step over all ranks; divisible by the world size
+  int64_t global_batch = 256;      // images a step over all ranks; divisible by the world size
+  int64_t accumulation_steps = 1;  // parts that a rank's batch goes through the network in
   uint64_t seed = 0;
 };
 
@@ -158,9 +193,10 @@ struct RankConfig {
   int world_size = 1;
   std::string store_host = "127.0.0.1";  // TCPStore, served by rank 0
   int store_port = 0;                    // 0 with world_size 1: no store, no collectives
-  int store_listen_fd = -1;  // rank 0: a socket that listens on store_port, taken over; -1: none
-  std::string store_prefix;  // one per attempt, so that a stale rank never meets a new gang
-  int threads = 1;           // intra-op threads of this process
+  int store_listen_fd = -1;    // rank 0: a socket that listens on store_port, taken over; -1: none
+  std::string store_prefix;    // one per attempt, so that a stale rank never meets a new gang
+  int threads = 1;             // intra-op threads of this process
+  std::string device = "cpu";  // or "cuda:<index>", see device/device.h
 };
 
 }  // namespace seer::engine

@@ -10,13 +10,16 @@
 #include "common/base/error.h"
 #include "common/base/status_macros.h"
 #include "engine/augment/photometry.h"
+#include "engine/checkpoint/import.h"
 #include "engine/checkpoint/reader.h"
+#include "engine/device/device.h"
 #include "engine/eval/knn.h"
 #include "engine/nn/trunk.h"
 #include "engine/parallel/communicator.h"
 #include "engine/parallel/executor.h"
 #include "engine/session/torch_boundary.h"
 #include "engine/train/config_check.h"
+#include "engine/train/network.h"
 
 namespace seer::engine {
 namespace {
@@ -29,21 +32,27 @@ struct FeatureSet {
 
 class Session final : public EvalSession {
  public:
-  Session(const TrainConfig& config, std::unique_ptr<Communicator> solo, Trunk trunk)
+  Session(const TrainConfig& config, std::unique_ptr<Device> device,
+          std::unique_ptr<Communicator> solo, Trunk trunk)
       : config_(config),
+        device_(std::move(device)),
         solo_(std::move(solo)),
         trunk_(std::move(trunk)),
-        executor_(trunk_.chain, std::vector<bool>(trunk_.chain.size(), false)) {}
+        executor_(trunk_.chain, weights_, std::vector<bool>(trunk_.chain.size(), false)) {
+    std::vector<at::Tensor> tensors;
+    for (const NamedTensor& t : Tensors()) tensors.push_back(t.tensor);
+    MoveTo(device_->where(), tensors);
+  }
 
   absl::Status LoadTrunk(ObjectStore& store, const std::string& prefix) override {
     return AtTorchBoundary("loading a trunk", [&]() -> absl::Status {
-      SEER_ASSIGN_OR_RETURN(const LoadedCheckpoint checkpoint, ReadCheckpoint(store, prefix));
-      std::vector<NamedTensor> state;
-      for (const auto& segment : trunk_.chain) {
-        for (NamedTensor& p : segment->parameters()) state.push_back(std::move(p));
-        for (NamedTensor& b : segment->buffers()) state.push_back(std::move(b));
-      }
-      return CopyInto(checkpoint, state, /*exact=*/false);
+      return RestoreCheckpoint(store, prefix, State(), /*exact=*/false);
+    });
+  }
+
+  absl::StatusOr<std::string> LoadWeights(ObjectStore& store, const std::string& key) override {
+    return AtTorchBoundary("loading weights", [&]() -> absl::StatusOr<std::string> {
+      return ImportWeights(store, key, config_.weights.names, State());
     });
   }
 
@@ -57,10 +66,10 @@ class Session final : public EvalSession {
           .Field("batch.crops");
     }
     return AtTorchBoundary("computing features", [&]() -> absl::Status {
-      const at::Tensor pixels = at::from_blob(const_cast<char*>(crop.pixels.data()),
-                                              {crop.samples, crop.size, crop.size, 3}, at::kByte);
-      at::Tensor x = NormalisePixels(pixels, config_.photometry);
-      if (config_.precision == Precision::kBf16) x = x.to(at::kBFloat16);
+      const at::Tensor pixels =
+          device_->Stage(crop.pixels).view({crop.samples, crop.size, crop.size, 3});
+      const at::Tensor x =
+          NormalisePixels(pixels, config_.photometry).to(ActivationType(config_.precision));
       const at::Tensor y = executor_.Evaluate(x).to(at::kFloat);
       FeatureSet& into = sets_[static_cast<size_t>(set)];
       into.features.push_back(y / y.norm(2, {1}, /*keepdim=*/true).clamp_min(1e-12));
@@ -99,14 +108,27 @@ class Session final : public EvalSession {
   }
 
  private:
+  std::vector<NamedTensor> Tensors() const {
+    std::vector<NamedTensor> state;
+    for (const auto& segment : trunk_.chain) {
+      for (NamedTensor& p : segment->parameters()) state.push_back(std::move(p));
+      for (NamedTensor& b : segment->buffers()) state.push_back(std::move(b));
+    }
+    return state;
+  }
+  std::vector<StateTensor> State() const { return HeldWhole(Tensors()); }
+
   LabelledFeatures Joined(Set set) const {
     const FeatureSet& features = sets_[static_cast<size_t>(set)];
-    return {at::cat(features.features, 0), at::tensor(features.labels, at::kLong)};
+    return {at::cat(features.features, 0),
+            CopyTo(device_->where(), at::tensor(features.labels, at::kLong))};
   }
 
   const TrainConfig config_;
+  const std::unique_ptr<Device> device_;
   const std::unique_ptr<Communicator> solo_;
   Trunk trunk_;
+  UnitWalk weights_;  // all there
   ChainExecutor executor_;
   std::array<FeatureSet, 2> sets_;
 };
@@ -114,7 +136,8 @@ class Session final : public EvalSession {
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<EvalSession>> EvalSession::Create(const TrainConfig& config,
-                                                                 int threads) {
+                                                                 int threads,
+                                                                 const std::string& device) {
   if (threads < 1) {
     return Error(absl::StatusCode::kInvalidArgument, reason::kOutOfRange,
                  absl::StrCat(threads, " threads are none"))
@@ -124,10 +147,13 @@ absl::StatusOr<std::unique_ptr<EvalSession>> EvalSession::Create(const TrainConf
   return AtTorchBoundary(
       "creating the evaluation", [&]() -> absl::StatusOr<std::unique_ptr<EvalSession>> {
         at::set_num_threads(threads);
+        SEER_ASSIGN_OR_RETURN(std::unique_ptr<Device> opened, OpenDevice(device));
+        SetProductPrecision(config.precision);
         std::unique_ptr<Communicator> solo = MakeSoloCommunicator();
         const Initializer init(config.seed);
         SEER_ASSIGN_OR_RETURN(Trunk trunk, BuildTrunk(config.trunk, {init, *solo}));
-        return std::make_unique<Session>(config, std::move(solo), std::move(trunk));
+        return std::make_unique<Session>(config, std::move(opened), std::move(solo),
+                                         std::move(trunk));
       });
 }
 

@@ -30,16 +30,20 @@ struct KnnResult {
 class EvalSession {
  public:
   // The trunk with its random weights (seed, parameter name): the baseline. Uses `config`'s trunk,
-  // precision, photometry mean/std and seed. INVALID_ARGUMENT: the trunk cannot be built, or
-  // threads < 1.
-  static absl::StatusOr<std::unique_ptr<EvalSession>> Create(const TrainConfig& config,
-                                                             int threads);
+  // precision, photometry mean/std and seed. `device`: as RankConfig's. INVALID_ARGUMENT: the trunk
+  // cannot be built, threads < 1, or there is no such device.
+  static absl::StatusOr<std::unique_ptr<EvalSession>> Create(const TrainConfig& config, int threads,
+                                                             const std::string& device = "cpu");
   virtual ~EvalSession() = default;
 
   // Loads the trunk's parameters and buffers out of a committed checkpoint; head, prototypes and
   // momentum are passed over. NOT_FOUND with CHECKPOINT_NOT_FOUND, DATA_LOSS with
   // CHECKPOINT_CORRUPT, FAILED_PRECONDITION with CHECKPOINT_MISMATCH.
+  // A session that failed is not to be used.
   virtual absl::Status LoadTrunk(ObjectStore& store, const std::string& prefix) = 0;
+  // The same out of a safetensors file under the names that config.weights asks for; rules and
+  // errors: see checkpoint/import.h. Returns a text for the log.
+  virtual absl::StatusOr<std::string> LoadWeights(ObjectStore& store, const std::string& key) = 0;
 
   enum class Set { kTrain, kHeldOut };
   // Runs the trunk in evaluation mode on single-view crops, uint8 [samples, size, size, 3];

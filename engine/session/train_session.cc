@@ -6,14 +6,19 @@
 #include <ATen/ATen.h>
 #include <ATen/Parallel.h>
 
+#include "absl/base/thread_annotations.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/strip.h"
+#include "absl/synchronization/mutex.h"
 #include "common/base/error.h"
 #include "common/base/log.h"
 #include "common/base/status_macros.h"
+#include "engine/checkpoint/import.h"
 #include "engine/checkpoint/reader.h"
 #include "engine/checkpoint/snapshot.h"
 #include "engine/checkpoint/writer.h"
+#include "engine/device/device.h"
 #include "engine/optim/optimizer.h"
 #include "engine/parallel/communicator.h"
 #include "engine/session/torch_boundary.h"
@@ -25,21 +30,41 @@ namespace {
 
 constexpr char kFormat[] = "seer-checkpoint/1";
 constexpr char kOptimizerKey[] = "optimizer";
-constexpr char kQueueName[] = "queue/features";
+
+// Takes a snapshot's memory to the next one. Thread-safe.
+class SpareBuffer {
+ public:
+  HostBuffer Take() ABSL_LOCKS_EXCLUDED(mu_) {
+    absl::MutexLock lock(&mu_);
+    return std::exchange(buffer_, {});
+  }
+  void Put(HostBuffer buffer) ABSL_LOCKS_EXCLUDED(mu_) {
+    absl::MutexLock lock(&mu_);
+    buffer_ = std::move(buffer);
+  }
+
+ private:
+  absl::Mutex mu_;
+  HostBuffer buffer_ ABSL_GUARDED_BY(mu_);
+};
 
 class HeldSnapshot final : public CheckpointSnapshot {
  public:
-  HeldSnapshot(HostSnapshot snapshot, int64_t step) : snapshot_(std::move(snapshot)), step_(step) {}
+  // `spare` is shared: the session may end first.
+  HeldSnapshot(HostSnapshot snapshot, int64_t step, std::shared_ptr<SpareBuffer> spare)
+      : snapshot_(std::move(snapshot)), step_(step), spare_(std::move(spare)) {}
+  ~HeldSnapshot() override { spare_->Put(std::move(snapshot_.buffer)); }
   int64_t step() const override { return step_; }
-  int64_t size_bytes() const override { return static_cast<int64_t>(snapshot_.data.size()); }
+  int64_t size_bytes() const override { return static_cast<int64_t>(snapshot_.data().size()); }
   absl::StatusOr<CheckpointFile> Write(ObjectStore& store, const std::string& prefix) override {
     return AtTorchBoundary("writing a checkpoint",
                            [&] { return WriteSnapshot(snapshot_, store, prefix); });
   }
 
  private:
-  const HostSnapshot snapshot_;
+  HostSnapshot snapshot_;
   const int64_t step_;
+  const std::shared_ptr<SpareBuffer> spare_;
 };
 
 absl::Status Unreadable(absl::string_view key) {
@@ -72,6 +97,8 @@ class Session final : public TrainSession {
   }
 
   void RequestStop() override { step_->RequestStop(); }
+  void RequestTrace(TraceRequest request) override { step_->RequestTrace(request); }
+  TraceRecorder& trace() override { return step_->trace(); }
 
   absl::StatusOr<std::unique_ptr<CheckpointSnapshot>> Snapshot() override {
     return AtTorchBoundary("taking a snapshot",
@@ -84,9 +111,9 @@ class Session final : public TrainSession {
                              if (step_->queue() != nullptr)
                                metadata["queue_filled"] = absl::StrCat(step_->queue()->filled());
                              return std::make_unique<HeldSnapshot>(
-                                 TakeSnapshot(SharedState(), step_->network().Buffers(), metadata,
-                                              rank_.rank, rank_.world_size),
-                                 next_step());
+                                 TakeSnapshot(step_->SharedState(), step_->Buffers(), metadata,
+                                              rank_.rank, rank_.world_size, spare_->Take()),
+                                 next_step(), spare_);
                            });
   }
 
@@ -97,28 +124,45 @@ class Session final : public TrainSession {
           absl::StrCat("restore after ", next_step(), " steps; it must come before the first"));
     }
     return AtTorchBoundary("restoring a checkpoint", [&]() -> absl::Status {
-      SEER_ASSIGN_OR_RETURN(const LoadedCheckpoint checkpoint, ReadCheckpoint(store, prefix));
-      const auto format = checkpoint.metadata.find("format");
-      if (format == checkpoint.metadata.end() || format->second != kFormat)
-        return Unreadable("format");
-      SEER_ASSIGN_OR_RETURN(const int64_t step, Number(checkpoint.metadata, "step"));
-      int64_t queue_filled = 0;
-      if (checkpoint.metadata.contains("queue_filled")) {
-        SEER_ASSIGN_OR_RETURN(queue_filled, Number(checkpoint.metadata, "queue_filled"));
-      }
-      SEER_RETURN_IF_ERROR(CheckOptimizer(checkpoint.metadata));
-      std::vector<NamedTensor> state = State();
-      SEER_RETURN_IF_ERROR(CopyInto(checkpoint, state, /*exact=*/true));
-      if (step_->queue() != nullptr) {
-        if (queue_filled > step_->queue()->rows().size(1)) return Unreadable("queue_filled");
-        step_->queue()->Restore(step_->queue()->rows(), queue_filled);
-      }
+      int64_t step = 0, queue_filled = 0;
+      bool same_config = false;
+      const auto check = [&](const std::map<std::string, std::string>& metadata) -> absl::Status {
+        const auto format = metadata.find("format");
+        if (format == metadata.end() || format->second != kFormat) return Unreadable("format");
+        SEER_ASSIGN_OR_RETURN(step, Number(metadata, "step"));
+        if (metadata.contains("queue_filled")) {
+          SEER_ASSIGN_OR_RETURN(queue_filled, Number(metadata, "queue_filled"));
+        }
+        if (step_->queue() != nullptr && queue_filled > step_->queue()->rows().size(1))
+          return Unreadable("queue_filled");
+        const auto digest = metadata.find("config_sha256");
+        same_config = digest != metadata.end() && digest->second == ConfigDigest(config_);
+        return CheckOptimizer(metadata);
+      };
+      SEER_RETURN_IF_ERROR(RestoreCheckpoint(store, prefix, State(), /*exact=*/true, check));
+      step_->placement().WeightsUpdated();
+      if (step_->queue() != nullptr) step_->queue()->Restore(step_->queue()->rows(), queue_filled);
       step_->set_next_step(step);
-      const auto digest = checkpoint.metadata.find("config_sha256");
-      if (digest == checkpoint.metadata.end() || digest->second != ConfigDigest(config_)) {
+      if (!same_config)
         LogWarn("checkpoint_config_differs", {{"checkpoint", prefix}, {"step", step}});
-      }
       return absl::OkStatus();
+    });
+  }
+
+  absl::StatusOr<std::string> LoadWeights(ObjectStore& store, const std::string& key) override {
+    if (next_step() != 0) {
+      return Error(
+          absl::StatusCode::kFailedPrecondition, reason::kInvalidArgument,
+          absl::StrCat("weights after ", next_step(), " steps; they come before the first"));
+    }
+    return AtTorchBoundary("loading weights", [&]() -> absl::StatusOr<std::string> {
+      std::vector<StateTensor> state = State();
+      // The mean starts as what the weights are.
+      for (StateTensor& t : state)
+        t.name = std::string(absl::StripPrefix(t.name, kWeightMeanPrefix));
+      auto loaded = ImportWeights(store, key, config_.weights.names, state);
+      step_->placement().WeightsUpdated();
+      return loaded;
     });
   }
 
@@ -141,18 +185,10 @@ class Session final : public TrainSession {
         .With("wanted", wanted);
   }
 
-  // Everything that a later attempt needs; the tensors are shared with the step.
-  std::vector<NamedTensor> State() const {
-    std::vector<NamedTensor> state = SharedState();
-    for (NamedTensor& buffer : step_->network().Buffers()) state.push_back(std::move(buffer));
-    return state;
-  }
-
-  // What is the same on every rank; running statistics are so within a norm group only.
-  std::vector<NamedTensor> SharedState() const {
-    std::vector<NamedTensor> state = step_->network().Parameters();
-    for (NamedTensor& s : step_->OptimizerState()) state.push_back(std::move(s));
-    if (step_->queue() != nullptr) state.push_back({kQueueName, step_->queue()->rows()});
+  // Everything that a later attempt needs; shared with the step.
+  std::vector<StateTensor> State() const {
+    std::vector<StateTensor> state = step_->SharedState();
+    for (StateTensor& buffer : step_->Buffers()) state.push_back(std::move(buffer));
     return state;
   }
 
@@ -160,6 +196,7 @@ class Session final : public TrainSession {
   const RankConfig rank_;
   const std::unique_ptr<Gang> gang_;
   const std::unique_ptr<TrainStep> step_;
+  const std::shared_ptr<SpareBuffer> spare_ = std::make_shared<SpareBuffer>();
 };
 
 }  // namespace
@@ -170,10 +207,13 @@ absl::StatusOr<std::unique_ptr<TrainSession>> TrainSession::Create(const TrainCo
   return AtTorchBoundary(
       "creating the session", [&]() -> absl::StatusOr<std::unique_ptr<TrainSession>> {
         at::set_num_threads(rank.threads);
+        SEER_ASSIGN_OR_RETURN(std::unique_ptr<Device> device, OpenDevice(rank.device));
         std::unique_ptr<Gang> gang = JoinGang(
             {rank.rank, rank.world_size, rank.store_host, rank.store_port, rank.store_listen_fd,
-             rank.store_prefix, config.distributed.collective_timeout_seconds});
-        SEER_ASSIGN_OR_RETURN(std::unique_ptr<TrainStep> step, TrainStep::Create(config, *gang));
+             rank.store_prefix, config.distributed.collective_timeout_seconds,
+             config.distributed.backend, device->where()});
+        SEER_ASSIGN_OR_RETURN(std::unique_ptr<TrainStep> step,
+                              TrainStep::Create(config, *gang, std::move(device)));
         return std::make_unique<Session>(config, rank, std::move(gang), std::move(step));
       });
 }

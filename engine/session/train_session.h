@@ -17,7 +17,16 @@
 
 namespace seer::engine {
 
-// Seconds spent in each part of a step, host time.
+class TraceRecorder;
+
+// Asks all ranks to record the same steps.
+struct TraceRequest {
+  int64_t number = 0;  // grows from request to request; 0: no request
+  int steps = 0;       // to record
+};
+
+// Seconds spent in each part of a step, by the device's clock; communication is what the host spent
+// blocked in it (with NCCL next to nothing: there a phase's time includes what it waited for).
 // Names are those of seer_train_step_seconds{phase}.
 struct PhaseSeconds {
   double copy = 0, augment = 0, forward = 0, loss = 0, backward = 0, communication = 0,
@@ -32,11 +41,19 @@ struct StepReport {
   double gradient_norm =
       0;  // L2, of the mean gradient over ranks, before clipping, LARC and weight decay
   bool stop_requested = false;  // some rank had voted to stop before this step; same on all ranks
-  bool skipped = false;         // non-finite: the optimiser step was refused on all ranks
+  // What RequestTrace asked for before this step: the next one is the first to record. Same on all
+  // ranks, and in one step's report only.
+  TraceRequest trace;
+  bool skipped = false;  // non-finite: the optimiser step was refused on all ranks
   // Of a skipped step: this rank's own loss was finite. If all ranks' were and only a gradient was
-  // not, then false on all: gradients are known after their reduction alone. Codes and the batch
+  // not, then false on all (but true where it overflowed, see below): gradients are known after
+  // their reduction alone. Codes and the batch
   // statistics of a norm group are shared: through them one rank's numbers spoil others' losses.
   bool own_finite = true;
+  double loss_scale = 1;  // of this step's backward pass; 1 but in fp16
+  // Of a skipped step: all losses were finite and the scale could go lower, so that it was the
+  // scaled gradients that did not fit, and the next step may. Same on all ranks.
+  bool overflow = false;
   double prototypes_used_ratio = 0;    // those that are the argmax of at least one code, over K
   double assignment_entropy_nats = 0;  // of the mean code; uniform: ln K
   double top_prototype_share = 0;  // of all codes, those whose argmax is the most used prototype
@@ -44,6 +61,8 @@ struct StepReport {
   double sinkhorn_residual = 0;  // largest deviation of a prototype's marginal from 1/K, relative
   int64_t images = 0;            // of this rank
   double flops = 0;              // of this rank, forward + backward by the analytic count
+  int64_t device_used_bytes = 0;  // of this rank's device, by tensors as the step ends; on a CPU
+  int64_t device_peak_bytes = 0;  // the process's memory; the most so far
   PhaseSeconds phases;
 };
 
@@ -78,7 +97,15 @@ class TrainSession {
   // Loads a committed checkpoint (all "<prefix>/rank-*.safetensors"), written by any world size.
   // Before the first Step. DATA_LOSS with CHECKPOINT_CORRUPT, FAILED_PRECONDITION with
   // CHECKPOINT_MISMATCH (names the first tensor that differs).
+  // All is checked before anything changes but the bytes' digests, which are compared while they
+  // are copied: after DATA_LOSS the session is not to be used.
   virtual absl::Status Restore(ObjectStore& store, const std::string& prefix) = 0;
+
+  // Takes weights from the safetensors file `key` in place of the seed's, under the names that
+  // config.weights asks for. Before the first Step, by every rank. Rules and errors: see
+  // checkpoint/import.h. Returns a text for the log: which names, what the seed's weights were kept
+  // for.
+  virtual absl::StatusOr<std::string> LoadWeights(ObjectStore& store, const std::string& key) = 0;
 
   virtual int64_t next_step() const = 0;
   // One step of SwAV (arXiv:2006.09882) over all ranks. Collective. A step with a number that is
@@ -89,6 +116,12 @@ class TrainSession {
   // thread. The votes travel with the step's other numbers, so all ranks read the same
   // StepReport::stop_requested after the same step.
   virtual void RequestStop() = 0;
+  // Tells all ranks, by the same all-reduce, to record; see StepReport::trace. By one rank alone;
+  // from any thread. A number not above that of an earlier request is passed over.
+  virtual void RequestTrace(TraceRequest request) = 0;
+  // Off until it is started. The session's steps record into it; others may. Lives as long as the
+  // session.
+  virtual TraceRecorder& trace() = 0;
   // Copies this rank's share; the state must not change meanwhile (call between steps).
   virtual absl::StatusOr<std::unique_ptr<CheckpointSnapshot>> Snapshot() = 0;
 };

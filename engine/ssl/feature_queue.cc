@@ -7,8 +7,9 @@
 
 namespace seer::engine {
 
-FeatureQueue::FeatureQueue(int64_t views, int64_t length, int64_t dim)
-    : length_(length), rows_(at::zeros({views, length, dim}, at::kFloat)) {}
+FeatureQueue::FeatureQueue(int64_t views, int64_t length, int64_t dim, at::Device device)
+    : length_(length),
+      rows_(at::zeros({views, length, dim}, at::TensorOptions(at::kFloat).device(device))) {}
 
 at::Tensor FeatureQueue::Share(int rank, int world_size) const {
   const int64_t begin = length_ * rank / world_size, end = length_ * (rank + 1) / world_size;

@@ -15,7 +15,8 @@ namespace seer::engine {
 class FeatureQueue {
  public:
   // `views`: those that get codes. `length`: rows a view over all ranks, at least 1.
-  FeatureQueue(int64_t views, int64_t length, int64_t dim);
+  // `device`: where the features are.
+  FeatureQueue(int64_t views, int64_t length, int64_t dim, at::Device device);
 
   // Used only while full, as in the reference.
   bool full() const { return filled_ == length_; }

@@ -5,6 +5,8 @@
 #include <ATen/ATen.h>
 #include <ATen/core/grad_mode.h>
 
+#include "engine/device/device.h"
+
 namespace seer::engine {
 namespace {
 
@@ -58,7 +60,7 @@ Codes Sinkhorn(const at::Tensor& scores, const SinkhornOptions& options, Communi
   const at::NoGradGuard no_grad;
   const int64_t views = scores.size(0), prototypes = scores.size(2);
   const at::Tensor inverse =
-      InverseShares(prototypes, options.power_law_exponent).to(scores.device(), at::kFloat);
+      CopyTo(scores.device(), InverseShares(prototypes, options.power_law_exponent).to(at::kFloat));
   const at::Tensor q = options.domain == SinkhornDomain::kLog
                            ? LogSinkhorn(scores, options, inverse, world)
                            : PlainSinkhorn(scores, options, inverse, world);

@@ -72,6 +72,10 @@ absl::Status CheckOptim(const OptimConfig& optim) {
   if (!(optim.ema_decay >= 0 && optim.ema_decay < 1))
     return Bad("optim.ema_decay",
                absl::StrCat("the mean's decay is ", optim.ema_decay, ", not in [0, 1)"));
+  for (const ParameterGroup& group : optim.groups) {
+    if (!(group.lr_scale >= 0 && group.weight_decay.value_or(0) >= 0))
+      return Bad("optim.groups", absl::StrCat("group ", group.match, ": a number below 0"));
+  }
   if (!(optim.lars.trust > 0))
     return Bad("optim.lars.trust", absl::StrCat("trust is ", optim.lars.trust, ", not above 0"));
   for (const double beta : {optim.adamw.beta1, optim.adamw.beta2}) {
@@ -121,7 +125,22 @@ absl::Status CheckConfig(const TrainConfig& config, const RankConfig& rank) {
                             rank.world_size, " ranks"),
                "take a multiple of the number of ranks");
   }
+  if (config.accumulation_steps < 1 ||
+      config.global_batch / rank.world_size % config.accumulation_steps != 0) {
+    return Bad("accumulation_steps",
+               absl::StrCat("a rank's ", config.global_batch / rank.world_size,
+                            " images do not divide into ", config.accumulation_steps, " parts"));
+  }
+  const int shards = config.distributed.shard_group_size;
+  if (shards < 0 || (shards > 0 && rank.world_size % shards != 0)) {
+    return Bad("distributed.shard_group_size",
+               absl::StrCat(rank.world_size, " ranks do not divide into groups of ", shards));
+  }
   if (config.head.output_dim < 1) return Bad("head.output_dim", "the head's output is empty");
+  for (const int64_t prototypes : config.head.extra_prototypes) {
+    if (prototypes < 2)
+      return Bad("head.extra_prototypes", absl::StrCat(prototypes, " prototypes; at least 2"));
+  }
   if (config.head.prototypes < 2)
     return Bad("head.prototypes", absl::StrCat(config.head.prototypes, " prototypes; at least 2"));
   for (const int64_t width : config.head.hidden) {
@@ -133,6 +152,14 @@ absl::Status CheckConfig(const TrainConfig& config, const RankConfig& rank) {
     return Bad("distributed.bucket_bytes", "a bucket holds at least 1 byte");
   if (!(config.distributed.collective_timeout_seconds > 0)) {
     return Bad("distributed.collective_timeout_seconds", "the time limit is not above 0");
+  }
+  if (!(config.loss_scale.initial >= 1) || config.loss_scale.growth_interval < 1)
+    return Bad("loss_scale",
+               absl::StrCat("an initial scale of ", config.loss_scale.initial, " that grows every ",
+                            config.loss_scale.growth_interval, " steps"));
+  if (config.distributed.backend == CollectiveBackend::kNccl && rank.device == "cpu") {
+    return Bad("distributed.backend", "NCCL connects GPUs, and the device of this rank is cpu",
+               "set distributed.backend to auto, or start workers with --device-kind cuda");
   }
   SEER_RETURN_IF_ERROR(CheckPhotometry(config.photometry));
   SEER_RETURN_IF_ERROR(CheckSwav(config));
@@ -223,7 +250,21 @@ std::string ConfigDigest(const TrainConfig& c) {
     absl::StrAppend(&text, "\nadamw ", c.optim.adamw.beta1, " ", c.optim.adamw.beta2, " ",
                     c.optim.adamw.epsilon);
   }
+  if (!c.head.extra_prototypes.empty())
+    absl::StrAppend(&text, "\nextra prototypes ", absl::StrJoin(c.head.extra_prototypes, ","));
+  if (c.accumulation_steps > 1) absl::StrAppend(&text, "\nparts ", c.accumulation_steps);
+  if (!c.weights.uri.empty()) {
+    absl::StrAppend(&text, "\nweights ", c.weights.uri, " ",
+                    c.weights.names ? static_cast<int>(*c.weights.names) : -1);
+  }
   if (c.optim.clip_norm > 0) absl::StrAppend(&text, "\nclip ", c.optim.clip_norm);
+  for (const ParameterGroup& g : c.optim.groups) {
+    absl::StrAppend(&text, "\ngroup ", g.match, " ", g.lr_scale, " ", g.weight_decay.value_or(-1),
+                    " ", g.adapt ? (*g.adapt ? 1 : 0) : -1);
+  }
+  if (c.precision == Precision::kFp16)
+    absl::StrAppend(&text, "\nloss scale ", c.loss_scale.initial, " ",
+                    c.loss_scale.growth_interval);
   if (c.optim.ema_decay > 0) absl::StrAppend(&text, "\nema ", c.optim.ema_decay);
   absl::StrAppend(&text, "\nschedule ", c.optim.base_lr, " ", c.optim.start_lr, " ",
                   c.optim.final_lr, " ", c.optim.warmup_steps, " ", c.optim.total_steps);

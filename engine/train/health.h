@@ -13,12 +13,14 @@ struct RankVote {
   double loss = 0;      // this rank's mean over its samples
   bool finite = false;  // this rank's loss and gradients
   bool stop = false;    // this rank wants to stop
+  TraceRequest trace;   // this rank wants all to record; of one rank at most
 };
 
 struct StepHealth {
   double loss = 0;              // mean over ranks
   bool all_finite = false;      // on every rank
   bool stop_requested = false;  // on any rank
+  TraceRequest trace;           // of the rank that has one
   double prototypes_used_ratio = 0;
   double assignment_entropy_nats = 0;
   double top_prototype_share = 0;

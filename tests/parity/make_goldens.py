@@ -41,13 +41,18 @@ def random(generator, *shape):
     return rounded(torch.randn(*shape, generator=generator, dtype=torch.float64))
 
 
-def sinkhorn(scores, epsilon, iterations):
-    """distributed_sinkhorn of facebookresearch/swav's main_swav.py for one view and one process: [B, K] -> [B, K]."""
+def sinkhorn(scores, epsilon, iterations, shares=None):
+    """distributed_sinkhorn of facebookresearch/swav's main_swav.py for one view and one process: [B, K] -> [B, K].
+
+    `shares` [K]: what the prototypes' marginals aim at, in place of 1 / K each.
+    """
     q = torch.exp(scores / epsilon).t()  # K x B
     samples, prototypes = q.shape[1], q.shape[0]
+    if shares is None:
+        shares = torch.full((prototypes,), 1 / prototypes, dtype=q.dtype)
     q = q / q.sum()
     for _ in range(iterations):
-        q = q / q.sum(dim=1, keepdim=True) / prototypes
+        q = q / q.sum(dim=1, keepdim=True) * shares.unsqueeze(1)
         q = q / q.sum(dim=0, keepdim=True) / samples
     return (q * samples).t()
 
@@ -269,6 +274,158 @@ def optimizers(folder, generator):
     save(folder, "optimizers", out)
 
 
+class SmallSwav:
+    """What train() trains: a RegNetY of torchvision, main_swav.py's head and prototypes, and the data of ten steps."""
+
+    STEPS, BATCH, GROUPS, CROPS, ASSIGNED = 10, 16, 2, ((2, 16), (2, 8)), 2  # CROPS: views, pixels
+
+    def __init__(self):
+        torch.manual_seed(7)
+        params = regnet.BlockParams.from_init_params(depth=2, w_0=8, w_a=8.0, w_m=2.0, group_width=8, se_ratio=0.25)
+        self.trunk = regnet.RegNet(params, norm_layer=torch.nn.BatchNorm2d, activation=torch.nn.ReLU).double()
+        width = self.trunk.fc.in_features
+        self.trunk.fc = torch.nn.Identity()
+        self.head = torch.nn.Sequential(torch.nn.Linear(width, 16), torch.nn.BatchNorm1d(16), torch.nn.ReLU(),
+                                        torch.nn.Linear(16, 8)).double()
+        self.prototypes = torch.nn.Linear(8, 6, bias=False).double()
+        self.parameters = dict(self.trunk.named_parameters())
+        self.parameters.update({f"projection_head.{k}": p for k, p in self.head.named_parameters()})
+        self.parameters["prototypes.weight"] = self.prototypes.weight
+        with torch.no_grad():
+            for p in self.parameters.values():
+                p.copy_(rounded(p + 0.1 * torch.randn_like(p) if p.dim() == 1 else p))
+        self.norms = [m for net in (self.trunk, self.head) for m in net.modules()
+                      if isinstance(m, (torch.nn.BatchNorm1d, torch.nn.BatchNorm2d))]
+
+    def buffers(self):
+        named = [*self.trunk.named_buffers(), *((f"projection_head.{k}", b) for k, b in self.head.named_buffers())]
+        return {k: b.clone() for k, b in named if "running" in k}
+
+    @staticmethod
+    def hashed(n):
+        """murmur3's finaliser of uint32 numbers, lowest 7 bits."""
+        n = n.astype(np.uint32)
+        for shift, factor in ((16, 0x85EBCA6B), (13, 0xC2B2AE35), (16, 1)):
+            n = (n ^ (n >> np.uint32(shift))) * np.uint32(factor)
+        return (n & np.uint32(127)).astype(np.int64)
+
+    def images(self, step, first_view, views, size):
+        """[views, BATCH, 3, size, size]: a colour of each sample plus noise of each number, as bytes, normalised."""
+        view, sample, y, x, c = np.meshgrid(np.arange(first_view, first_view + views), np.arange(self.BATCH),
+                                            np.arange(size), np.arange(size), np.arange(3), indexing="ij")
+        sample = step * self.BATCH + sample
+        pixels = self.hashed(sample * 3 + c) + self.hashed((((sample * 4 + view) * 16 + y) * 16 + x) * 3 + c + 1000000)
+        x = torch.from_numpy(pixels).to(torch.float64) / 255
+        mean, std = torch.tensor([0.485, 0.456, 0.406]), torch.tensor([0.229, 0.224, 0.225])
+        return ((x - mean) / std).permute(0, 1, 4, 2, 3)
+
+    def features(self, step):
+        """[views, BATCH, 8]. Each of the GROUPS has batch statistics of its own; the first one's become running ones."""
+        by_group = []
+        for group in range(self.GROUPS):
+            for norm in self.norms:
+                norm.momentum = 0.1 if group == 0 else 0.0
+            count, outputs, first_view = self.BATCH // self.GROUPS, [], 0
+            for views, size in self.CROPS:
+                images = self.images(step, first_view, views, size)[:, group * count:(group + 1) * count]
+                outputs.append(self.head(self.trunk(images.flatten(0, 1))).view(views, count, -1))
+                first_view += views
+            by_group.append(torch.cat(outputs))
+        return F.normalize(torch.cat(by_group, dim=1), dim=2)
+
+
+def train_run(frozen_all):
+    """The loop of main_swav.py over SmallSwav under apex's LARC; with frozen_all nothing but the queue moves.
+
+    Queue of two batches, filled from step 1; prototypes frozen for two steps, target shares k^-0.5; biases and norms'
+    shifts with half the rate and neither decay nor LARC, prototypes with twice the rate.
+    """
+    net, out = SmallSwav(), {}
+    start, base, final, warmup, trust, decay = 0.1, 0.5, 0.01, 3, 0.005, 1e-3
+    lrs = list(np.linspace(start, base, warmup))
+    lrs += [final + 0.5 * (base - final) * (1 + math.cos(math.pi * t / (net.STEPS - warmup))) for t in range(net.STEPS - warmup)]
+    shares = torch.arange(1, 7, dtype=torch.float64) ** -0.5
+    shares /= shares.sum()
+    out.update({f"start/{k}": p.clone() for k, p in net.parameters.items()})
+    groups = []
+    for key, p in net.parameters.items():
+        scale = 0.5 if key.endswith(".bias") else 2 if key.startswith("prototypes") else 1
+        groups.append({"params": [p], "scale": scale, "larc": not key.endswith(".bias"), "key": key})
+    sgd = torch.optim.SGD(groups, lr=1, momentum=0.9)
+    queue, losses, norms = torch.zeros(net.ASSIGNED, 0, 8, dtype=torch.float64), [], []
+    for step, lr in enumerate(lrs[:4] if frozen_all else lrs):
+        with torch.no_grad():
+            net.prototypes.weight.copy_(F.normalize(net.prototypes.weight, dim=1))
+        sgd.zero_grad()
+        features = net.features(step)
+        scores = net.prototypes(features)
+        loss = 0
+        for crop in range(net.ASSIGNED):
+            with torch.no_grad():
+                own = scores[crop].detach()
+                if queue.shape[1] == 2 * net.BATCH:
+                    own = torch.cat([net.prototypes(queue[crop]), own])
+                codes = sinkhorn(own, 0.05, 3, shares)[-net.BATCH:]
+            others = [v for v in range(len(scores)) if v != crop]
+            loss = loss - sum(torch.mean(torch.sum(codes * F.log_softmax(scores[v] / 0.1, dim=1), dim=1))
+                              for v in others) / len(others) / net.ASSIGNED
+        loss.backward()
+        if step < 2:
+            net.prototypes.weight.grad = None
+        losses.append(loss.detach())
+        norms.append(torch.sqrt(sum(p.grad.square().sum() for p in net.parameters.values() if p.grad is not None)))
+        if step >= 1:
+            fresh = features[:net.ASSIGNED].detach()
+            queue = torch.cat([fresh, queue], dim=1)[:, :2 * net.BATCH]
+        if frozen_all:
+            continue
+        for group in sgd.param_groups:
+            p, group["lr"] = group["params"][0], lr * group["scale"]
+            if p.grad is None or not group["larc"]:
+                continue
+            w, g = torch.norm(p.data), torch.norm(p.grad)
+            p.grad.add_(p.data, alpha=decay).mul_(trust * w / (g + w * decay + 1e-8))
+        sgd.step()
+    if frozen_all:
+        return {f"grad/{k}": p.grad for k, p in net.parameters.items()}
+    out.update({f"end/{k}": p for k, p in net.parameters.items()})
+    out.update({f"buffer/{k}": b for k, b in net.buffers().items()})
+    out.update({"lr": torch.tensor(lrs), "loss": torch.stack(losses), "gradient_norm": torch.stack(norms), "queue": queue})
+    return out
+
+
+def train(folder):
+    """Ten steps, and the gradients of the fourth where no weight has moved."""
+    save(folder, "train", {**train_run(False), **train_run(True)})
+
+
+def scaler(folder):
+    """torch.amp.GradScaler around torch.optim.SGD, with gradients that are infinite or not a number at some steps."""
+    generator = torch.Generator().manual_seed(2104)
+    start = {"matrix": random(generator, 3, 4), "vector": random(generator, 5)}
+    parameters = {k: torch.nn.Parameter(v.to(torch.float32)) for k, v in start.items()}
+    out = {f"start/{k}": v for k, v in start.items()}
+    sgd = torch.optim.SGD(parameters.values(), lr=0.1, momentum=0.9)
+    grad_scaler = torch.amp.GradScaler("cpu", init_scale=1024.0, growth_interval=3)
+    scales = []
+    for step in range(14):
+        spoiled = {2: math.inf, 3: math.nan, 9: -math.inf}.get(step)
+        grad_scaler.scale(torch.zeros(()))  # makes the scale
+        scales.append(grad_scaler.get_scale())
+        for key, p in parameters.items():
+            gradient = random(generator, *p.shape)
+            if spoiled is not None and key == "vector":
+                gradient[1] = spoiled
+            out[f"grad{step}/{key}"] = gradient
+            p.grad = gradient.to(torch.float32) * scales[-1]
+        grad_scaler.step(sgd)
+        grad_scaler.update()
+        out.update({f"after{step}/{k}": p.clone() for k, p in parameters.items()})
+    scales.append(grad_scaler.get_scale())
+    out["scales"] = torch.tensor(scales)
+    save(folder, "scaler", out)
+
+
 def main():
     folder = pathlib.Path(sys.argv[1]) if len(sys.argv) > 1 else pathlib.Path(__file__).parent / "golden"
     folder.mkdir(parents=True, exist_ok=True)
@@ -282,6 +439,8 @@ def main():
     optimizers(folder, generator)
     resnet_thin(folder, generator)
     resnet_names(folder)
+    train(folder)
+    scaler(folder)
 
 
 if __name__ == "__main__":

@@ -2,7 +2,6 @@
 // float64. The engine works in float32, so 1e-4 of the largest number of each tensor is asked for.
 #include <fstream>
 #include <map>
-#include <sstream>
 #include <string>
 
 #include <ATen/ATen.h>
@@ -13,7 +12,6 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "engine/augment/color.h"
-#include "engine/checkpoint/safetensors.h"
 #include "engine/nn/sync_batch_norm.h"
 #include "engine/nn/trunk.h"
 #include "engine/optim/optimizer.h"
@@ -23,55 +21,14 @@
 #include "engine/parallel/executor.h"
 #include "engine/ssl/sinkhorn.h"
 #include "engine/ssl/swav_loss.h"
+#include "tests/parity/golden.h"
 #include "tests/unit/engine/small_run.h"
 
 namespace seer::engine {
 namespace {
 
-class Golden {
- public:
-  explicit Golden(const std::string& name) {
-    std::ifstream file(absl::StrCat(SEER_GOLDEN_DIR, "/", name, ".safetensors"), std::ios::binary);
-    std::stringstream content;
-    content << file.rdbuf();
-    const std::string bytes = content.str();
-    const auto size = static_cast<int64_t>(bytes.size());
-    const auto length = SafetensorsHeaderBytes(absl::string_view(bytes).substr(0, 8), size);
-    SEER_CHECK(length.ok()) << name << ": " << length.status().ToString();
-    const auto header = DecodeSafetensorsHeader(
-        absl::string_view(bytes).substr(8, static_cast<size_t>(*length)), size);
-    SEER_CHECK(header.ok()) << name << ": " << header.status().ToString();
-    for (const SafetensorsEntry& entry : header->entries) {
-      at::Tensor tensor = at::empty(entry.shape, at::kFloat);
-      std::memcpy(tensor.mutable_data_ptr(), bytes.data() + header->data_begin + entry.begin,
-                  static_cast<size_t>(entry.size_bytes()));
-      tensors_.emplace(entry.name, tensor);
-    }
-  }
-  at::Tensor operator[](const std::string& name) const {
-    const auto found = tensors_.find(name);
-    SEER_CHECK(found != tensors_.end()) << "no golden '" << name << "'";
-    return found->second.clone();
-  }
-  // Names that start with `prefix`, without it.
-  std::vector<std::string> Under(const std::string& prefix) const {
-    std::vector<std::string> names;
-    for (const auto& [name, tensor] : tensors_) {
-      if (name.rfind(prefix, 0) == 0) names.push_back(name.substr(prefix.size()));
-    }
-    return names;
-  }
-
- private:
-  std::map<std::string, at::Tensor> tensors_;
-};
-
-void ExpectNear(const at::Tensor& actual, const at::Tensor& golden, const std::string& what) {
-  ASSERT_EQ(actual.sizes(), golden.sizes()) << what;
-  const double scale = golden.abs().max().item<double>();
-  const double gap = (actual.detach() - golden).abs().max().item<double>();
-  EXPECT_LE(gap, 1e-4 * scale) << what << ", largest number " << scale;
-}
+using testing::ExpectNear;
+using testing::Golden;
 
 TEST(Parity, SinkhornAndSwavLoss) {
   const Golden golden("swav");
@@ -124,7 +81,7 @@ TEST(Parity, OptimizerSteps) {
       parameters.push_back({name, golden["start/" + name].requires_grad_()});
     }
     ASSERT_EQ(parameters.size(), 4u);
-    Sgd sgd(parameters, config);
+    Sgd sgd(testing::WithRules(parameters, config), config);
     const double rates[] = {0.3, 0.5, 0.2};
     for (int step = 0; step < 3; ++step) {
       for (NamedTensor& p : parameters)
@@ -165,7 +122,8 @@ TEST(Parity, AdamWAndLarsWithAndWithoutClipping) {
     for (const std::string& name : golden.Under("start/"))
       parameters.push_back({name, golden["start/" + name].requires_grad_()});
     ASSERT_EQ(parameters.size(), 5u);
-    const auto optimizer = MakeOptimizer(parameters, config);
+    const std::vector<OptimParameter> ruled = testing::WithRules(parameters, config);
+    const auto optimizer = MakeOptimizer(ruled, config);
     for (int64_t step = 0; step < 10; ++step) {
       std::vector<bool> frozen;
       for (NamedTensor& p : parameters) {
@@ -174,9 +132,9 @@ TEST(Parity, AdamWAndLarsWithAndWithoutClipping) {
         if (frozen.back()) p.tensor.mutable_grad().zero_();  // as the training step does
       }
       if (c.clip) {
-        const double norm = GradientNorm(parameters).item<double>();
+        const double norm = GradientNorm(ruled);
         EXPECT_NEAR(norm, golden["norms"][step].item<double>(), 1e-5 * norm) << step;
-        ClipGradients(parameters, norm, 8);
+        ClipGradients(ruled, norm, 8);
       }
       optimizer->Step(FixedRates(config, golden["lr"][step].item<double>()), frozen);
     }
@@ -227,13 +185,14 @@ TEST_P(TrunkParity, ForwardBackwardAndStatistics) {
   ASSERT_EQ(buffers.size(), golden.Under("buffer/").size());
   for (auto& [name, tensor] : parameters) tensor.detach().copy_(golden["weight/" + name]);
 
-  ChainExecutor executor(trunk->chain,
+  UnitWalk weights;
+  ChainExecutor executor(trunk->chain, weights,
                          std::vector<bool>(trunk->chain.size(), GetParam().recompute));
   const auto input = [&](const char* name) {
     return golden[name].contiguous(at::MemoryFormat::ChannelsLast);
   };
   const std::vector<at::Tensor> outputs = executor.Forward({input("x0"), input("x1")});
-  executor.Backward({golden["dy0"], golden["dy1"]}, [](size_t) {});
+  executor.Backward({golden["dy0"], golden["dy1"]});
   executor.CommitStatistics();
   ExpectNear(outputs[0], golden["y0"], "output of the first resolution");
   ExpectNear(outputs[1], golden["y1"], "output of the second resolution");
@@ -287,7 +246,7 @@ TEST(Parity, SyncedNormOverUnevenRanks) {
     const auto cut = [&](const char* name) {
       return golden[name].narrow(0, first[rank.rank], count[rank.rank]);
     };
-    SyncBatchNorm norm("n", 6, init, gang->Group(0));
+    SyncBatchNorm norm("n", 6, init, gang->Group(0, "norms"));
     std::vector<NamedTensor> parameters, buffers;
     norm.AppendTo(parameters, buffers);
     parameters[0].tensor.detach().copy_(golden["weight"]);

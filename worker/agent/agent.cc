@@ -204,11 +204,12 @@ class AgentImpl final : public Agent {
       return Ended(taken.key, {code, std::string(reason::kShuttingDown), "its agent shuts down"});
     }
     if (assign.coordinator_address().empty()) assign.set_coordinator_address(config_.coordinator);
+    assign.set_device(DeviceName(config_, taken.device));
     if (const absl::Status written = work_dir_->WriteAssignment(assign); !written.ok()) {
       return Ended(taken.key, {kExitStorage, std::string(reason::kStorageFailed),
                                std::string(written.message())});
     }
-    LogInfo("rank_started", {job, attempt, rank});
+    LogInfo("rank_started", {job, attempt, rank, {"device", assign.device()}});
     const std::string path = work_dir_->AssignmentPath(assignment.attempt_id, assignment.rank);
     supervisor_->Start(taken.key, {{config_.trainer, "--assignment", path}, /*hold_sigterm=*/true});
     link_->Send(StartedReport(assignment));
@@ -311,6 +312,11 @@ absl::StatusOr<std::unique_ptr<Agent>> Agent::Start(const AgentConfig& config,
     return Error(absl::StatusCode::kInvalidArgument, reason::kOutOfRange,
                  absl::StrCat("--devices is ", config.devices, ", must be from 1 to 1024"))
         .Field("devices");
+  }
+  if (config.device_kind != "cpu" && config.device_kind != "cuda") {
+    return Error(absl::StatusCode::kInvalidArgument, reason::kInvalidArgument,
+                 absl::StrCat("--device-kind is ", config.device_kind, ", must be cpu or cuda"))
+        .Field("device_kind");
   }
   if (::access(config.trainer.c_str(), X_OK) != 0) {
     return Error(absl::StatusCode::kNotFound, reason::kInvalidArgument,

@@ -16,6 +16,7 @@ struct AgentConfig {
   std::string coordinator;                   // host:port
   std::string name;                          // stable over restarts; default: the host's name
   int devices = 1;                           // ranks this machine may hold
+  std::string device_kind = "cpu";           // or "cuda": rank by rank, GPUs 0 to devices − 1
   std::string address = "127.0.0.1";         // where other ranks reach it
   std::string work_dir;                      // assignments of ranks; of this agent alone
   std::string trainer;                       // path of seer-trainer

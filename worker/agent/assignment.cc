@@ -1,6 +1,7 @@
 #include "worker/agent/assignment.h"
 
 #include <algorithm>
+#include <set>
 #include <utility>
 
 namespace seer::worker {
@@ -9,14 +10,24 @@ AssignmentTable::Taken AssignmentTable::Take(const Assignment& assignment) {
   for (const auto& [key, entry] : entries_) {
     if (entry.assignment.attempt_id == assignment.attempt_id &&
         entry.assignment.rank == assignment.rank)
-      return {Verdict::kKnown, key};
+      return {Verdict::kKnown, key, entry.device};
   }
   const auto newest = newest_attempt_.find(assignment.job);
   if (newest != newest_attempt_.end() && assignment.attempt_id < newest->second)
-    return {Verdict::kStale, 0};
+    return {Verdict::kStale, 0, 0};
   Remember(assignment.job, assignment.attempt_id);
-  entries_[++last_key_].assignment = assignment;
-  return {Verdict::kStart, last_key_};
+  const int device = FreeDevice();
+  entries_[++last_key_] = {assignment, device, std::nullopt, std::nullopt};
+  return {Verdict::kStart, last_key_, device};
+}
+
+int AssignmentTable::FreeDevice() const {
+  std::set<int> taken;
+  for (const auto& [key, entry] : entries_)
+    if (!entry.exit) taken.insert(entry.device);
+  int device = 0;
+  while (taken.contains(device)) ++device;
+  return device;
 }
 
 void AssignmentTable::Remember(const std::string& job, int64_t attempt_id) {

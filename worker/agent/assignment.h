@@ -31,6 +31,7 @@ class AssignmentTable {
 
   struct Entry {
     Assignment assignment;
+    int device = 0;                // the machine's, from 0; of two that run never the same
     std::optional<RankExit> exit;  // unset: it runs
     // Heartbeats sent on this stream before the exit was; unset: not sent on this stream.
     std::optional<int64_t> exit_sent_after;
@@ -43,6 +44,7 @@ class AssignmentTable {
   struct Taken {
     Verdict verdict = Verdict::kStart;
     int64_t key = 0;  // for kStart: never used before
+    int device = 0;   // for kStart: the first that no running rank has
   };
 
   Taken Take(const Assignment& assignment);
@@ -66,6 +68,7 @@ class AssignmentTable {
 
  private:
   void Remember(const std::string& job, int64_t attempt_id);
+  int FreeDevice() const;
 
   int64_t last_key_ = 0;
   int64_t sent_beats_ = 0, acked_beats_ = 0;  // of the present stream

@@ -2,6 +2,8 @@
 
 #include <unistd.h>
 
+#include "absl/strings/str_cat.h"
+
 namespace seer::worker {
 
 internal::v1::Hello DescribeMachine(const AgentConfig& config, const std::string& incarnation) {
@@ -12,10 +14,14 @@ internal::v1::Hello DescribeMachine(const AgentConfig& config, const std::string
   hello.set_hostname(hostname);
   hello.set_address(config.address);
   hello.set_devices(config.devices);
-  hello.set_device_kind("cpu");
+  hello.set_device_kind(config.device_kind);
   hello.set_version(SEER_VERSION);
   hello.set_incarnation(incarnation);
   return hello;
+}
+
+std::string DeviceName(const AgentConfig& config, int device) {
+  return config.device_kind == "cpu" ? "cpu" : absl::StrCat(config.device_kind, ":", device);
 }
 
 }  // namespace seer::worker

@@ -12,4 +12,7 @@ namespace seer::worker {
 // Without the ranks that run.
 internal::v1::Hello DescribeMachine(const AgentConfig& config, const std::string& incarnation);
 
+// What the rank that has `device` of the machine's devices computes on: Assign.device.
+std::string DeviceName(const AgentConfig& config, int device);
+
 }  // namespace seer::worker

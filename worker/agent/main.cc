@@ -29,6 +29,9 @@ int main(int argc, char** argv) {
   app.add_option("--name", config.name, "Stable name of this worker")->capture_default_str();
   app.add_option("--devices", config.devices, "Ranks this machine may hold at a time")
       ->capture_default_str();
+  app.add_option("--device-kind", config.device_kind,
+                 "cpu, or cuda: rank by rank, GPUs 0 to --devices minus 1 of CUDA_VISIBLE_DEVICES")
+      ->capture_default_str();
   app.add_option("--address", config.address,
                  "Address at which ranks on other machines reach this one")
       ->capture_default_str();
@@ -44,7 +47,7 @@ int main(int argc, char** argv) {
           {"text", seer::LogFormat::kText}, {"json", seer::LogFormat::kJson}}));
   app.footer(
       "Examples:\n  seer-worker --coordinator 127.0.0.1:7070 --devices 2\n  seer-worker "
-      "--coordinator head:7070 --name node-17 --address 10.0.0.17");
+      "--coordinator head:7070 --name node-17 --address 10.0.0.17 --device-kind cuda --devices 8");
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {

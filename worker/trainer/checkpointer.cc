@@ -33,10 +33,11 @@ bool IsAway(const absl::Status& status) {
 }  // namespace
 
 Checkpointer::Checkpointer(ObjectStore& store, std::string prefix, Report report,
-                           MetricsRegistry& metrics)
+                           MetricsRegistry& metrics, engine::TraceRecorder* trace)
     : store_(store),
       prefix_(std::move(prefix)),
       report_(std::move(report)),
+      trace_(trace),
       seconds_(metrics.AddHistogram("seer_checkpoint_seconds", "Time of a checkpoint's stages.",
                                     {.01, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60, 300})),
       bytes_(metrics.AddGauge("seer_checkpoint_bytes",
@@ -100,8 +101,14 @@ absl::Status Checkpointer::Write(engine::CheckpointSnapshot& snapshot) {
   const absl::Duration start = clock.Steady();
   const int64_t step = snapshot.step();
   SEER_FAILPOINT("trainer.checkpoint_write");
-  SEER_ASSIGN_OR_RETURN(const engine::CheckpointFile file,
-                        snapshot.Write(store_, absl::StrCat(prefix_, "/", step)));
+  engine::CheckpointFile file;
+  {
+    const engine::TraceScope span(trace_, engine::TraceTrack::kCheckpoint, "write checkpoint",
+                                  "checkpoint", {.bytes = snapshot.size_bytes()});
+    SEER_ASSIGN_OR_RETURN(file, snapshot.Write(store_, absl::StrCat(prefix_, "/", step)));
+  }
+  const engine::TraceScope span(trace_, engine::TraceTrack::kCheckpoint, "wait for the commit",
+                                "checkpoint");
   const absl::Duration written = clock.Steady();
   seconds_.Observe(absl::ToDoubleSeconds(written - start), {{"stage", "write"}});
   bytes_.Set(static_cast<double>(file.size_bytes));

@@ -14,6 +14,7 @@
 #include "common/base/thread.h"
 #include "common/metrics/registry.h"
 #include "engine/session/train_session.h"
+#include "engine/trace/trace_recorder.h"
 
 namespace seer::worker {
 
@@ -25,8 +26,10 @@ class Checkpointer {
   using Report =
       std::function<absl::StatusOr<bool>(int64_t step, const engine::CheckpointFile& file)>;
 
-  // `store` and `metrics` must outlive this. `prefix`: "<job>/checkpoints".
-  Checkpointer(ObjectStore& store, std::string prefix, Report report, MetricsRegistry& metrics);
+  // `store`, `metrics` and `trace`, if it is not null, must outlive this. `prefix`:
+  // "<job>/checkpoints".
+  Checkpointer(ObjectStore& store, std::string prefix, Report report, MetricsRegistry& metrics,
+               engine::TraceRecorder* trace = nullptr);
   ~Checkpointer();  // gives up what is not committed
 
   // Waits for the one before, if it is still being written. Its failure is returned here or by
@@ -51,6 +54,7 @@ class Checkpointer {
   ObjectStore& store_;
   const std::string prefix_;
   const Report report_;
+  engine::TraceRecorder* const trace_;
   Histogram& seconds_;
   Gauge& bytes_;
   Counter& failures_;

@@ -12,6 +12,7 @@
 #include "common/rpc/status_grpc.h"
 #include "engine/session/eval_session.h"
 #include "worker/trainer/batch_stream.h"
+#include "worker/trainer/initial_weights.h"
 #include "worker/trainer/spec_to_config.h"
 #include "worker/trainer/trainer.h"
 
@@ -60,12 +61,15 @@ absl::StatusOr<Ended> RunEvaluation(const v1::JobSpec& spec, const internal::v1:
                                     const std::atomic<bool>& stop,
                                     internal::v1::Trainers::StubInterface& coordinator) {
   SEER_ASSIGN_OR_RETURN(const engine::TrainConfig config, ToTrainConfig(spec));
+  const engine::RankConfig rank = ToRankConfig(spec, assign);
   SEER_ASSIGN_OR_RETURN(auto session,
-                        engine::EvalSession::Create(config, ToRankConfig(spec, assign).threads));
+                        engine::EvalSession::Create(config, rank.threads, rank.device));
   if (!assign.eval_checkpoint_uri().empty()) {
     SEER_ASSIGN_OR_RETURN(auto store, OpenStore(assign.storage_uri()));
     SEER_RETURN_IF_ERROR(
         session->LoadTrunk(*store, KeyBelow(assign.eval_checkpoint_uri(), assign.storage_uri())));
+  } else if (!config.weights.uri.empty()) {
+    SEER_RETURN_IF_ERROR(LoadInitialWeights(config.weights, *session));
   }
   internal::v1::ReportEvalRequest report;
   report.set_attempt_id(assign.attempt_id());

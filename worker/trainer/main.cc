@@ -17,6 +17,7 @@
 #include "common/base/trainer_exit.h"
 #include "common/metrics/http.h"
 #include "engine/session/host_allocator.h"
+#include "worker/trainer/calibrate.h"
 #include "worker/trainer/trainer.h"
 
 namespace {
@@ -24,6 +25,16 @@ namespace {
 std::atomic<bool> stop_requested{false};  // the one global: a signal handler can reach nothing else
 
 void OnTerminate(int) { stop_requested = true; }
+
+int PrintCalibration(const seer::worker::CalibrateOptions& options) {
+  signal(SIGTERM, SIG_DFL);
+  signal(SIGINT, SIG_DFL);
+  const auto measured = seer::worker::Calibrate(options);
+  if (!measured.ok()) return seer::FailProgram(measured.status());
+  std::printf("%s\n", measured->c_str());
+  std::fflush(nullptr);
+  return 0;
+}
 
 }  // namespace
 
@@ -39,11 +50,23 @@ int main(int argc, char** argv) {
   std::string path;
   CLI::App app{"Runs one rank of a job. Started by seer-worker, not by hand."};
   app.set_version_flag("--version", SEER_VERSION);
-  app.add_option("--assignment", path, "File with the rank's serialized assignment")->required();
+  CLI::Option* assignment =
+      app.add_option("--assignment", path, "File with the rank's serialized assignment");
+  // For `seer job plan --calibrate` alone.
+  seer::worker::CalibrateOptions calibrate;
+  CLI::Option* calibrating = app.add_flag("--calibrate")->group("");
+  app.add_option("--threads", calibrate.threads)->needs(calibrating)->group("");
+  app.add_option("--device", calibrate.device)->needs(calibrating)->group("");
+  app.add_flag("--quick", calibrate.quick)->needs(calibrating)->group("");
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
     return app.exit(error) == 0 ? 0 : 2;
+  }
+  if (calibrating->count() > 0) return PrintCalibration(calibrate);
+  if (assignment->count() == 0) {
+    std::fprintf(stderr, "error: --assignment is required\n");
+    return 2;
   }
   seer::internal::v1::Assign assign;
   std::ifstream file(path, std::ios::binary);

@@ -9,6 +9,7 @@
 namespace seer::worker {
 
 absl::Status RefusedSteps::Observe(const engine::StepReport& report) {
+  if (report.overflow) return absl::OkStatus();
   in_a_row_ = report.skipped ? in_a_row_ + 1 : 0;
   const bool fail = policy_ == v1::REFUSED_STEP_POLICY_FAIL,
              roll_back = policy_ == v1::REFUSED_STEP_POLICY_ROLL_BACK;

@@ -20,7 +20,8 @@ class RefusedSteps {
   explicit RefusedSteps(const v1::FailureSpec& failure)
       : policy_(failure.refused_step_policy()), limit_(failure.refused_step_limit()) {}
 
-  // After each step. With NON_FINITE, once as many steps in a row were refused as the limit says:
+  // After each step; one that overflowed alone is not one of a row and does not end it. With
+  // NON_FINITE, once as many steps in a row were refused as the limit says:
   // ABORTED: roll back, a new attempt may do better; FAILED_PRECONDITION: the job is to fail.
   absl::Status Observe(const engine::StepReport& report);
   int64_t in_a_row() const { return in_a_row_; }

@@ -1,44 +1,34 @@
 #include "worker/trainer/spec_to_config.h"
 
 #include <algorithm>
-#include <map>
+#include <optional>
 #include <thread>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
 #include "common/base/status_macros.h"
+#include "common/spec/schedule.h"
 #include "common/spec/trunk.h"
 
 namespace seer::worker {
 
 namespace {
 
-engine::Schedule ToSchedule(const v1::ScheduleSpec& spec) {
-  engine::Schedule schedule;
-  for (const v1::SchedulePhase& phase : spec.phases()) {
-    const engine::ScheduleShape shape =
-        phase.shape() == v1::SCHEDULE_SHAPE_LINEAR   ? engine::ScheduleShape::kLinear
-        : phase.shape() == v1::SCHEDULE_SHAPE_COSINE ? engine::ScheduleShape::kCosine
-                                                     : engine::ScheduleShape::kConstant;
-    schedule.phases.push_back({shape, phase.start(), phase.end(), phase.steps()});
+std::optional<engine::WeightNames> ToWeightNames(v1::WeightNames names) {
+  switch (names) {
+    case v1::WEIGHT_NAMES_TORCHVISION:
+      return engine::WeightNames::kTorchvision;
+    case v1::WEIGHT_NAMES_TIMM:
+      return engine::WeightNames::kTimm;
+    case v1::WEIGHT_NAMES_HUGGINGFACE:
+      return engine::WeightNames::kHuggingFace;
+    case v1::WEIGHT_NAMES_VISSL:
+      return engine::WeightNames::kVissl;
+    case v1::WEIGHT_NAMES_SWAV:
+      return engine::WeightNames::kSwav;
+    default:
+      return std::nullopt;  // AUTO
   }
-  return schedule;
-}
-
-engine::ScheduleConfig ToSchedules(const v1::OptimSpec& optim) {
-  engine::ScheduleConfig c;
-  const std::map<v1::ScheduledValue, engine::Schedule*> places = {
-      {v1::SCHEDULED_VALUE_LR, &c.lr},
-      {v1::SCHEDULED_VALUE_WEIGHT_DECAY, &c.weight_decay},
-      {v1::SCHEDULED_VALUE_MOMENTUM, &c.momentum},
-      {v1::SCHEDULED_VALUE_LARC_TRUST, &c.larc_trust},
-      {v1::SCHEDULED_VALUE_TEMPERATURE, &c.temperature},
-      {v1::SCHEDULED_VALUE_EPSILON, &c.epsilon}};
-  for (const v1::ScheduleSpec& schedule : optim.schedules()) {
-    const auto place = places.find(schedule.value());
-    if (place != places.end()) *place->second = ToSchedule(schedule);
-  }
-  return c;
 }
 
 }  // namespace
@@ -52,6 +42,8 @@ absl::StatusOr<engine::TrainConfig> ToTrainConfig(const v1::JobSpec& spec) {
   c.head.output_dim = spec.model().head().output_dim();
   c.head.batch_norm = spec.model().head().batch_norm();
   c.head.prototypes = swav.prototypes();
+  c.weights = {spec.model().weights().uri(), ToWeightNames(spec.model().weights().names())};
+  c.head.extra_prototypes.assign(swav.extra_prototypes().begin(), swav.extra_prototypes().end());
   c.swav.temperature = swav.temperature();
   c.swav.epsilon = swav.epsilon();
   c.swav.sinkhorn_iterations = swav.sinkhorn_iterations();
@@ -88,6 +80,13 @@ absl::StatusOr<engine::TrainConfig> ToTrainConfig(const v1::JobSpec& spec) {
   c.optim.warmup_steps = optim.warmup_steps();
   c.optim.total_steps = std::max<int64_t>(1, optim.steps());
   c.optim.schedules = ToSchedules(optim);
+  for (const v1::ParameterGroupSpec& spec_group : optim.groups()) {
+    engine::ParameterGroup& group =
+        c.optim.groups.emplace_back(engine::ParameterGroup{spec_group.match()});
+    if (spec_group.has_lr_scale()) group.lr_scale = spec_group.lr_scale();
+    if (spec_group.has_weight_decay()) group.weight_decay = spec_group.weight_decay();
+    if (spec_group.has_adapt()) group.adapt = spec_group.adapt();
+  }
 
   const auto& photometry = spec.augment().photometry();
   c.photometry.jitter_strength = photometry.jitter_strength();
@@ -107,15 +106,29 @@ absl::StatusOr<engine::TrainConfig> ToTrainConfig(const v1::JobSpec& spec) {
   c.memory.recompute_segments.assign(spec.memory().recompute_segments().begin(),
                                      spec.memory().recompute_segments().end());
   c.distributed.sync_bn_group_size = spec.distributed().sync_bn_group_size();
+  c.memory.offload_optimizer = spec.memory().offload_optimizer();
+  c.distributed.shard_group_size = spec.distributed().shard_group_size();
   c.distributed.bucket_bytes = spec.distributed().bucket_bytes();
+  using Backend = engine::CollectiveBackend;
+  c.distributed.backend =
+      spec.distributed().backend() == v1::COLLECTIVE_BACKEND_NCCL   ? Backend::kNccl
+      : spec.distributed().backend() == v1::COLLECTIVE_BACKEND_GLOO ? Backend::kGloo
+                                                                    : Backend::kAuto;
   const auto& timeout = spec.distributed().collective_timeout();
   c.distributed.collective_timeout_seconds =
       static_cast<double>(timeout.seconds()) + timeout.nanos() * 1e-9;
-  c.precision = spec.precision().mode() == v1::PRECISION_MODE_BF16 ? engine::Precision::kBf16
-                                                                   : engine::Precision::kFp32;
+  c.precision = spec.precision().mode() == v1::PRECISION_MODE_BF16   ? engine::Precision::kBf16
+                : spec.precision().mode() == v1::PRECISION_MODE_TF32 ? engine::Precision::kTf32
+                : spec.precision().mode() == v1::PRECISION_MODE_FP16 ? engine::Precision::kFp16
+                                                                     : engine::Precision::kFp32;
+  if (spec.precision().has_loss_scale()) {
+    c.loss_scale = {spec.precision().loss_scale().initial(),
+                    spec.precision().loss_scale().growth_interval()};
+  }
   c.crops.clear();
   for (const auto& crop : spec.augment().crops()) c.crops.push_back({crop.views(), crop.size()});
   c.global_batch = spec.data().global_batch();
+  c.accumulation_steps = optim.accumulation_steps();
   c.seed = spec.seed();
   return c;
 }
@@ -127,6 +140,7 @@ engine::RankConfig ToRankConfig(const v1::JobSpec& spec, const internal::v1::Ass
   rank.store_host = assign.store_host();
   rank.store_port = assign.store_port();
   rank.store_prefix = absl::StrCat("attempt-", assign.attempt_id());
+  if (!assign.device().empty()) rank.device = assign.device();
   const int cores = std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
   rank.threads = spec.distributed().threads_per_rank() > 0
                      ? spec.distributed().threads_per_rank()

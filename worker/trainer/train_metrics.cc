@@ -26,11 +26,19 @@ void TrainMetrics::Observe(const engine::StepReport& report, double wait_seconds
       .Add(static_cast<double>(report.images), labels_);
   registry_.AddCounter("seer_train_flops_total", "Analytic count of the work done by this rank.")
       .Add(report.flops, labels_);
+  for (const auto& [kind, bytes] :
+       {std::pair("used", report.device_used_bytes), std::pair("peak", report.device_peak_bytes)}) {
+    registry_
+        .AddGauge("seer_train_device_memory_bytes", "Memory of the device that the rank holds.")
+        .Set(static_cast<double>(bytes), With("kind", kind));
+  }
+  Set("seer_train_loss_scale", "Factor of the newest step's loss; 1 but in fp16.",
+      report.loss_scale);
   if (!report.skipped) return;
   registry_
       .AddCounter("seer_train_nonfinite_steps_total",
                   "Steps refused because a number was not finite.")
-      .Add(1, With("action", "skip"));
+      .Add(1, With("action", report.overflow ? "lower_scale" : "skip"));
 }
 
 void TrainMetrics::ObserveLoss(const engine::StepReport& report) {

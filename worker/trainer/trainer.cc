@@ -22,6 +22,8 @@
 #include "worker/trainer/batch_stream.h"
 #include "worker/trainer/checkpointer.h"
 #include "worker/trainer/id_log.h"
+#include "worker/trainer/initial_weights.h"
+#include "worker/trainer/profiler.h"
 #include "worker/trainer/progress.h"
 #include "worker/trainer/refused_steps.h"
 #include "worker/trainer/spec_to_config.h"
@@ -37,6 +39,14 @@ constexpr absl::Duration kReportDeadline = absl::Seconds(10);
 
 std::string JobId(const Assign& assign) {
   return std::string(absl::StripPrefix(assign.job(), "jobs/"));
+}
+
+internal::v1::ReportProfileRequest ProfileOf(const Assign& assign) {
+  internal::v1::ReportProfileRequest who;
+  who.set_attempt_id(assign.attempt_id());
+  who.set_job(assign.job());
+  who.set_rank(assign.rank());
+  return who;
 }
 
 void SetDeadline(grpc::ClientContext& context) {
@@ -71,6 +81,8 @@ class Rank {
       SEER_RETURN_IF_ERROR(
           session_->Restore(*store, KeyBelow(assign_.restore_uri(), assign_.storage_uri())));
       LogInfo("restored", {{"step", session_->next_step()}});
+    } else if (!config.weights.uri.empty()) {
+      SEER_RETURN_IF_ERROR(LoadInitialWeights(config.weights, *session_));
     }
     SEER_ASSIGN_OR_RETURN(ids_, IdLog::Open(spec_, assign_));
     Checkpointer checkpointer(
@@ -78,7 +90,10 @@ class Rank {
         [this](int64_t step, const engine::CheckpointFile& file) {
           return ReportCheckpoint(step, file);
         },
-        metrics_);
+        metrics_, &session_->trace());
+    Profiler profiler(
+        session_->trace(), ProfileOf(assign_),
+        [this](const internal::v1::ReportProfileRequest& report) { return SendProfile(report); });
     ProgressReporter progress(
         [this](const internal::v1::ReportProgressRequest& report) { return SendProgress(report); });
     BatchStreamOptions options;
@@ -87,14 +102,14 @@ class Rank {
     options.first_replica = assign_.rank();
     options.prefetch_steps = spec_.data().prefetch_steps();
     BatchStream batches(ToStreamRequest(spec_, assign_, session_->next_step()), std::move(options));
-    SEER_ASSIGN_OR_RETURN(const Ended ended, Train(batches, checkpointer, progress));
+    SEER_ASSIGN_OR_RETURN(const Ended ended, Train(batches, checkpointer, progress, profiler));
     SEER_RETURN_IF_ERROR(checkpointer.Finish());
     return ended;
   }
 
  private:
   absl::StatusOr<Ended> Train(BatchStream& batches, Checkpointer& checkpointer,
-                              ProgressReporter& progress) {
+                              ProgressReporter& progress, Profiler& profiler) {
     TrainMetrics metrics(metrics_, assign_, spec_.loss().swav().prototypes());
     StepTally tally;
     RefusedSteps refused(spec_.failure());
@@ -107,7 +122,7 @@ class Rank {
                      "a newer attempt took over");
       SEER_RETURN_IF_ERROR(checkpointer.status());
       const absl::Duration start = clock.Steady();
-      SEER_ASSIGN_OR_RETURN(const engine::Batch batch, batches.Next());
+      SEER_ASSIGN_OR_RETURN(const engine::Batch batch, NextBatch(batches));
       const double waited = absl::ToDoubleSeconds(clock.Steady() - start);
       if (ids_) SEER_RETURN_IF_ERROR(ids_->Write(batch));
       SEER_FAILPOINT("trainer.before_step");
@@ -119,6 +134,8 @@ class Rank {
         auto message = tally.Report(report, spec_.data().global_batch());
         message.set_attempt_id(assign_.attempt_id());
         message.set_job(assign_.job());
+        message.set_profile(profiler.profile());
+        message.set_profile_first_step(profiler.first_step());
         progress.Update(std::move(message));
       }
       const absl::Status verdict = refused.Observe(report);
@@ -132,14 +149,33 @@ class Rank {
       SEER_RETURN_IF_ERROR(verdict);
       const bool due = done % spec_.checkpoint().every_steps() == 0 && refused.keeps_state();
       if (due || done == total || report.stop_requested) {
-        const absl::Duration before = clock.Steady();
-        SEER_ASSIGN_OR_RETURN(auto snapshot, session_->Snapshot());
-        checkpointer.ObserveSnapshot(clock.Steady() - before);
-        SEER_RETURN_IF_ERROR(checkpointer.Submit(std::move(snapshot)));
+        SEER_RETURN_IF_ERROR(TakeCheckpoint(checkpointer));
       }
+      profiler.StepDone(report);
       if (report.stop_requested && done < total) return Ended::kPaused;
     }
     return Ended::kDone;
+  }
+
+  absl::StatusOr<engine::Batch> NextBatch(BatchStream& batches) {
+    const engine::TraceScope span(&session_->trace(), engine::TraceTrack::kTraining,
+                                  "wait for data", "data");
+    return batches.Next();
+  }
+
+  absl::Status TakeCheckpoint(Checkpointer& checkpointer) {
+    Clock& clock = Clock::Real();
+    const absl::Duration before = clock.Steady();
+    std::unique_ptr<engine::CheckpointSnapshot> snapshot;
+    {
+      const engine::TraceScope span(&session_->trace(), engine::TraceTrack::kTraining, "snapshot",
+                                    "checkpoint");
+      SEER_ASSIGN_OR_RETURN(snapshot, session_->Snapshot());
+    }
+    checkpointer.ObserveSnapshot(clock.Steady() - before);
+    const engine::TraceScope span(&session_->trace(), engine::TraceTrack::kTraining,
+                                  "wait for the checkpoint before", "checkpoint");
+    return checkpointer.Submit(std::move(snapshot));
   }
 
   absl::StatusOr<bool> ReportCheckpoint(int64_t step, const engine::CheckpointFile& file) {
@@ -164,7 +200,15 @@ class Rank {
     grpc::ClientContext context;
     SetDeadline(context);
     SEER_RETURN_IF_ERROR(FromGrpc(coordinator_->ReportProgress(&context, request, &response)));
+    session_->RequestTrace({response.profile(), response.profile_steps()});
     return response.pause();
+  }
+
+  absl::Status SendProfile(const internal::v1::ReportProfileRequest& request) {
+    internal::v1::ReportProfileResponse response;
+    grpc::ClientContext context;
+    SetDeadline(context);
+    return FromGrpc(coordinator_->ReportProfile(&context, request, &response));
   }
 
   const v1::JobSpec& spec_;

@@ -259,6 +259,20 @@ TEST(Coordinator, AGangWithoutProgressIsStartedAnew) {
   EXPECT_EQ(cluster.WaitFor("hanging", v1::JOB_STATE_RESTARTING).state_reason(), "NO_PROGRESS");
 }
 
+TEST(Coordinator, TheQueuesStartEpochBecomesAStep) {
+  Cluster cluster;
+  FakeAgent agent(cluster.port(), {});
+  ASSERT_TRUE(cluster.WaitForWorkers(1));
+  v1::JobSpec spec = SmallSpec("epochs", 1);
+  spec.mutable_data()->set_pool("cats");  // 100 images
+  spec.mutable_data()->set_global_batch(8);
+  spec.mutable_loss()->mutable_swav()->set_queue_length(16);
+  spec.mutable_loss()->mutable_swav()->set_queue_start_epoch(1.5);
+  const auto job = cluster.Create(spec);
+  ASSERT_OK(job);
+  EXPECT_EQ(job->spec().loss().swav().queue_start_step(), 19);  // of 1.5 x 12.5
+}
+
 TEST(Coordinator, RefusesWhatCannotWork) {
   Cluster cluster;
   FakeAgent agent(cluster.port(), {});

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <map>
+#include <nlohmann/json.hpp>
 
 #include "absl/strings/match.h"
 #include "common/spec/defaults.h"
@@ -22,11 +23,13 @@ v1::JobSpec Spec(const std::string& preset, int ranks) {
   return spec;
 }
 
-std::map<std::string, std::string> Plan(const v1::JobSpec& spec) {
-  const auto lines = PlanJob(spec);
-  EXPECT_OK(lines);
-  return lines.ok() ? std::map<std::string, std::string>(lines->begin(), lines->end())
-                    : std::map<std::string, std::string>();
+std::map<std::string, std::string> Plan(const v1::JobSpec& spec,
+                                        const Calibration* calibration = nullptr) {
+  const auto plan = PlanJob(spec, calibration);
+  EXPECT_OK(plan);
+  if (!plan.ok()) return {};
+  const auto lines = PlanLines(spec, *plan, calibration);
+  return {lines.begin(), lines.end()};
 }
 
 TEST(Plan, CountsTheTrunkOfThePaper) {
@@ -80,12 +83,34 @@ TEST(Plan, SaysRanksStepsAndTraffic) {
   EXPECT_EQ(one["Parameters"], two["Parameters"]);
 }
 
+TEST(Plan, NamesTheRulesOfEveryGroupOfParameters) {
+  v1::JobSpec spec = Spec("regnety_200mf", 1);
+  const auto add = [&](const char* match, double lr_scale) -> v1::ParameterGroupSpec& {
+    v1::ParameterGroupSpec& group = *spec.mutable_optim()->add_groups();
+    group.set_match(match);
+    group.set_lr_scale(lr_scale);
+    return group;
+  };
+  add("stem.*", 0);
+  v1::ParameterGroupSpec& bias = add("*.bias", 0.5);
+  bias.set_weight_decay(0);
+  bias.set_adapt(false);
+  add("prototypes*", 1);
+  auto plan = Plan(spec);
+  EXPECT_EQ(plan["Group 0"], "stem.*: frozen");
+  EXPECT_EQ(plan["Group 1"], "*.bias: learning rate x 0.5, weight decay 0, no layer-wise rate");
+  EXPECT_EQ(plan["Group 2"], "prototypes*: as without a group");
+}
+
 TEST(Plan, HalfPrecisionHalvesTheActivationsOnly) {
   v1::JobSpec spec = Spec("regnety_200mf", 1);
-  spec.mutable_precision()->set_mode(v1::PRECISION_MODE_FP32);
-  const std::string full = Plan(spec)["Memory a rank"];
-  spec.mutable_precision()->set_mode(v1::PRECISION_MODE_BF16);
-  const std::string half = Plan(spec)["Memory a rank"];
+  const auto memory = [&](v1::PrecisionMode mode) {
+    spec.mutable_precision()->set_mode(mode);
+    return Plan(spec)["Memory a rank"];
+  };
+  const std::string full = memory(v1::PRECISION_MODE_FP32), half = memory(v1::PRECISION_MODE_BF16);
+  EXPECT_EQ(memory(v1::PRECISION_MODE_TF32), full);
+  EXPECT_EQ(memory(v1::PRECISION_MODE_FP16), half);
   const auto split = [](const std::string& text) {
     const size_t at = text.find("activations");
     return std::pair(text.substr(0, at), text.substr(at));
@@ -104,7 +129,7 @@ TEST(Plan, ABudgetChoosesWhatIsRecomputed) {
   spec.mutable_memory()->set_budget_bytes(int64_t{3} << 30);
   EXPECT_TRUE(absl::StartsWith(Plan(spec)["Recompute"], "segments ")) << Plan(spec)["Recompute"];
   spec.mutable_memory()->set_budget_bytes(1 << 20);
-  EXPECT_THAT(PlanJob(spec),
+  EXPECT_THAT(PlanJob(spec, nullptr),
               seer::testing::FailsWith(absl::StatusCode::kInvalidArgument, reason::kOutOfRange,
                                        "a budget of 1048576 bytes is too small"));
 }
@@ -139,7 +164,99 @@ TEST(Plan, AnEvaluationHasNoStepsOrCheckpoints) {
   EXPECT_EQ(plan.count("Checkpoints"), 0u);
 }
 
-TEST(Plan, AnUnknownPresetIsAnError) { EXPECT_FALSE(PlanJob(Spec("regnety_1gf", 1)).ok()); }
+TEST(Plan, SaysHowRanksShareTheWork) {
+  v1::JobSpec spec = Spec("regnety_400mf", 512);
+  spec.mutable_data()->set_global_batch(4096);
+  spec.mutable_distributed()->set_sync_bn_group_size(64);
+  spec.mutable_distributed()->set_shard_group_size(8);
+  spec.mutable_optim()->set_accumulation_steps(4);
+  spec.mutable_memory()->set_offload_optimizer(true);
+  auto plan = Plan(spec);
+  EXPECT_EQ(plan["Batch norm"], "8 groups of 64 ranks");
+  EXPECT_EQ(plan["Sharding"],
+            "one copy of the state over 8 ranks, 64 copies; the optimizer's part in host memory");
+  EXPECT_EQ(plan["Ranks"], "512 x 8 images, in 4 parts of 2");
+  EXPECT_TRUE(absl::StrContains(plan["Memory a rank"], "in host memory")) << plan["Memory a rank"];
+  for (const char* text : {"gradients: ", "reduce-scatters, ", "over 8 ranks",
+                           "weights: ", "gradients between copies: ", "over 64 ranks", "codes: "})
+    EXPECT_TRUE(absl::StrContains(plan["Traffic a step"], text)) << plan["Traffic a step"];
+  spec.mutable_distributed()->set_sync_bn_group_size(1);
+  EXPECT_TRUE(absl::StrContains(Plan(spec)["Batch norm"], "of its own"));
+  EXPECT_FALSE(absl::StrContains(Plan(spec)["Traffic a step"], "batch statistics"));
+}
+
+TEST(Plan, DrawsTheLearningRate) {
+  v1::JobSpec spec = Spec("regnety_200mf", 1);
+  spec.mutable_optim()->set_steps(8);
+  spec.mutable_optim()->set_lr(0.8);
+  spec.mutable_optim()->set_warmup_steps(8);
+  EXPECT_EQ(Plan(spec)["Its curve"], "▁▂▃▄▅▆▇█");
+}
+
+Calibration Known() {
+  Calibration calibration;
+  calibration.file = "c.json";
+  calibration.host = "node7";
+  calibration.cpu = "a CPU";
+  calibration.device = "cpu";
+  calibration.threads = 4;
+  calibration.date = "2026-01-02T03:04:05Z";
+  calibration.precisions["fp32"] = {{{1e-10, 2e-10, 1e-10, 1e-5, 1e-8, 1e-9}}, {0.08, 0.2, 5}};
+  calibration.link = {1e-4, 1e-9};
+  return calibration;
+}
+
+TEST(Plan, TimeIsUnknownWithoutACalibration) {
+  EXPECT_TRUE(absl::StrContains(Plan(Spec("regnety_200mf", 1))["Time"],
+                                "unknown: run `seer job plan --calibrate`"));
+  v1::JobSpec half = Spec("regnety_200mf", 1);
+  half.mutable_precision()->set_mode(v1::PRECISION_MODE_BF16);
+  const Calibration calibration = Known();
+  EXPECT_EQ(Plan(half, &calibration)["Time"], "unknown: c.json has no steps of BF16");
+}
+
+TEST(Plan, TimeComesWithItsErrorAndSource) {
+  v1::JobSpec spec = Spec("regnety_200mf", 2);
+  Calibration calibration = Known();
+  auto lines = Plan(spec, &calibration);
+  EXPECT_TRUE(absl::StrContains(lines["Time"], "waiting for collectives")) << lines["Time"];
+  EXPECT_TRUE(absl::StrContains(lines["Whole job"],
+                                "rank-hours; the model is 8 % off on average, 20 % at most, on 5"))
+      << lines["Whole job"];
+  EXPECT_TRUE(absl::StrContains(lines["Calibration"],
+                                "c.json: node7, a CPU, cpu, 4 threads, measured 2026-01-02"))
+      << lines["Calibration"];
+  EXPECT_TRUE(absl::StrContains(lines["Calibration"], "not this machine"));
+  calibration.device = "cuda:0";
+  EXPECT_TRUE(absl::StrContains(Plan(spec, &calibration)["Whole job"], "GPU-hours"));
+  spec.mutable_precision()->set_mode(v1::PRECISION_MODE_TF32);
+  EXPECT_TRUE(absl::StrContains(Plan(spec, &calibration)["Time"], "unknown"));
+  calibration.device = "cpu";
+  EXPECT_FALSE(absl::StrContains(Plan(spec, &calibration)["Time"], "unknown")) << "as fp32";
+}
+
+TEST(Plan, JsonHasNumbers) {
+  const v1::JobSpec spec = Spec("regnety_200mf", 2);
+  const Calibration calibration = Known();
+  ASSERT_OK_AND_ASSIGN(const JobPlan plan, PlanJob(spec, &calibration));
+  const auto json = nlohmann::json::parse(PlanJson(spec, plan, &calibration));
+  EXPECT_EQ(json.at("parameters").at("all").get<int64_t>(), plan.cost.parameters());
+  EXPECT_EQ(json.at("memory").at("peakBytes").get<int64_t>(), plan.memory.peak_bytes());
+  EXPECT_EQ(json.at("traffic").at("gradients").at("bytes").get<int64_t>(),
+            plan.cost.parameters() * 4);
+  EXPECT_EQ(json.at("steps").get<int>(), 100);
+  EXPECT_EQ(json.at("learningRates").size(), 48u);
+  const auto& time = json.at("time");
+  EXPECT_DOUBLE_EQ(time.at("jobSeconds").get<double>(), 100 * time.at("stepSeconds").get<double>());
+  EXPECT_DOUBLE_EQ(time.at("rankHours").get<double>(),
+                   2 * time.at("jobSeconds").get<double>() / 3600);
+  EXPECT_EQ(time.at("calibration").at("host"), "node7");
+  EXPECT_TRUE(nlohmann::json::parse(PlanJson(spec, plan, nullptr)).at("time").is_null());
+}
+
+TEST(Plan, AnUnknownPresetIsAnError) {
+  EXPECT_FALSE(PlanJob(Spec("regnety_1gf", 1), nullptr).ok());
+}
 
 }  // namespace
 }  // namespace seer::client

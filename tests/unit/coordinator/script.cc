@@ -85,6 +85,7 @@ std::string Script::Execute(const std::string& line) {
   }
   if (words[0] == "restart") return Restart();
   if (words[0] == "jobs") return Jobs();
+  if (words[0] == "profiles") return Profile(IdOf(words[1]), words[2]);
   if (words[0] == "wait") {
     const absl::Duration by = absl::Seconds(Number(arguments, "0", 1));
     now_.wall += by;
@@ -136,7 +137,22 @@ Command Script::Parse(const std::string& verb, const Arguments& arguments) {
   if (verb == "progress") {
     Progress progress;
     progress.step = Number(arguments, "step", 1);
-    return command::ReportProgress{Number(arguments, "attempt", 1), "jobs/" + job, progress};
+    return command::ReportProgress{Number(arguments, "attempt", 1), "jobs/" + job, progress,
+                                   Number(arguments, "profile", 0), Number(arguments, "first", 0)};
+  }
+  if (verb == "profile")
+    return command::CreateProfile{first, static_cast<int>(Number(arguments, "steps", 3)),
+                                  Text(arguments, "request")};
+  if (verb == "trace") {
+    command::ReportProfile report;
+    report.attempt_id = Number(arguments, "attempt", 1);
+    report.job = "jobs/" + job;
+    report.rank = static_cast<int>(Number(arguments, "rank", 0));
+    report.profile = Number(arguments, "profile", 0);
+    report.first_step = Number(arguments, "first", 4);
+    report.trace = std::make_shared<const std::string>(
+        static_cast<size_t>(Number(arguments, "bytes", 10)), 'x');
+    return report;
   }
   if (verb == "checkpoint") {
     command::ReportCheckpoint report;
@@ -177,6 +193,12 @@ std::string Script::Print(const Decision& decision) {
   } else if (decision.reply.yes) {
     absl::StrAppend(&out, "  yes\n");
   }
+  if (decision.reply.profile != 0) {
+    absl::StrAppend(&out, "  profile ", decision.reply.profile);
+    if (decision.reply.profile_steps != 0)
+      absl::StrAppend(&out, ": record ", decision.reply.profile_steps, " steps");
+    absl::StrAppend(&out, "\n");
+  }
   for (const Event& event : decision.changes.events) {
     absl::StrAppend(&out, "  event ", event.number, " ", event.job, " ", event.type);
     if (event.attempt > 0) absl::StrAppend(&out, " attempt=", event.attempt);
@@ -197,6 +219,8 @@ std::string Script::Print(const Decision& decision) {
     absl::StrAppend(&out, "  write COMMITTED ", job, "/", step, "\n");
   for (const auto& [job, step] : decision.effects.delete_files)
     absl::StrAppend(&out, "  delete ", job, "/", step, "\n");
+  for (const std::string& job : decision.effects.profiled)
+    absl::StrAppend(&out, "  tell watchers of ", job, "\n");
   return WithNames(std::move(out));
 }
 
@@ -211,6 +235,19 @@ std::string Script::Jobs() const {
     absl::StrAppend(&out, "\n");
   }
   return WithNames(std::move(out));
+}
+
+std::string Script::Profile(const std::string& job, const std::string& number) const {
+  constexpr const char* kStates[] = {"", "REQUESTED", "RECORDING", "DONE", "FAILED"};
+  const auto found = core_->FindProfile(absl::StrCat("jobs/", job, "/profiles/", number));
+  if (!found.ok()) return WithNames(absl::StrCat("  none: ", found.status().message(), "\n"));
+  const coordinator::Profile& profile = **found;
+  std::string out =
+      absl::StrCat("  ", kStates[static_cast<int>(profile.state)], " attempt=", profile.attempt,
+                   " steps=", profile.steps, " first=", profile.first_step,
+                   " traces=", profile.traces.size(), "/", profile.workers.size());
+  if (!profile.reason.empty()) absl::StrAppend(&out, " ", profile.reason, ": ", profile.message);
+  return WithNames(out + "\n");
 }
 
 std::string Script::WithNames(std::string text) const {

@@ -7,7 +7,10 @@
 //                 [request=ID] [eval=JOB/STEP]
 //   > pause|resume|cancel NAME [request=ID]
 //   > started|exited w1 1:0 [code=0] [reason=R]
-//   > progress NAME attempt=1 step=3
+//   > progress NAME attempt=1 step=3 [profile=NUMBER] [first=STEP]
+//   > profile NAME [steps=3] [request=ID]
+//   > trace NAME attempt=1 rank=0 profile=NUMBER [first=4] [bytes=10]
+//   > profiles NAME NUMBER       prints it
 //   > checkpoint NAME attempt=1 rank=0 step=5 [world=1] [file=f]
 //   > eval NAME attempt=1
 //   > wait SECONDS              time passes, then a tick
@@ -41,6 +44,7 @@ class Script {
   std::string Apply(const coordinator::Decision& decision);
   std::string Print(const coordinator::Decision& decision);
   std::string Jobs() const;
+  std::string Profile(const std::string& job, const std::string& number) const;
   std::string WithNames(std::string text) const;
   std::string IdOf(const std::string& name) const;
 

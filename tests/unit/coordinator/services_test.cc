@@ -148,6 +148,16 @@ TEST(Convert, StatesHaveTheNumbersAndNamesOfTheApi) {
   EXPECT_FALSE(v1::JobState_IsValid(10));
 }
 
+TEST(Convert, StatesOfProfilesHaveTheNumbersOfTheApi) {
+  using enum ProfileState;
+  for (const auto& [own, public_state] :
+       {std::pair{kRequested, v1::PROFILE_STATE_REQUESTED},
+        std::pair{kRecording, v1::PROFILE_STATE_RECORDING},
+        std::pair{kDone, v1::PROFILE_STATE_DONE}, std::pair{kFailed, v1::PROFILE_STATE_FAILED}})
+    EXPECT_EQ(static_cast<int>(own), static_cast<int>(public_state));
+  EXPECT_FALSE(v1::ProfileState_IsValid(5));
+}
+
 constexpr auto kNever = [] { return false; };
 
 class FilesTest : public ::testing::Test {

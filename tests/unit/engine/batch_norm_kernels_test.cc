@@ -82,7 +82,8 @@ INSTANTIATE_TEST_SUITE_P(
                       Case{{16, 37}}, Case{{2, 2048}, at::kFloat, 1e-3}, Case{{1, 1, 40, 40}},
                       Case{{4, 33, 9, 9}, at::kFloat, 1e-3, 100},  // far from zero
                       Case{{4, 7, 5, 3}, at::kBFloat16, 1e-2},
-                      Case{{2, 40, 12, 12}, at::kBFloat16, 1e-2}));
+                      Case{{2, 40, 12, 12}, at::kBFloat16, 1e-2},
+                      Case{{4, 7, 5, 3}, at::kHalf, 2e-3}, Case{{2, 40, 12, 12}, at::kHalf, 2e-3}));
 
 TEST(FusedNormKernels, DoNotDependOnTheThreads) {
   const at::Tensor x = Random({8, 24, 31, 31}, 1, at::kFloat),
@@ -104,10 +105,21 @@ TEST(FusedNormKernels, DoNotDependOnTheThreads) {
 }
 
 TEST(FusedNormKernels, KeepWhatIsNotANumber) {
-  at::Tensor x = Random({2, 5, 3, 3}, 1, at::kBFloat16);
-  x[1][2][0][0] = std::nan("");
-  const at::Tensor y = ScaleShift(x, at::ones({5}), at::zeros({5}), {}, /*relu=*/true);
-  EXPECT_EQ(y.isnan().sum().item<int64_t>(), 1);
+  for (const auto type : {at::kFloat, at::kBFloat16, at::kHalf}) {
+    at::Tensor x = Random({2, 5, 3, 3}, 1, type);
+    x[1][2][0][0] = std::nan("");
+    const at::Tensor y = ScaleShift(x, at::ones({5}), at::zeros({5}), {}, /*relu=*/true);
+    EXPECT_EQ(y.isnan().sum().item<int64_t>(), 1) << type;
+  }
+}
+
+TEST(FusedNormKernels, HalfsThatAreTooLargeAreInfiniteAndTinyOnesStay) {
+  const at::Tensor x = at::full({1, 3}, 60000.0f).to(at::kHalf);
+  const at::Tensor y =
+      ScaleShift(x, at::tensor({2.0f, -2.0f, 1e-11f}), at::zeros({3}), {}, /*relu=*/false);
+  EXPECT_EQ(y[0][0].item<float>(), std::numeric_limits<float>::infinity());
+  EXPECT_EQ(y[0][1].item<float>(), -std::numeric_limits<float>::infinity());
+  EXPECT_NEAR(y[0][2].item<float>(), 6e-7, 3e-8);  // no normal number: 5 bits are left
 }
 
 }  // namespace

@@ -340,7 +340,8 @@ TEST(Safetensors, ASnapshotComesBack) {
   const std::vector<NamedTensor> counts = {{"n", at::arange(5, at::kLong)}};
   const auto store = MakeMemoryStore();
   for (int rank = 0; rank < 2; ++rank) {
-    const HostSnapshot snapshot = TakeSnapshot(state, counts, {{"step", "3"}}, rank, 2);
+    const HostSnapshot snapshot =
+        TakeSnapshot(HeldWhole(state), HeldWhole(counts), {{"step", "3"}}, rank, 2);
     ASSERT_OK_AND_ASSIGN(const CheckpointFile file, WriteSnapshot(snapshot, *store, "c"));
     ASSERT_OK_AND_ASSIGN(const std::string bytes, store->Get("c/" + file.name));
     EXPECT_EQ(file.size_bytes, static_cast<int64_t>(bytes.size()));
@@ -355,8 +356,8 @@ TEST(Safetensors, ASnapshotComesBack) {
 // The format's own package is an independent reader.
 TEST(Safetensors, TheFormatsOwnPackageReadsIt) {
   const seer::testing::TempDir dir;
-  const HostSnapshot snapshot =
-      TakeSnapshot({{"w", at::arange(6, at::kFloat).view({2, 3})}}, {}, {{"step", "3"}}, 0, 1);
+  const HostSnapshot snapshot = TakeSnapshot(
+      {HeldWhole({"w", at::arange(6, at::kFloat).view({2, 3})})}, {}, {{"step", "3"}}, 0, 1);
   const auto store = MakeMemoryStore();
   ASSERT_OK(WriteSnapshot(snapshot, *store, "c"));
   std::ofstream(dir / "f.safetensors", std::ios::binary) << *store->Get("c/rank-0.safetensors");

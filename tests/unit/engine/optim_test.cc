@@ -24,6 +24,7 @@ using testing::LargestLossGap;
 using testing::RunSmall;
 using testing::SmallBatch;
 using testing::SmallConfig;
+using testing::WithRules;
 
 at::Tensor Random(at::IntArrayRef sizes, uint64_t seed = 1) {
   return at::randn(sizes, at::detail::createCPUGenerator(seed), at::kFloat);
@@ -47,8 +48,8 @@ TEST(Sgd, FrozenAndZeroGradientParametersStay) {
       Parameter("0", {4, 3}, at::ones({4, 3})),
       Parameter("1", {4, 3}, at::zeros({4, 3})),  // LARC: neither decay nor scaling
       Parameter("2", {4, 3}, at::ones({4, 3}))};
-  Sgd sgd(parameters, {});
-  EXPECT_NEAR(GradientNorm(parameters).item<double>(), std::sqrt(24.0), 1e-5);
+  Sgd sgd(WithRules(parameters), {});
+  EXPECT_NEAR(GradientNorm(WithRules(parameters)), std::sqrt(24.0), 1e-5);
   sgd.Step(FixedRates({}, 0.5), {true, false, false});
   const at::Tensor start = Random({4, 3});
   EXPECT_TRUE(parameters[0].tensor.detach().equal(start));
@@ -68,7 +69,7 @@ class EveryOptimizer : public ::testing::TestWithParam<OptimizerKind> {
 TEST_P(EveryOptimizer, FrozenParametersAndTheirStateStay) {
   std::vector<NamedTensor> parameters = {Parameter("a", {4, 3}, Random({4, 3}, 2)),
                                          Parameter("b", {4, 3}, Random({4, 3}, 3))};
-  const auto optimizer = MakeOptimizer(parameters, Config());
+  const auto optimizer = MakeOptimizer(WithRules(parameters, Config()), Config());
   optimizer->Step(FixedRates(Config(), 0.1));
   const at::Tensor a = parameters[0].tensor.detach().clone(),
                    b = parameters[1].tensor.detach().clone();
@@ -84,7 +85,7 @@ TEST_P(EveryOptimizer, FrozenParametersAndTheirStateStay) {
 
 TEST_P(EveryOptimizer, AStepWithEverythingFrozenIsNoError) {
   std::vector<NamedTensor> parameters = {Parameter("a", {4, 3}, at::ones({4, 3}))};
-  MakeOptimizer(parameters, Config())->Step(FixedRates(Config(), 0.1), {true});
+  MakeOptimizer(WithRules(parameters, Config()), Config())->Step(FixedRates(Config(), 0.1), {true});
   EXPECT_TRUE(parameters[0].tensor.detach().equal(Random({4, 3})));
 }
 
@@ -99,10 +100,10 @@ TEST_P(EveryOptimizer, NormsAndBiasesMayGoWithoutDecayAndRatesOfTheirOwn) {
   std::vector<NamedTensor> expected = {Parameter("bias", {3}, Random({3}, 2))},
                            actual = {Parameter("bias", {3}, Random({3}, 2))},
                            decayed = {Parameter("bias", {3}, Random({3}, 2))};
-  MakeOptimizer(expected, plain)->Step(FixedRates(plain, 0.25));
-  MakeOptimizer(actual, config)->Step(FixedRates(config, 0.25));
+  MakeOptimizer(WithRules(expected, plain), plain)->Step(FixedRates(plain, 0.25));
+  MakeOptimizer(WithRules(actual, config), config)->Step(FixedRates(config, 0.25));
   config.decay_norm_and_bias = true;
-  MakeOptimizer(decayed, config)->Step(FixedRates(config, 0.25));
+  MakeOptimizer(WithRules(decayed, config), config)->Step(FixedRates(config, 0.25));
   EXPECT_TRUE(actual[0].tensor.detach().equal(expected[0].tensor.detach()));
   EXPECT_FALSE(decayed[0].tensor.detach().equal(expected[0].tensor.detach()));
   if (GetParam() != OptimizerKind::kAdamW) {  // the first step of momentum is the gradient itself
@@ -116,7 +117,7 @@ TEST(Lars, ZeroWeightsAndZeroUpdatesAreNotScaled) {
   std::vector<NamedTensor> parameters = {Parameter("zero", {2, 2}, at::ones({2, 2})),
                                          Parameter("still", {2, 2}, at::zeros({2, 2}))};
   parameters[0].tensor.detach().zero_();
-  Lars(parameters, config).Step(FixedRates(config, 0.5));
+  Lars(WithRules(parameters, config), config).Step(FixedRates(config, 0.5));
   EXPECT_TRUE(parameters[0].tensor.detach().equal(at::full({2, 2}, -0.5)));
   EXPECT_TRUE(parameters[1].tensor.detach().equal(Random({2, 2})));
 }
@@ -127,7 +128,7 @@ TEST(Lars, TheStepIsAShareOfTheWeightWhateverTheGradient) {
   config.lars.trust = 0.01;
   for (const double scale : {1e-3, 1.0, 1e3}) {
     std::vector<NamedTensor> parameters = {Parameter("w", {8, 8}, Random({8, 8}, 2) * scale)};
-    Lars(parameters, config).Step(FixedRates(config, 2));
+    Lars(WithRules(parameters, config), config).Step(FixedRates(config, 2));
     const at::Tensor start = Random({8, 8});
     const double moved = (parameters[0].tensor.detach() - start).norm().item<double>();
     EXPECT_NEAR(moved / start.norm().item<double>(), 2 * 0.01, 1e-5) << scale;
@@ -138,7 +139,7 @@ TEST(AdamW, DecayIsDecoupledFromTheGradient) {
   OptimConfig config;
   config.weight_decay = 0.1;
   std::vector<NamedTensor> parameters = {Parameter("w", {4, 3}, at::zeros({4, 3}))};
-  AdamW adamw(parameters, config);
+  AdamW adamw(WithRules(parameters, config), config);
   adamw.Step(FixedRates(config, 0.5));
   EXPECT_LT(Largest(parameters[0].tensor.detach() - Random({4, 3}) * 0.95), 1e-6);
   EXPECT_EQ(Largest(StateOf(adamw).at("exp_avg/w")), 0) << "the decay entered the average";
@@ -149,7 +150,7 @@ TEST(AdamW, CountsUpdatesOfEachParameter) {
                                          Parameter("b", {2}, at::ones({2}))};
   OptimConfig config;
   config.weight_decay = 0;
-  AdamW adamw(parameters, config);
+  AdamW adamw(WithRules(parameters, config), config);
   for (int step = 0; step < 5; ++step) {
     for (NamedTensor& p : parameters) p.tensor.mutable_grad() = at::full({2}, 3.0f);
     adamw.Step(FixedRates(config, 0.25), {false, step < 3});
@@ -165,18 +166,18 @@ TEST(AdamW, CountsUpdatesOfEachParameter) {
 TEST(ClipGradients, ScalesAllByOneFactorAndLeavesSmallOnesBitEqual) {
   std::vector<NamedTensor> parameters = {Parameter("a", {30}, Random({30}, 2)),
                                          Parameter("b", {5, 4}, Random({5, 4}, 3) * 10)};
-  const double norm = GradientNorm(parameters).item<double>();
-  ClipGradients(parameters, norm, norm * 1.01);
+  const double norm = GradientNorm(WithRules(parameters));
+  ClipGradients(WithRules(parameters), norm, norm * 1.01);
   EXPECT_TRUE(parameters[0].tensor.grad().equal(Random({30}, 2)));
-  ClipGradients(parameters, norm, 2);
-  EXPECT_NEAR(GradientNorm(parameters).item<double>(), 2, 1e-5);
+  ClipGradients(WithRules(parameters), norm, 2);
+  EXPECT_NEAR(GradientNorm(WithRules(parameters)), 2, 1e-5);
   EXPECT_LT(Largest(parameters[0].tensor.grad() - Random({30}, 2) * (2 / norm)), 1e-6);
 }
 
 TEST(WeightMean, FollowsTheWeightsByItsDecay) {
   std::vector<NamedTensor> parameters = {{"a", at::full({3}, 1.0f).requires_grad_()},
                                          {"b", at::full({2, 2}, -2.0f).requires_grad_()}};
-  WeightMean mean(parameters, 0.75);
+  WeightMean mean(WithRules(parameters), 0.75);
   mean.Update();
   EXPECT_TRUE(mean.State()[0].tensor.equal(at::full({3}, 1.0f))) << "it starts as the weights";
   parameters[0].tensor.detach().fill_(5);
@@ -328,7 +329,7 @@ TEST(Restore, ACheckpointWithoutAKindIsSgds) {
     momentum = momentum || name == "momentum/prototypes.weight";
   }
   EXPECT_TRUE(momentum) << "the name under which old checkpoints hold it";
-  ASSERT_OK(WriteSnapshot(TakeSnapshot(tensors, {}, old.metadata, 0, 1), *store, "old"));
+  ASSERT_OK(WriteSnapshot(TakeSnapshot(HeldWhole(tensors), {}, old.metadata, 0, 1), *store, "old"));
   RunSmall(config,
            {.until = 4, .restore_from = "old", .save_to = "from-old", .store = store.get()});
   RunSmall(config,

@@ -19,6 +19,7 @@
 #include "common/base/check.h"
 #include "common/base/philox.h"
 #include "common/objectstore/memory_store.h"
+#include "engine/optim/param_groups.h"
 #include "engine/session/train_session.h"
 #include "tests/support/status_matchers.h"
 
@@ -43,6 +44,14 @@ inline TrainConfig SmallConfig() {
   config.distributed.collective_timeout_seconds = 60;
   config.seed = 17;
   return config;
+}
+
+// As a training step gives them to the optimiser.
+inline std::vector<OptimParameter> WithRules(const std::vector<NamedTensor>& parameters,
+                                             const OptimConfig& config = {}) {
+  auto ruled = ApplyGroups(parameters, config);
+  SEER_CHECK(ruled.ok()) << ruled.status().ToString();
+  return *std::move(ruled);
 }
 
 // Images differ by sample in colour and gradient,

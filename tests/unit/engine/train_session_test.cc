@@ -89,7 +89,7 @@ TEST(TrainSession, RecomputeChangesNothing) {
       << "running statistics included";
   EXPECT_EQ(CheckpointBytes(*store, "kept"), CheckpointBytes(*store, "some"));
   config.memory.recompute = MemoryConfig::Recompute::kBudget;
-  config.memory.budget_bytes = 6'000'000;
+  config.memory.budget_bytes = 7'700'000;  // all kept: 8.3 million
   RunSmall(config, {.until = 4, .save_to = "budget", .store = store.get()});
   EXPECT_EQ(CheckpointBytes(*store, "kept"), CheckpointBytes(*store, "budget"));
   config.memory.budget_bytes = 1000;
@@ -99,17 +99,6 @@ TEST(TrainSession, RecomputeChangesNothing) {
   config.memory.recompute_segments = {7};
   EXPECT_THAT(TrainSession::Create(config, {}),
               FailsWith(kInvalid, reason::kOutOfRange, "segment 7"));
-}
-
-TEST(TrainSession, Bf16StaysNearFp32) {
-  TrainConfig config = SmallConfig();
-  const auto exact = RunSmall(config, {.until = 10});
-  config.precision = Precision::kBf16;
-  const auto rounded = RunSmall(config, {.until = 10});
-  // 8 bits of mantissa: the first losses agree to about a percent, later ones drift apart.
-  EXPECT_NEAR(rounded[0].loss, exact[0].loss, 0.05);
-  EXPECT_NEAR(rounded[9].loss, exact[9].loss, 0.3);
-  EXPECT_GT(LargestLossGap(exact, rounded), 0) << "bf16 was not used";
 }
 
 TEST(TrainSession, QueueIsUsedOnceFullAndHoldsTheNewestFirst) {

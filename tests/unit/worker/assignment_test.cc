@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include "absl/strings/str_cat.h"
+#include "worker/agent/devices.h"
 
 namespace seer::worker {
 namespace {
@@ -150,6 +151,25 @@ TEST_F(ReportTest, ARunningRankIsNeverForgotten) {
     table_.HeartbeatAcknowledged();
   }
   EXPECT_NE(table_.Find(running), nullptr);
+}
+
+TEST(AssignmentTableTest, ARunningRanksDeviceIsNobodyElses) {
+  AssignmentTable table;
+  const auto first = table.Take(Of(1, 0)), second = table.Take(Of(1, 1));
+  EXPECT_EQ(first.device, 0);
+  EXPECT_EQ(second.device, 1);
+  table.Exited(first.key, RankExit{0, "", ""});
+  EXPECT_EQ(table.Take(Of(2, 0, "jobs/b")).device, 0) << "free again, though its end is not known";
+  EXPECT_EQ(table.Take(Of(2, 1, "jobs/b")).device, 2);
+}
+
+TEST(DevicesTest, ARankIsToldItsGpu) {
+  AgentConfig config;
+  EXPECT_EQ(DeviceName(config, 3), "cpu");
+  EXPECT_EQ(DescribeMachine(config, "i").device_kind(), "cpu");
+  config.device_kind = "cuda";
+  EXPECT_EQ(DeviceName(config, 3), "cuda:3");
+  EXPECT_EQ(DescribeMachine(config, "i").device_kind(), "cuda");
 }
 
 }  // namespace

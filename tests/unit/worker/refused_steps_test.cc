@@ -57,6 +57,17 @@ TEST(RefusedStepsTest, SkipOnlyCounts) {
   }
 }
 
+TEST(RefusedStepsTest, AnOverflowOfScaledGradientsIsNotOneOfTheRowAndDoesNotEndIt) {
+  RefusedSteps steps(Policy(v1::REFUSED_STEP_POLICY_FAIL, 2));
+  engine::StepReport refused, overflow;
+  refused.skipped = overflow.skipped = overflow.overflow = true;
+  for (int i = 0; i < 10; ++i) EXPECT_OK(steps.Observe(overflow));
+  EXPECT_EQ(steps.in_a_row(), 0);
+  EXPECT_OK(steps.Observe(refused));
+  EXPECT_OK(steps.Observe(overflow));
+  EXPECT_EQ(steps.Observe(refused).code(), absl::StatusCode::kFailedPrecondition);
+}
+
 TEST(RefusedStepsTest, WhatIsToBeRolledBackIsNotKept) {
   for (const auto policy : {v1::REFUSED_STEP_POLICY_SKIP, v1::REFUSED_STEP_POLICY_ROLL_BACK,
                             v1::REFUSED_STEP_POLICY_FAIL}) {

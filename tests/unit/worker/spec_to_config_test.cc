@@ -31,11 +31,11 @@ using ::testing::ElementsAre;
 
 std::string Dump(const engine::TrainConfig& c) {
   const auto& r = c.trunk.regnet;
-  std::string text =
-      absl::StrCat("regnet ", r.depth, " ", r.w_0, " ", r.w_a, " ", r.w_m, " ", r.group_width, " ",
-                   r.se_ratio, " stem ", c.trunk.stem_stride, " resnet ",
-                   c.trunk.resnet.has_value(), " head ", absl::StrJoin(c.head.hidden, ","), " ",
-                   c.head.output_dim, " ", c.head.batch_norm, " ", c.head.prototypes);
+  std::string text = absl::StrCat(
+      "regnet ", r.depth, " ", r.w_0, " ", r.w_a, " ", r.w_m, " ", r.group_width, " ", r.se_ratio,
+      " stem ", c.trunk.stem_stride, " resnet ", c.trunk.resnet.has_value(), " head ",
+      absl::StrJoin(c.head.hidden, ","), " ", c.head.output_dim, " ", c.head.batch_norm, " ",
+      c.head.prototypes, " more ", absl::StrJoin(c.head.extra_prototypes, ","));
   absl::StrAppend(&text, " swav ", c.swav.temperature, " ", c.swav.epsilon, " ",
                   c.swav.sinkhorn_iterations, " ", c.swav.assign_views, " ", c.swav.queue_length,
                   " ", c.swav.queue_start_step, " ", c.swav.freeze_prototypes_steps, " ",
@@ -47,6 +47,10 @@ std::string Dump(const engine::TrainConfig& c) {
                   o.larc.clip, " kind ", static_cast<int>(o.kind), " lars ", o.lars.trust,
                   " adamw ", o.adamw.beta1, " ", o.adamw.beta2, " ", o.adamw.epsilon, " clip ",
                   o.clip_norm, " ema ", o.ema_decay);
+  for (const auto& g : o.groups)
+    absl::StrAppend(&text, " group ", g.match, " ", g.lr_scale, " ", g.weight_decay.value_or(-1),
+                    " ", g.adapt ? (*g.adapt ? "adapted" : "plain") : "");
+  absl::StrAppend(&text, " loss scale ", c.loss_scale.initial, " ", c.loss_scale.growth_interval);
   absl::StrAppend(&text, " lr ", o.base_lr, " ", o.start_lr, " ", o.final_lr, " ", o.warmup_steps,
                   " ", o.total_steps);
   const auto& s = o.schedules;
@@ -68,6 +72,11 @@ std::string Dump(const engine::TrainConfig& c) {
                   c.distributed.bucket_bytes, " ", c.distributed.collective_timeout_seconds,
                   " precision ", static_cast<int>(c.precision), " batch ", c.global_batch, " seed ",
                   c.seed);
+  absl::StrAppend(&text, " backend ", static_cast<int>(c.distributed.backend));
+  absl::StrAppend(&text, " shard ", c.distributed.shard_group_size, " offload ",
+                  c.memory.offload_optimizer, " parts ", c.accumulation_steps);
+  absl::StrAppend(&text, " weights ", c.weights.uri, " ",
+                  c.weights.names ? static_cast<int>(*c.weights.names) : -1);
   for (const auto& crop : c.crops) absl::StrAppend(&text, " crop ", crop.views, "x", crop.size);
   return text;
 }
@@ -107,6 +116,7 @@ v1::JobSpec Full(v1::OptimizerKind kind = v1::OPTIMIZER_KIND_SGD) {
   regnet.set_w_m(2);
   regnet.set_group_width(8);
   regnet.set_se_ratio(0.25);
+  spec.mutable_model()->mutable_weights()->set_uri("/weights/trunk.safetensors");
   spec.mutable_data()->set_pool("photos");
   spec.mutable_data()->set_generation(3);
   spec.mutable_optim()->set_steps(100);
@@ -114,6 +124,13 @@ v1::JobSpec Full(v1::OptimizerKind kind = v1::OPTIMIZER_KIND_SGD) {
   schedule.set_value(v1::SCHEDULED_VALUE_LR);
   schedule.add_phases()->set_shape(v1::SCHEDULE_SHAPE_COSINE);
   schedule.mutable_phases(0)->set_steps(40);
+  v1::ParameterGroupSpec& group = *spec.mutable_optim()->add_groups();
+  group.set_match("*.bias");
+  group.set_weight_decay(0.5);
+  group.set_adapt(false);
+  v1::LossScaleSpec& scale = *spec.mutable_precision()->mutable_loss_scale();
+  scale.set_initial(1024);
+  scale.set_growth_interval(100);
   spec.mutable_memory()->set_recompute(v1::RECOMPUTE_MODE_LIST);
   spec.mutable_memory()->add_recompute_segments(2);
   spec.mutable_distributed()->set_threads_per_rank(3);
@@ -200,6 +217,7 @@ TEST(SpecToConfigTest, EveryFieldOfASpecReachesTheTrainerOrIsKnownNotTo) {
       "eval.temperature",
       "eval.image_size",
       "eval.batch",
+      "loss.swav.queue_start_epoch",  // the coordinator makes a step of it
   };
   std::set<std::string> seen, unseen;
   // Each kind has fields of its own.
@@ -214,7 +232,8 @@ TEST(SpecToConfigTest, EveryFieldOfASpecReachesTheTrainerOrIsKnownNotTo) {
   }
   EXPECT_EQ(unseen, not_here);
   EXPECT_GT(seen.size(), 50u);
-  for (const char* field : {"optim.kind", "optim.lars.trust", "optim.adamw.epsilon"})
+  for (const char* field : {"optim.kind", "optim.lars.trust", "optim.adamw.epsilon",
+                            "optim.groups.adapt", "precision.loss_scale.growth_interval"})
     EXPECT_EQ(seen.count(field), 1u) << field;
 }
 
@@ -237,6 +256,12 @@ TEST(SpecToConfigTest, FieldsArriveInTheirOwnPlaces) {
   EXPECT_EQ(c.optim.warmup_steps, 5);
   EXPECT_EQ(c.optim.total_steps, 100);
   EXPECT_EQ(c.precision, engine::Precision::kBf16);
+  for (const auto& [mode, precision] :
+       {std::pair("tf32", engine::Precision::kTf32), std::pair("fp16", engine::Precision::kFp16)}) {
+    ASSERT_OK(ApplySet(spec, absl::StrCat("precision.mode=", mode)));
+    ASSERT_OK_AND_ASSIGN(const engine::TrainConfig changed, ToTrainConfig(spec));
+    EXPECT_EQ(changed.precision, precision);
+  }
   EXPECT_EQ(c.memory.recompute, engine::MemoryConfig::Recompute::kList);
   EXPECT_THAT(c.memory.recompute_segments, ElementsAre(2));
   EXPECT_EQ(c.distributed.collective_timeout_seconds, 90.5);
@@ -355,7 +380,8 @@ TEST(SpecToConfigTest, EveryRecipeMaps) {
     ++recipes;
     std::stringstream text;
     text << std::ifstream(entry.path()).rdbuf();
-    ASSERT_OK_AND_ASSIGN(v1::JobSpec spec, ParseJobSpec(text.str(), entry.path().string(), {}));
+    ASSERT_OK_AND_ASSIGN(v1::JobSpec spec, ParseJobSpec(text.str(), entry.path().string(),
+                                                        {std::string(source) + "/recipes"}));
     FillDefaults(spec);
     ASSERT_OK_AND_ASSIGN(const engine::TrainConfig c, ToTrainConfig(spec));
     EXPECT_EQ(c.optim.total_steps, spec.optim().steps()) << entry.path();
@@ -375,6 +401,10 @@ TEST(SpecToConfigTest, ARankKnowsItsGang) {
   EXPECT_EQ(rank.store_port, 20001);
   EXPECT_EQ(rank.store_prefix, "attempt-42") << "no stale rank meets a new gang";
   EXPECT_EQ(rank.threads, 3);
+  EXPECT_EQ(rank.device, "cpu") << "an agent that names none has no GPUs";
+  internal::v1::Assign on_gpu = Gang();
+  on_gpu.set_device("cuda:1");
+  EXPECT_EQ(ToRankConfig(spec, on_gpu).device, "cuda:1");
   spec.mutable_distributed()->set_threads_per_rank(0);
   const int cores = std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
   EXPECT_EQ(ToRankConfig(spec, Gang()).threads, std::max(1, cores / 2));

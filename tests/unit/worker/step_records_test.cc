@@ -115,6 +115,13 @@ TEST(TrainMetricsTest, ASkippedStepIsCounted) {
   EXPECT_THAT(registry.Render(),
               HasSubstr("seer_train_nonfinite_steps_total{action=\"skip\",job=\"job_a\","
                         "rank=\"3\"} 1\n"));
+  report.overflow = true;
+  report.loss_scale = 4096;
+  metrics.Observe(report, 0, 0);
+  EXPECT_THAT(
+      registry.Render(),
+      ::testing::AllOf(HasSubstr("{action=\"lower_scale\",job=\"job_a\",rank=\"3\"} 1\n"),
+                       HasSubstr("seer_train_loss_scale{job=\"job_a\",rank=\"3\"} 4096\n")));
 }
 
 class IdLogTest : public ::testing::Test {

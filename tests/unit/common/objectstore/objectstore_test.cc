@@ -50,6 +50,20 @@ TEST_P(ObjectStoreTest, PutGetReplaceDelete) {
   EXPECT_EQ(store_->Stat("a").status().code(), absl::StatusCode::kNotFound);
 }
 
+TEST_P(ObjectStoreTest, AViewStaysWhatItWas) {
+  const std::string bytes(100'000, 'x');
+  ASSERT_TRUE(store_->Put("a/b", bytes).ok());
+  const auto view = store_->View("a/b");
+  ASSERT_TRUE(view.ok()) << view.status();
+  (*view)->Prefetch(5'000, 1'000'000);  // past the end
+  ASSERT_TRUE(store_->Put("a/b", "other").ok());
+  ASSERT_TRUE(store_->Delete("a/b").ok());
+  EXPECT_TRUE((*view)->bytes() == bytes);
+  EXPECT_TRUE(HasReason(store_->View("a/b").status(), reason::kObjectNotFound));
+  ASSERT_TRUE(store_->Put("empty", "").ok());
+  EXPECT_EQ((*store_->View("empty"))->bytes(), "");
+}
+
 TEST_P(ObjectStoreTest, ListsByPrefixInOrder) {
   for (const char* key : {"x/2", "x/1", "y/1", "x/sub/3", "xy"})
     ASSERT_TRUE(store_->Put(key, key).ok());
@@ -95,6 +109,14 @@ TEST_P(ObjectStoreTest, AFullDiskIsSaidAndLeavesTheOldObject) {
 }
 
 INSTANTIATE_TEST_SUITE_P(All, ObjectStoreTest, ::testing::Values("local", "memory"));
+
+TEST(LocalStore, OpenedToReadMakesNoFolder) {
+  const testing::TempDir dir;
+  const auto absent = OpenStore("file://" + (dir / "none"), StoreUse::kRead);
+  EXPECT_TRUE(HasReason(absent.status(), reason::kObjectNotFound)) << absent.status();
+  EXPECT_FALSE(std::filesystem::exists(dir / "none"));
+  EXPECT_TRUE(OpenStore("file://" + dir.path().string(), StoreUse::kRead).ok());
+}
 
 TEST(LocalStore, RefusesKeysThatLeaveTheRoot) {
   testing::TempDir dir;

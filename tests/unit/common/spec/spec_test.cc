@@ -62,7 +62,7 @@ TEST(SpecYaml, WrongTypesNameLinePathAndWhatWasExpected) {
        {std::tuple("optim: {steps: many}", "optim.steps", "a whole number"),
         std::tuple("optim: {steps: [1]}", "optim.steps", "a whole number"),
         std::tuple("optim: 3", "optim", "a mapping"),
-        std::tuple("precision: {mode: fp8}", "precision.mode", "one of fp32, bf16"),
+        std::tuple("precision: {mode: fp8}", "precision.mode", "one of fp32, bf16, tf32, fp16"),
         std::tuple("seed: -1", "seed", "at least 0"),
         std::tuple("distributed: {collectiveTimeout: soon}", "distributed.collectiveTimeout",
                    "a duration"),
@@ -375,11 +375,80 @@ TEST(SpecValidate, AScheduleOfWhatTheJobDoesNotUseIsAnError) {
   }
 }
 
+TEST(SpecDefaults, AGroupsUnsetFieldsAreNotZeros) {
+  const auto spec = WithOptim(
+      "groups: [{match: prototypes.*, lrScale: 0}, {match: '*.bias', weightDecay: 0, adapt: no}, "
+      "{match: '*'}]");
+  ASSERT_TRUE(spec.ok()) << spec.status();
+  ASSERT_TRUE(ValidateJobSpec(*spec).ok()) << ValidateJobSpec(*spec);
+  ASSERT_EQ(spec->optim().groups_size(), 3);
+  EXPECT_EQ(spec->optim().groups(0).lr_scale(), 0) << "0 is a value, not unset";
+  EXPECT_FALSE(spec->optim().groups(0).has_weight_decay());
+  EXPECT_FALSE(spec->optim().groups(0).has_adapt());
+  EXPECT_TRUE(spec->optim().groups(1).has_weight_decay());
+  EXPECT_TRUE(spec->optim().groups(1).has_adapt());
+  EXPECT_EQ(spec->optim().groups(2).lr_scale(), 1);
+  const auto again = ParseJobSpec(FormatJobSpec(*spec), "printed", {});
+  ASSERT_TRUE(again.ok()) << again.status();
+  EXPECT_EQ(again->DebugString(), spec->DebugString());
+}
+
+TEST(SpecValidate, NamesTheFieldOfAGroupThatIsWrong) {
+  for (const auto& [optim, field] :
+       {std::pair("groups: [{match: '*', lrScale: 1}, {lrScale: 2}]", "optim.groups[1].match"),
+        std::pair("groups: [{match: '*', lrScale: -1}]", "optim.groups[0].lrScale"),
+        std::pair("groups: [{match: '*', lrScale: nan}]", "optim.groups[0].lrScale"),
+        std::pair("groups: [{match: '*', weightDecay: -1}]", "optim.groups[0].weightDecay"),
+        std::pair("kind: adamw, groups: [{match: '*', adapt: true}]", "optim.groups[0].adapt"),
+        std::pair("larc: {enabled: no}, groups: [{match: '*', adapt: false}]",
+                  "optim.groups[0].adapt")}) {
+    const auto spec = WithOptim(optim);
+    ASSERT_TRUE(spec.ok()) << spec.status();
+    const auto detail = GetErrorDetail(ValidateJobSpec(*spec));
+    ASSERT_TRUE(detail.has_value()) << optim;
+    EXPECT_EQ(detail->field, field) << optim;
+  }
+  const auto lars = WithOptim("kind: lars, groups: [{match: '*', adapt: true}]");
+  ASSERT_TRUE(lars.ok()) << lars.status();
+  EXPECT_TRUE(ValidateJobSpec(*lars).ok()) << ValidateJobSpec(*lars);
+}
+
+TEST(SpecPrecision, TheLossScaleBelongsToFp16) {
+  v1::JobSpec spec = Valid();
+  EXPECT_FALSE(spec.precision().has_loss_scale());
+  for (const char* mode : {"bf16", "tf32", "fp16"}) {
+    ASSERT_TRUE(ApplySet(spec, absl::StrCat("precision.mode=", mode)).ok());
+    FillDefaults(spec);
+    EXPECT_TRUE(ValidateJobSpec(spec).ok()) << mode << ValidateJobSpec(spec);
+  }
+  EXPECT_EQ(spec.precision().loss_scale().initial(), 65536);
+  EXPECT_EQ(spec.precision().loss_scale().growth_interval(), 2000);
+  const auto field = [&](const char* set) {
+    v1::JobSpec changed = spec;
+    EXPECT_TRUE(ApplySet(changed, set).ok()) << set;
+    return GetErrorDetail(ValidateJobSpec(changed)).value_or(ErrorDetail()).field;
+  };
+  EXPECT_EQ(field("precision.lossScale.initial=1"), "");
+  EXPECT_EQ(field("precision.lossScale.initial=0.5"), "precision.lossScale.initial");
+  EXPECT_EQ(field("precision.lossScale.initial=nan"), "precision.lossScale.initial");
+  EXPECT_EQ(field("precision.lossScale.growthInterval=-1"), "precision.lossScale.growthInterval");
+  EXPECT_EQ(field("precision.mode=bf16"), "precision.lossScale");
+  v1::JobSpec unknown = Valid();
+  unknown.mutable_precision()->set_mode(static_cast<v1::PrecisionMode>(77));
+  EXPECT_EQ(GetErrorDetail(ValidateJobSpec(unknown)).value_or(ErrorDetail()).field,
+            "precision.mode");
+}
+
 TEST(SpecValidate, NamesTheFieldOfEveryBrokenRule) {
   for (const auto& [set, field] :
        {std::pair("memory.budgetBytes=-1", "memory.budgetBytes"),
         std::pair("loss.swav.queueLength=255", "loss.swav.queueLength"),
         std::pair("loss.swav.queueLength=-1", "loss.swav.queueLength"),
+        std::pair("loss.swav.queueStartEpoch=-1", "loss.swav.queueStartEpoch"),
+        std::pair("loss.swav.extraPrototypes=[1]", "loss.swav.extraPrototypes"),
+        std::pair("optim.accumulationSteps=-2", "optim.accumulationSteps"),
+        std::pair("optim.accumulationSteps=3", "optim.accumulationSteps"),
+        std::pair("distributed.shardGroupSize=2", "distributed.shardGroupSize"),
         std::pair("memory.recompute=budget", "memory.budgetBytes"),
         std::pair("optim.steps=-3", "optim.steps"),
         std::pair("optim.steps=0", "optim.steps"),
@@ -398,6 +467,9 @@ TEST(SpecValidate, NamesTheFieldOfEveryBrokenRule) {
         std::pair("model.trunk.preset=regnety_1", "model.trunk.preset"),
         std::pair("model.trunk.preset=resnet18", "model.trunk.preset"),
         std::pair("model.trunk.stemStride=3", "model.trunk.stemStride"),
+        std::pair("model.weights={}", "model.weights.uri"),
+        std::pair("model.weights={uri: /w/swav.pth.tar}", "model.weights.uri"),
+        std::pair("model.weights={uri: swav.safetensors}", "model.weights.uri"),
         std::pair("augment.flipProbability=1.5", "augment.flipProbability"),
         std::pair("augment.photometry.mean=[1]", "augment.photometry.mean"),
         std::pair("augment.photometry.mean=[0, nan, 0]", "augment.photometry.mean"),
@@ -421,6 +493,20 @@ TEST(SpecValidate, NamesTheFieldOfEveryBrokenRule) {
     ASSERT_TRUE(detail.has_value()) << set;
     EXPECT_EQ(detail->field, field) << status;
   }
+}
+
+TEST(SpecValidate, TheBackendOfCollectivesIsOneThereIs) {
+  for (const char* name : {"auto", "gloo", "nccl"}) {
+    v1::JobSpec spec = Valid();
+    ASSERT_TRUE(ApplySet(spec, absl::StrCat("distributed.backend=", name)).ok()) << name;
+    EXPECT_TRUE(ValidateJobSpec(spec).ok()) << name << ValidateJobSpec(spec);
+  }
+  v1::JobSpec spec = Valid();
+  EXPECT_EQ(spec.distributed().backend(), v1::COLLECTIVE_BACKEND_AUTO);
+  spec.mutable_distributed()->set_backend(static_cast<v1::CollectiveBackend>(9));
+  const auto detail = GetErrorDetail(ValidateJobSpec(spec));
+  ASSERT_TRUE(detail.has_value());
+  EXPECT_EQ(detail->field, "distributed.backend");
 }
 
 TEST(SpecValidate, ATrunkOfEitherFamilyAndTheNearestNamesOfNone) {
