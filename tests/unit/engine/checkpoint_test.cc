@@ -7,6 +7,7 @@
 #include <vector>
 
 #include <ATen/ATen.h>
+#include <ATen/Parallel.h>
 
 #include "absl/synchronization/mutex.h"
 #include "common/base/reasons.h"
@@ -181,6 +182,20 @@ TEST(TakeSnapshot, EveryRankGathersEveryTensorThatIsInPartsInOrder) {
                                                   "scalar"}));
     EXPECT_TRUE(parts.data() == TakeSnapshot(HeldWhole(Tensors(true)), {}, {}, rank, 2).data());
   }
+}
+
+TEST(RunInParallel, RunsTurnsAtTheSameTime) {
+  const int before = at::get_num_threads();
+  at::set_num_threads(2);
+  absl::Mutex mu;
+  int there = 0;
+  RunInParallel(2, [&](int64_t) {
+    const absl::MutexLock lock(&mu);
+    ++there;
+    const auto both = [](int* count) { return *count == 2; };
+    EXPECT_TRUE(mu.AwaitWithTimeout(absl::Condition(+both, &there), absl::Seconds(60)));
+  });
+  at::set_num_threads(before);
 }
 
 TEST(RunInParallel, RunsEachTurnOnce) {
