@@ -249,10 +249,4 @@ absl::StatusOr<std::string> MeasureThisMachine(const MeasureOptions& options,
   return text;
 }
 
-std::string ThisHost() {
-  char name[256] = "";
-  ::gethostname(name, sizeof(name) - 1);
-  return name;
-}
-
 }  // namespace seer::client

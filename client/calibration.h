@@ -53,6 +53,4 @@ struct MeasureOptions {
 // program. INTERNAL: it failed. CANCELLED: Ctrl-C; it is gone then.
 absl::StatusOr<std::string> MeasureThisMachine(const MeasureOptions& options, Interrupt& interrupt);
 
-std::string ThisHost();
-
 }  // namespace seer::client

@@ -7,6 +7,7 @@
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
 #include "client/output.h"
+#include "common/base/process.h"
 #include "common/base/status_macros.h"
 #include "common/spec/schedule.h"
 #include "common/spec/trunk.h"
@@ -274,7 +275,7 @@ std::vector<std::pair<std::string, std::string>> TimeLines(const v1::JobSpec& sp
   std::string source = absl::StrFormat("%s: %s, %s, %s, %s, measured %s", calibration->file,
                                        calibration->host, calibration->cpu, calibration->device,
                                        Counted(calibration->threads, "thread"), calibration->date);
-  if (calibration->host != ThisHost()) absl::StrAppend(&source, "; not this machine");
+  if (calibration->host != HostName()) absl::StrAppend(&source, "; not this machine");
   const int threads = spec.distributed().threads_per_rank();
   if (!calibration->gpu() && threads != 0 && threads != calibration->threads)
     absl::StrAppend(&source, "; the job's ranks have ", Counted(threads, "thread"));

@@ -1,6 +1,7 @@
 #include <nlohmann/json.hpp>
 
 #include "client/plan.h"
+#include "common/base/process.h"
 
 namespace seer::client {
 namespace {
@@ -54,7 +55,7 @@ Json OfTime(const TimePlan& time, const v1::JobSpec& spec, const Calibration& ca
         {"device", calibration.device},
         {"threads", calibration.threads},
         {"date", calibration.date},
-        {"thisMachine", calibration.host == ThisHost()}}}};
+        {"thisMachine", calibration.host == HostName()}}}};
 }
 
 }  // namespace

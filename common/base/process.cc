@@ -38,6 +38,12 @@ int WaitForTermination() {
   return number;
 }
 
+std::string HostName() {
+  char name[256] = "";
+  ::gethostname(name, sizeof(name) - 1);
+  return name;
+}
+
 absl::Status WriteFileAtomically(const std::string& path, const std::string& text) {
   const std::string temporary = absl::StrCat(path, ".tmp-", ::getpid());
   const int fd = ::open(temporary.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);

@@ -15,6 +15,9 @@ void BlockTerminationSignals();
 // Waits for SIGTERM or SIGINT and returns its number.
 int WaitForTermination();
 
+// This machine's host name; empty: it has none.
+std::string HostName();
+
 // Writes "text\n" to `path` in one piece (beside it, then renamed),
 // so that a reader sees all of it or nothing.
 absl::Status WriteFileAtomically(const std::string& path, const std::string& text);

@@ -100,8 +100,7 @@ absl::StatusOr<TrunkCost> RegnetCost(const RegnetParams& params, int stem_stride
       size = out_size;
     }
   }
-  counter.Begin(in, size);
-  counter.End(in, 1);
+  counter.Pool(in, size);
   return counter.cost();
 }
 

@@ -78,8 +78,7 @@ absl::StatusOr<TrunkCost> ResnetCost(const ResnetParams& params, int stem_stride
       size = out_size;
     }
   }
-  counter.Begin(in, size);
-  counter.End(in, 1);
+  counter.Pool(in, size);
   return counter.cost();
 }
 

@@ -101,6 +101,11 @@ class CostCounter {
     for (SegmentCost* part : Parts())
       part->output_per_image = static_cast<double>(channels * size * size);
   }
+  // The trunk's last segment: the mean over the pixels of its input.
+  void Pool(int64_t channels, int64_t size) {
+    Begin(channels, size);
+    End(channels, 1);
+  }
   const TrunkCost& cost() const { return cost_; }
 
  private:

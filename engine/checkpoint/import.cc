@@ -31,10 +31,6 @@ absl::Status Mismatch(const std::string& key, absl::string_view what) {
       .With("file", key);
 }
 
-std::string ShapeText(const std::vector<int64_t>& shape) {
-  return absl::StrCat("[", absl::StrJoin(shape, ", "), "]");
-}
-
 // The first bytes of torch.save's zip archives and of bare pickles.
 bool IsPickle(absl::string_view file) {
   return absl::StartsWith(file, "PK\x03\x04") || absl::StartsWith(file, "\x80");

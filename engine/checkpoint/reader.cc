@@ -10,7 +10,6 @@
 #include <ATen/core/grad_mode.h>
 
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_join.h"
 #include "common/base/error.h"
 #include "common/base/status_macros.h"
 #include "engine/checkpoint/parallel.h"
@@ -24,10 +23,6 @@ absl::Status Mismatch(const std::string& tensor, absl::string_view what) {
                absl::StrCat("the checkpoint does not fit this model: tensor '", tensor, "' ", what))
       .Hint("use the model, head and queue settings of the job that wrote it")
       .With("tensor", tensor);
-}
-
-std::string ShapeText(const std::vector<int64_t>& shape) {
-  return absl::StrCat("[", absl::StrJoin(shape, ", "), "]");
 }
 
 absl::Status CheckFit(const SafetensorsEntry& entry, const StateTensor& to) {

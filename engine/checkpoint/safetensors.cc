@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "common/base/error.h"
 #include "common/base/status_macros.h"
 
@@ -58,6 +59,10 @@ absl::StatusOr<SafetensorsEntry> DecodeEntry(const std::string& name, const nloh
 }
 
 }  // namespace
+
+std::string ShapeText(const std::vector<int64_t>& shape) {
+  return absl::StrCat("[", absl::StrJoin(shape, ", "), "]");
+}
 
 int64_t SafetensorsElementBytes(absl::string_view dtype) {
   static constexpr std::pair<absl::string_view, int64_t> kTypes[] = {

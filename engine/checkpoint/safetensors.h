@@ -33,6 +33,8 @@ struct SafetensorsHeader {
 
 inline constexpr int64_t kSafetensorsPrefixBytes = 8;
 
+std::string ShapeText(const std::vector<int64_t>& shape);  // "[64, 3, 3, 3]"
+
 int64_t SafetensorsElementBytes(absl::string_view dtype);  // 0: unknown
 
 // The file's first bytes up to the data, padded to a multiple of 8.

@@ -67,6 +67,19 @@ __device__ void SumOverRows(float (&own)[kCount]) {
   }
 }
 
+// Both sums of the block's rows to partial[row block][0, 1][channels].
+template <int kWidth>
+__device__ void StoreSums(float (&sums)[2 * kWidth], const Place& place, int64_t channels,
+                          float* partial) {
+  SumOverRows(sums);
+  if (!place.inside || threadIdx.y != 0) return;
+  float* const to = partial + static_cast<int64_t>(blockIdx.y) * 2 * channels + place.channel;
+  for (int i = 0; i < kWidth; ++i) {
+    to[i] = sums[i];
+    to[channels + i] = sums[kWidth + i];
+  }
+}
+
 // partial[row block][0, 1][channels]: of d and d², d = x - its first row.
 template <typename T, int kWidth>
 __global__ void __launch_bounds__(kBlock)
@@ -84,13 +97,7 @@ __global__ void __launch_bounds__(kBlock)
       }
     }
   }
-  SumOverRows(sums);
-  if (!place.inside || threadIdx.y != 0) return;
-  float* const to = partial + static_cast<int64_t>(blockIdx.y) * 2 * channels + place.channel;
-  for (int i = 0; i < kWidth; ++i) {
-    to[i] = sums[i];
-    to[channels + i] = sums[kWidth + i];
-  }
+  StoreSums<kWidth>(sums, place, channels, partial);
 }
 
 // y = x · scale + shift (+ residual) (relu, which keeps NaN).
@@ -148,13 +155,7 @@ __global__ void __launch_bounds__(kBlock)
       if constexpr (kRelu) StorePack(masked, g + at);
     }
   }
-  SumOverRows(sums);
-  if (!place.inside || threadIdx.y != 0) return;
-  float* const to = partial + static_cast<int64_t>(blockIdx.y) * 2 * channels + place.channel;
-  for (int i = 0; i < kWidth; ++i) {
-    to[i] = sums[i];
-    to[channels + i] = sums[kWidth + i];
-  }
+  StoreSums<kWidth>(sums, place, channels, partial);
 }
 
 // out = g · a + (x − mean) · b + c; `out` may be `g`.

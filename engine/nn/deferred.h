@@ -10,6 +10,13 @@
 
 namespace seer::engine {
 
+// Takes the tensor's memory away, under all of its views, which stay views of it.
+inline void FreeMemory(const at::Tensor& tensor) {
+  c10::StorageImpl& storage = *tensor.storage().unsafeGetStorageImpl();
+  storage.set_data_ptr_noswap(c10::DataPtr(nullptr, tensor.device()));
+  storage.set_nbytes(0);
+}
+
 class DeferredWeights {
  public:
   using Draw = std::function<void(at::Tensor&)>;

@@ -34,12 +34,6 @@ void FillWith(at::Tensor& tensor, uint64_t seed, const std::string& name, Draw&&
   if (!tensor.is_contiguous()) tensor.copy_(filled);
 }
 
-void FreeMemory(const at::Tensor& tensor) {
-  c10::StorageImpl& storage = *tensor.storage().unsafeGetStorageImpl();
-  storage.set_data_ptr_noswap(c10::DataPtr(nullptr, tensor.device()));
-  storage.set_nbytes(0);
-}
-
 }  // namespace
 
 at::Tensor Initializer::Parameter(at::IntArrayRef sizes, at::MemoryFormat order,

@@ -15,18 +15,12 @@ constexpr int64_t kAlignment = 16;  // elements: each parameter starts a cache l
 
 int64_t RoundedUp(int64_t value, int64_t unit) { return (value + unit - 1) / unit * unit; }
 
-// Views of a tensor stay views of it while its memory comes and goes.
+// FreeMemory's way back.
 void Allocate(at::Tensor& flat) {
   c10::StorageImpl& storage = *flat.storage().unsafeGetStorageImpl();
   const size_t bytes = static_cast<size_t>(flat.numel()) * flat.element_size();
   storage.set_data_ptr_noswap(storage.allocator()->allocate(bytes));
   storage.set_nbytes(bytes);
-}
-
-void Free(at::Tensor& flat) {
-  c10::StorageImpl& storage = *flat.storage().unsafeGetStorageImpl();
-  storage.set_data_ptr_noswap(c10::DataPtr(nullptr, flat.device()));
-  storage.set_nbytes(0);
 }
 
 at::Tensor ViewOf(const at::Tensor& flat, const at::Tensor& like, int64_t offset) {
@@ -84,7 +78,7 @@ void ShardedParameters::AddUnit(const std::vector<NamedTensor>& parameters,
   unit.shard = unit.whole.narrow(0, first, ShardSize(unit));
   if (group > 1) {
     unit.shard = unit.shard.clone();
-    Free(unit.whole);
+    FreeMemory(unit.whole);
   }
   unit.shard_gradient = at::zeros_like(unit.shard);
   for (size_t i = 0; i < parameters.size(); ++i) {
@@ -125,7 +119,7 @@ void ShardedParameters::Acquire(size_t unit, std::optional<size_t> next) {
 void ShardedParameters::Release(size_t unit) {
   Unit& done = units_[unit];
   if (gathers_.size() == 1 || !done.resident) return;
-  Free(done.whole);
+  FreeMemory(done.whole);
   done.resident = false;
 }
 

@@ -41,25 +41,27 @@ std::vector<at::Tensor> ByResolution(const at::Tensor& by_view, const Batch& bat
   return parts;
 }
 
-// Purposes of groups, which keep their collectives apart.
-constexpr char kWeights[] = "weights", kGradients[] = "gradients", kReplicas[] = "replicas";
-
 bool Sharded(const TrainConfig& config) {
   return config.distributed.shard_group_size != 1 || config.memory.offload_optimizer;
+}
+
+ShardedOptions ShardGroups(const TrainConfig& config, Gang& gang) {
+  const int group = config.distributed.shard_group_size;
+  ShardedOptions options;
+  options.gathers = &gang.Group(group, "weights");
+  options.reductions = &gang.Group(group, "gradients");
+  options.replicas = &gang.Across(group, "replicas");
+  return options;
 }
 
 std::unique_ptr<ParameterPlacement> Place(const TrainConfig& config, Gang& gang,
                                           const Network& network, const DeferredWeights& deferred,
                                           at::Device device) {
-  const int group = config.distributed.shard_group_size;
   if (!Sharded(config)) {
     return std::make_unique<ReplicatedParameters>(network.Units(), config.distributed.bucket_bytes,
                                                   gang.world());
   }
-  ShardedOptions options;
-  options.gathers = &gang.Group(group, kWeights);
-  options.reductions = &gang.Group(group, kGradients);
-  options.replicas = &gang.Across(group, kReplicas);
+  ShardedOptions options = ShardGroups(config, gang);
   options.device = device;
   options.offload = config.memory.offload_optimizer;
   return std::make_unique<ShardedParameters>(network.Units(), deferred, options);
@@ -118,9 +120,8 @@ TrainStep::TrainStep(const TrainConfig& config, Gang& gang, std::unique_ptr<Devi
       optimizer_(MakeOptimizer(parameters_, config.optim, SumsOver(*placement_))) {
   communicators_ = {&world_, &norm_group_};
   if (Sharded(config)) {
-    const int group = config.distributed.shard_group_size;
-    communicators_.insert({&gang.Group(group, kWeights), &gang.Group(group, kGradients),
-                           &gang.Across(group, kReplicas)});
+    const ShardedOptions groups = ShardGroups(config, gang);
+    communicators_.insert({groups.gathers, groups.reductions, groups.replicas});
   }
   for (Communicator* communicator : communicators_) communicator->SetTrace(trace_);
   executor_.SetTrace(*trace_);
@@ -152,6 +153,8 @@ StepReport TrainStep::Run(const Batch& batch) {
   clock.Lap(seconds.forward);
   phases.Next("loss");
 
+  const double temperature =
+      ValueAt(config_.optim.schedules.temperature, next_step_, config_.swav.temperature);
   std::vector<Codes> codes;
   at::Tensor loss = at::zeros({}, features.options().requires_grad(false));
   placement_->BeginGradients(prototypes_unit);
@@ -160,9 +163,7 @@ StepReport TrainStep::Run(const Batch& batch) {
     codes.push_back(AssignCodes(scores.detach(), prototypes.tensor.detach()));
     if (next_step_ < config_.swav.hard_code_steps)
       codes.back().codes = HardCodes(codes.back().codes);
-    loss = loss + SwavLoss(scores, codes.back().codes,
-                           ValueAt(config_.optim.schedules.temperature, next_step_,
-                                   config_.swav.temperature));
+    loss = loss + SwavLoss(scores, codes.back().codes, temperature);
   }
   if (codes.size() > 1) loss = loss / static_cast<double>(codes.size());
   report.loss_scale = loss_scale_ ? loss_scale_->value() : 1;

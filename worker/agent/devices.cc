@@ -1,17 +1,14 @@
 #include "worker/agent/devices.h"
 
-#include <unistd.h>
-
 #include "absl/strings/str_cat.h"
+#include "common/base/process.h"
 
 namespace seer::worker {
 
 internal::v1::Hello DescribeMachine(const AgentConfig& config, const std::string& incarnation) {
-  char hostname[256] = "";
-  ::gethostname(hostname, sizeof(hostname) - 1);
   internal::v1::Hello hello;
   hello.set_worker(config.name);
-  hello.set_hostname(hostname);
+  hello.set_hostname(HostName());
   hello.set_address(config.address);
   hello.set_devices(config.devices);
   hello.set_device_kind(config.device_kind);

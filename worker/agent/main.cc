@@ -1,6 +1,4 @@
 // seer-worker: flags -> AgentConfig, then runs until SIGTERM.
-#include <unistd.h>
-
 #include <CLI/CLI.hpp>
 #include <filesystem>
 #include <map>
@@ -17,9 +15,8 @@ int main(int argc, char** argv) {
   seer::worker::AgentConfig config;
   std::string port_file, metrics_address = "127.0.0.1:0";
   seer::LogFormat log_format = seer::LogFormat::kText;
-  char hostname[256] = "worker";
-  ::gethostname(hostname, sizeof(hostname) - 1);
-  config.name = hostname;
+  config.name = seer::HostName();
+  if (config.name.empty()) config.name = "worker";
   config.trainer =
       (std::filesystem::read_symlink("/proc/self/exe").parent_path() / "seer-trainer").string();
   CLI::App app{

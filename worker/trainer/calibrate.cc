@@ -16,6 +16,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
 #include "common/base/error.h"
+#include "common/base/process.h"
 #include "common/base/status_macros.h"
 #include "engine/arch/trunk_design.h"
 #include "engine/session/link_speed.h"
@@ -151,12 +152,6 @@ std::string CpuName() {
     return std::string(absl::StripAsciiWhitespace(name));
   }
   return "unknown";
-}
-
-std::string HostName() {
-  char name[256] = "";
-  ::gethostname(name, sizeof(name) - 1);
-  return name;
 }
 
 }  // namespace
