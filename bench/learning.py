@@ -3,11 +3,13 @@
 initialisation by a margin larger than the spread over seeds; a collapsed run is seen in the metrics.
 
     python3 bench/learning.py [--recipe recipes/digits-200mf.yaml] [--seeds 0,1,2] [--set KEY=VALUE ...] [--collapsed KEY=VALUE]
+                              [--curve STEPS]
 
 Uses a local cluster of its own in a temporary folder: 2 workers, real processes, the command line of a release build
 (SEER_BIN_DIR, default build/release/bin). The pools "digits" and "digits-test" are scikit-learn's labelled digits, every
 fifth held out; --cifar DIR makes the pools "cifar" and "cifar-test" of cifar10-*.tar shards in DIR instead. Prints a
-table and, last, one JSON object. Exit code 1: the claim does not hold.
+table and, last, one JSON object; --curve STEPS also the k-NN of a checkpoint every so many steps. Exit code 1: the claim
+does not hold.
 """
 import argparse
 import json
@@ -99,16 +101,23 @@ def main():
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="over the recipe")
     parser.add_argument("--collapsed", action="append", default=[], metavar="KEY=VALUE",
                         help="one more run with this over the recipe, which is meant to collapse")
+    parser.add_argument("--curve", type=int, default=0, metavar="STEPS", help="evaluate a checkpoint every so many steps")
     parser.add_argument("--cifar", type=pathlib.Path, metavar="DIR")
     args = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="seer-learning-") as name, Cluster(pathlib.Path(name)) as cluster:
         pool = "cifar" if args.cifar else "digits"
         make_cifar(args.cifar, cluster) if args.cifar else make_digits(pathlib.Path(name), cluster)
 
+        kept = [f"checkpoint.everySteps={args.curve}", "checkpoint.keepLast=100000"] if args.curve else []
+
         def run(label, settings):
-            job, seconds = cluster.train(args.recipe, label, settings)
+            job, seconds = cluster.train(args.recipe, label, [*settings, *kept])
             result = row(job, seconds, cluster.knn(label, pool, "--random"), cluster.knn(label, pool))
             show(label, result)
+            if args.curve:
+                result["curve"] = {step: cluster.knn(f"{label}/{step}", pool)
+                                   for step in range(args.curve, result["steps"] + 1, args.curve)}
+                print("  " + "  ".join(f"{step}: {100 * ratio:.1f}" for step, ratio in result["curve"].items()), flush=True)
             return result
 
         print(" ".join([args.recipe.name, *args.set]) + f", pool {pool}")

@@ -12,7 +12,7 @@
 #include "common/base/loop.h"
 #include "common/base/status_macros.h"
 #include "common/metrics/http.h"
-#include "common/objectstore/local_store.h"
+#include "common/objectstore/open_store.h"
 #include "common/rpc/server.h"
 #include "coordinator/metrics.h"
 #include "coordinator/services/agent_streams.h"

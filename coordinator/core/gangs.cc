@@ -415,7 +415,8 @@ void Core::Schedule(Moment now, Decision& out) {
     // Files that the attempt would write anew are on their way out: it waits until they are gone.
     // Others need not: storage may take long, or refuse for ever.
     if (DeletesBeyond(job->id, NewestCheckpoint(job->id))) continue;
-    const std::vector<std::string> placement = PlaceGang(job->numbers.ranks, free);
+    const std::vector<std::string> placement = 
+        PlaceGang(job->numbers.ranks, job->numbers.group_ranks, free);
     if (!placement.empty()) {
       for (const std::string& worker : placement) --free[worker];
       StartAttempt(*job, placement, now, out);

@@ -84,6 +84,7 @@ struct EvalResult {
 // The numbers of a spec that decisions need; the rest is opaque.
 struct JobNumbers {
   int ranks = 1;
+  int group_ranks = 1;  // that belong into one machine, see PlaceGang
   int64_t steps = 0;
   int max_restarts = 0;
   int keep_last = 1;

@@ -192,6 +192,11 @@ std::string CheckpointUri(const std::string& storage_uri, const std::string& job
 JobNumbers NumbersOf(const v1::JobSpec& spec) {
   JobNumbers numbers;
   numbers.ranks = spec.distributed().ranks();
+  // Of the smaller groups, the larger one; a group of the whole gang asks for nothing.
+  for (const int group :
+       {spec.distributed().sync_bn_group_size(), spec.distributed().shard_group_size()}) {
+    if (group < numbers.ranks) numbers.group_ranks = std::max(numbers.group_ranks, group);
+  }
   numbers.max_restarts = spec.failure().max_restarts();
   numbers.keep_last = spec.checkpoint().keep_last();
   const auto& timeout = spec.failure().no_progress_timeout();

@@ -71,6 +71,7 @@ Attempt AttemptFrom(const json& in) {
 
 json NumbersJson(const JobNumbers& n) {
   return {{"ranks", n.ranks},
+          {"group_ranks", n.group_ranks},
           {"steps", n.steps},
           {"max_restarts", n.max_restarts},
           {"keep_last", n.keep_last},
@@ -83,6 +84,7 @@ json NumbersJson(const JobNumbers& n) {
 JobNumbers NumbersFrom(const json& in) {
   JobNumbers n;
   n.ranks = in.at("ranks");
+  n.group_ranks = in.value("group_ranks", 1);
   n.steps = in.at("steps");
   n.max_restarts = in.at("max_restarts");
   n.keep_last = in.at("keep_last");

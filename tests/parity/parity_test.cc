@@ -282,5 +282,31 @@ TEST(Parity, Colour) {
   ExpectNear(interior(GaussianBlur(x, at::full({4}, 0.8f), 2)), interior(golden["blur"]), "blur");
 }
 
+// `actual` in [0, 1], `golden` in levels.
+void ExpectLevels(const at::Tensor& actual, const at::Tensor& golden, double mean, double most,
+                  const std::string& what) {
+  const at::Tensor gap = (actual.mul(255) - golden).abs();
+  EXPECT_LE(gap.mean().item<double>(), mean) << what;
+  EXPECT_LE(gap.max().item<double>(), most) << what;
+}
+
+// What is allowed is PIL's rounding to levels: half a level where it rounds, one where it cuts, and
+// that of an intermediate image, times the factor; greyish pixels lose much of their hue in 8 bits.
+// Its blur is three box filters, each of which extends the border anew: near it the two differ more.
+TEST(Parity, ColourBesidePil) {
+  const Golden golden("pil");
+  const at::Tensor x = golden["x"].div(255), factors = golden["factors"];
+  ExpectLevels(AdjustBrightness(x, factors), golden["brightness"], 0.5, 1, "brightness");
+  ExpectLevels(AdjustContrast(x, factors), golden["contrast"], 0.5, 1.5, "contrast");
+  ExpectLevels(AdjustSaturation(x, factors), golden["saturation"], 0.5, 1.5, "saturation");
+  ExpectLevels(AdjustHue(x, golden["shifts"]), golden["hue"], 1, 12, "hue");
+  ExpectLevels(Grey(x).expand_as(x), golden["grey"], 0.5, 1, "grey");
+  ExpectLevels(Solarize(x, 0.5), golden["solarize"], 0.01, 0.01, "solarize");
+  const at::Tensor blurred = GaussianBlur(x, golden["sigmas"], 6);
+  ExpectLevels(blurred, golden["blur"], 1, 15, "blur");
+  const auto interior = [](const at::Tensor& t) { return t.narrow(2, 4, 16).narrow(3, 4, 16); };
+  ExpectLevels(interior(blurred), interior(golden["blur"]), 0.6, 2.5, "blur away from the border");
+}
+
 }  // namespace
 }  // namespace seer::engine
