@@ -1,95 +1,17 @@
 #include "engine/nn/batch_norm_kernels.h"
 
 #include <algorithm>
-#include <bit>
 #include <cstdint>
 
 #include <ATen/ATen.h>
-#include <ATen/TensorIterator.h>
 
 #include "common/base/check.h"
-
-#define SEER_INLINE inline __attribute__((always_inline))
+#include "engine/nn/channel_rows.h"
 
 namespace seer::engine {
 namespace {
 
-// A chunk is summed in float: short enough for 1e-6, long enough that its sums cost nothing.
-constexpr int64_t kChunkElements = 16384, kLongestChunk = 128;
 constexpr int64_t kShiftRows = 32;
-
-struct Rows {
-  explicit Rows(const at::Tensor& x)
-      : channels(x.size(1)),
-        count(x.numel() / std::max<int64_t>(channels, 1)),
-        chunk(
-            std::clamp<int64_t>(kChunkElements / std::max<int64_t>(channels, 1), 8, kLongestChunk)),
-        chunks((count + chunk - 1) / chunk) {}
-  const int64_t channels, count, chunk, chunks;
-};
-
-// bfloat16 as its bits: plain integers are what the compiler vectorises.
-SEER_INLINE float Load(float value) { return value; }
-SEER_INLINE float Load(uint16_t bits) {
-  return std::bit_cast<float>(static_cast<uint32_t>(bits) << 16);
-}
-SEER_INLINE float Load(at::Half value) { return static_cast<float>(value); }
-SEER_INLINE void Store(float value, float& to) { to = value; }
-SEER_INLINE void Store(float value, at::Half& to) { to = value; }
-SEER_INLINE void Store(float value, uint16_t& to) {  // to nearest, ties to even
-  const uint32_t bits = std::bit_cast<uint32_t>(value);
-  const uint32_t rounded = (bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16;
-  to = static_cast<uint16_t>(value == value ? rounded : 0x7fc0u);
-}
-
-template <typename T>
-T* Data(const at::Tensor& tensor) {
-  return tensor.defined() ? static_cast<T*>(tensor.data_ptr()) : nullptr;
-}
-
-#if defined(__x86_64__)
-template <typename Body>
-__attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx2,fma"))) void RunAvx512(
-    const Body& body, int64_t begin, int64_t end) {
-  body(begin, end);
-}
-template <typename Body>
-__attribute__((target("avx2,fma"))) void RunAvx2(const Body& body, int64_t begin, int64_t end) {
-  body(begin, end);
-}
-#endif
-
-// body(first chunk, end of chunks), compiled for what the processor has.
-template <typename Body>
-void RunOnThisProcessor(const Body& body, int64_t begin, int64_t end) {
-#if defined(__x86_64__)
-  static const bool avx512 = __builtin_cpu_supports("avx512bw") &&
-                             __builtin_cpu_supports("avx512dq") &&
-                             __builtin_cpu_supports("avx512vl");
-  static const bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
-  if (avx512) return RunAvx512(body, begin, end);
-  if (avx2) return RunAvx2(body, begin, end);
-#endif
-  body(begin, end);
-}
-
-// Chunks on LibTorch's threads. Its parallel_for is serial in code that is compiled without OpenMP,
-// as this is, so an iterator over the chunks' numbers carries it into the library.
-template <typename Body>
-void ForChunks(int64_t chunks, const Body& body) {
-  if (chunks == 0) return;
-  const at::Tensor numbers = at::arange(chunks, at::kLong);
-  at::TensorIteratorConfig config;
-  auto iterator = config.add_const_input(numbers).build();
-  iterator.for_each(
-      [&](char** data, const int64_t* strides, int64_t inner, int64_t outer) {
-        SEER_CHECK(outer == 1 && (inner == 1 || strides[0] == sizeof(int64_t)))
-            << "the numbers of chunks lie apart";
-        const int64_t begin = *reinterpret_cast<const int64_t*>(data[0]);
-        RunOnThisProcessor(body, begin, begin + inner);
-      },
-      /*grain_size=*/1);
-}
 
 // [chunks, 2, C] float -> [2 C] double.
 at::Tensor SumOverChunks(const at::Tensor& partial) {
@@ -215,14 +137,6 @@ void Combine(const at::Tensor& g, const at::Tensor& x, const at::Tensor& mean, c
       });
 }
 
-// call.operator()<float>(), <uint16_t> for bfloat16, or <at::Half>().
-template <typename Call>
-auto ForType(const at::Tensor& x, const Call& call) {
-  if (x.scalar_type() == at::kFloat) return call.template operator()<float>();
-  if (x.scalar_type() == at::kHalf) return call.template operator()<at::Half>();
-  return call.template operator()<uint16_t>();
-}
-
 ChannelMoments CpuComputeMoments(const at::Tensor& x) {
   const Rows rows(x);
   // Deviations from about the mean, so that their squares cancel little: that of rows spread over
@@ -324,14 +238,6 @@ const NormKernels& KernelsOf(const at::Tensor& x) {
 }
 
 }  // namespace
-
-bool HasChannelRows(const at::Tensor& x) {
-  if (x.scalar_type() != at::kFloat && x.scalar_type() != at::kBFloat16 &&
-      x.scalar_type() != at::kHalf)
-    return false;
-  return x.dim() == 4 ? x.is_contiguous(at::MemoryFormat::ChannelsLast)
-                      : x.dim() == 2 && x.is_contiguous();
-}
 
 ChannelMoments ComputeMoments(const at::Tensor& x) {
   CheckAlike(x, x);

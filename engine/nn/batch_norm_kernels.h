@@ -13,9 +13,6 @@
 
 namespace seer::engine {
 
-// True: x lies as the kernels need it (one of those types, rows of channels without gaps).
-bool HasChannelRows(const at::Tensor& x);
-
 struct ChannelMoments {
   at::Tensor mean, variance;  // [C] float; the variance biased
 };

@@ -74,18 +74,6 @@ class ConvNorm {
   SyncBatchNorm& norm_;
 };
 
-// x · sigmoid(fc2(relu(fc1(mean over pixels)))), Hu et al. 2018 (arXiv:1709.01507);
-// fc1 and fc2 are 1 x 1 convolutions with bias.
-class SqueezeExcitation {
- public:
-  SqueezeExcitation(LayeredSegment& owner, const std::string& name, int64_t width, int64_t squeezed,
-                    const BuildContext& context);
-  at::Tensor Forward(const at::Tensor& x) const;
-
- private:
-  at::Tensor fc1_weight_, fc1_bias_, fc2_weight_, fc2_bias_;
-};
-
 // The end of every trunk, "avgpool": [N, C, H, W] -> [N, C], the mean over pixels.
 class AveragePool final : public LayeredSegment {
  public:

@@ -8,6 +8,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/base/status_macros.h"
+#include "engine/nn/squeeze_excitation.h"
 
 namespace seer::engine {
 namespace {
