@@ -38,7 +38,7 @@ int main(int argc, char** argv) {
                  "SQLite file with all jobs; made if absent. Logs of ranks lie in logs/ beside it")
       ->capture_default_str();
   app.add_option("--storage", config.storage,
-                 "Root of checkpoints, file:///DIR or a path, as trainers see it too: "
+                 "Root of checkpoints, a path, file:///DIR or s3://BUCKET/PREFIX, as trainers see it too: "
                  "<root>/<job>/checkpoints/<step>/")
       ->required();
   app.add_option("--dataservice", config.dataservices,

@@ -22,8 +22,11 @@ int main(int argc, char** argv) {
       ->capture_default_str();
   app.add_option("--metrics", config.metrics, "HOST:PORT of the Prometheus endpoint /metrics")
       ->capture_default_str();
-  app.add_option("--pools", config.pools,
-                 "Root of the pools, file:///DIR or a path; pool P lives in DIR/P")
+  app.add_option(
+         "--pools", config.pools,
+         "Root of the pools: a path, file:///DIR, s3://BUCKET/PREFIX?region=REGION, "
+         "gs://BUCKET/PREFIX or abfs://CONTAINER@ACCOUNT.dfs.core.windows.net/PREFIX; pool P "
+         "lives in P below it")
       ->required();
   app.add_option("--threads", config.threads, "Threads that decode; 0: one a core")
       ->capture_default_str();
@@ -34,7 +37,8 @@ int main(int argc, char** argv) {
           {"text", seer::LogFormat::kText}, {"json", seer::LogFormat::kJson}}));
   app.footer(
       "Examples:\n  seer-dataservice --pools file:///data/pools\n  seer-dataservice --pools "
-      "/data/pools --listen 127.0.0.1:0 --port-file ports");
+      "/data/pools --listen 127.0.0.1:0 --port-file ports\n  seer-dataservice --pools "
+      "'s3://photos/pools?region=eu-west-1'");
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {

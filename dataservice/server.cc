@@ -7,28 +7,39 @@
 #include "common/base/error.h"
 #include "common/base/status_macros.h"
 #include "common/metrics/http.h"
-#include "common/objectstore/local_store.h"
+#include "common/objectstore/open_store.h"
 #include "common/rpc/server.h"
 #include "dataservice/metrics.h"
 #include "dataservice/serve/assembler.h"
 #include "dataservice/serve/batches.h"
 #include "dataservice/serve/generation_cache.h"
 #include "dataservice/serve/pools.h"
+#include "dataservice/store_metrics.h"
 
 namespace seer::dataservice {
 namespace {
 
+// The store of the pools, and what counts its requests.
+struct Storage {
+  MetricsRegistry registry;
+  StoreMetrics metrics{registry};
+  std::unique_ptr<ObjectStore> objects;
+};
+
 class Server final : public DataServer {
  public:
-  Server(const ServerConfig& config, int threads, std::unique_ptr<ObjectStore> objects)
-      : objects_(std::move(objects)),
+  Server(const ServerConfig& config, int threads, std::unique_ptr<Storage> storage)
+      : storage_(std::move(storage)),
+        registry_(storage_->registry),
+        objects_(*storage_->objects),
         metrics_(registry_),
-        pools_(*objects_, Clock::Real()),
+        pools_(objects_, Clock::Real()),
         generations_(pools_),
         work_(threads),
-        assembler_(*objects_, work_, metrics_),
+        assembler_(objects_, work_, metrics_),
         batches_service_(generations_, assembler_, metrics_),
-        pools_service_(pools_, Clock::Real(), metrics_, config.pools, threads) {}
+        pools_service_(pools_, generations_, Clock::Real(), metrics_,
+                       config.pools.substr(0, config.pools.find('?')), threads) {}
 
   ~Server() override { batches_service_.Drain(); }
 
@@ -44,8 +55,9 @@ class Server final : public DataServer {
   int metrics_port() const override { return http_->port(); }
 
  private:
-  const std::unique_ptr<ObjectStore> objects_;
-  MetricsRegistry registry_;
+  const std::unique_ptr<Storage> storage_;
+  MetricsRegistry& registry_;
+  ObjectStore& objects_;
   DataMetrics metrics_;
   PoolStore pools_;
   GenerationCache generations_;
@@ -68,8 +80,10 @@ absl::StatusOr<std::unique_ptr<DataServer>> DataServer::Start(const ServerConfig
   const int threads = config.threads > 0
                           ? config.threads
                           : std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
-  SEER_ASSIGN_OR_RETURN(auto objects, OpenStore(config.pools));
-  auto server = std::make_unique<Server>(config, threads, std::move(objects));
+  auto storage = std::make_unique<Storage>();
+  SEER_ASSIGN_OR_RETURN(storage->objects,
+                        OpenStore(config.pools, StoreUse::kReadAndWrite, &storage->metrics));
+  auto server = std::make_unique<Server>(config, threads, std::move(storage));
   SEER_RETURN_IF_ERROR(server->Serve(config));
   return std::unique_ptr<DataServer>(std::move(server));
 }

@@ -12,7 +12,7 @@ namespace seer::dataservice {
 struct ServerConfig {
   std::string listen = "127.0.0.1:7080";
   std::string metrics = "127.0.0.1:0";
-  std::string pools;  // "file:///dir": pool P lives in <dir>/P
+  std::string pools;  // as OpenStore: "file:///dir", "s3://bucket/prefix"; pool P lives in <it>/P
   int threads = 0;    // that decode; 0: the machine's cores
 };
 

@@ -13,7 +13,7 @@
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/strip.h"
-#include "client/cli.h"
+#include "client/commands/pool.h"
 #include "client/exit_code.h"
 #include "common/base/clock.h"
 #include "common/base/error.h"
@@ -62,8 +62,11 @@ int Ingest(Session& session, const std::string& pool, std::vector<std::string> s
   const auto stub = v1::Pools::NewStub(*channel);
   v1::IngestPoolRequest request;
   request.set_name(absl::StrCat("pools/", Id(pool)));
-  for (const std::string& source : sources)
-    request.add_sources(std::filesystem::absolute(source).lexically_normal().string());
+  for (const std::string& source : sources) {
+    const bool uri = absl::StrContains(source, "://");
+    request.add_sources(uri ? source
+                            : std::filesystem::absolute(source).lexically_normal().string());
+  }
   request.set_labels_from_folders(labels);
   request.set_request_id(NewRequestId());
   const bool terminal = IsTerminal(STDERR_FILENO);
@@ -249,7 +252,9 @@ void AddPoolCommands(CLI::App& app, Session& session) {
   filling->add_option("pool", ingest->pool, "Name of the pool")->required();
   filling
       ->add_option("sources", ingest->sources,
-                   "Folders, image files or tar shards, as the data service sees them")
+                   "Folders, image files, tar shards, Parquet files, .txt lists of URLs, or s3://, "
+                   "gs:// and "
+                   "abfs:// prefixes, as the data service sees them")
       ->required();
   filling->add_flag("--labels-from-folders", ingest->labels, "Sub-folders are classes");
   filling->footer(
@@ -272,6 +277,7 @@ void AddPoolCommands(CLI::App& app, Session& session) {
   CLI::App* list = noun->add_subcommand("list", "List pools");
   list->footer("Example:\n  seer pool list");
   list->callback([&session] { session.exit_code = List(session); });
+  AddPoolOrder(*noun, session);
 }
 
 }  // namespace seer::client

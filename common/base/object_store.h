@@ -13,6 +13,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/time/time.h"
 
 namespace seer {
 
@@ -40,6 +41,9 @@ class ObjectView {
 struct ObjectInfo {
   std::string key;
   int64_t size_bytes = 0;
+  // When it was last written, by the store's clock; List alone says it, the infinite future where
+  // the store does not know.
+  absl::Time modified = absl::InfiniteFuture();
 };
 
 class ObjectStore {

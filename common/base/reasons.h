@@ -7,67 +7,77 @@
 #include <array>
 
 // X(constant, "TEXT"), grouped by the part that raises it.
-#define SEER_REASONS(X)                          \
-  /* specs and arguments */                      \
-  X(kUnknownKey, "UNKNOWN_KEY")                  \
-  X(kWrongType, "WRONG_TYPE")                    \
-  X(kOutOfRange, "OUT_OF_RANGE")                 \
-  X(kMissingField, "MISSING_FIELD")              \
-  X(kYamlSyntax, "YAML_SYNTAX")                  \
-  X(kUnknownRecipe, "UNKNOWN_RECIPE")            \
-  X(kInvalidSpec, "INVALID_SPEC")                \
-  X(kInvalidArgument, "INVALID_ARGUMENT")        \
-  X(kInvalidPageToken, "INVALID_PAGE_TOKEN")     \
-  /* jobs, workers, checkpoints */               \
-  X(kJobNotFound, "JOB_NOT_FOUND")               \
-  X(kJobNameTaken, "JOB_NAME_TAKEN")             \
-  X(kWrongJobState, "WRONG_JOB_STATE")           \
-  X(kNotEnoughDevices, "NOT_ENOUGH_DEVICES")     \
-  X(kWorkerNotFound, "WORKER_NOT_FOUND")         \
-  X(kStaleAttempt, "STALE_ATTEMPT")              \
-  X(kLeaseLost, "LEASE_LOST")                    \
-  X(kCheckpointNotFound, "CHECKPOINT_NOT_FOUND") \
-  X(kCheckpointCorrupt, "CHECKPOINT_CORRUPT")    \
-  X(kCheckpointMismatch, "CHECKPOINT_MISMATCH")  \
-  X(kWeightsMismatch, "WEIGHTS_MISMATCH")        \
-  X(kProfileNotFound, "PROFILE_NOT_FOUND")       \
-  X(kProfileRunning, "PROFILE_RUNNING")          \
-  X(kProfileInterrupted, "PROFILE_INTERRUPTED")  \
-  X(kProfileTooLarge, "PROFILE_TOO_LARGE")       \
-  X(kTrainerExited, "TRAINER_EXITED")            \
-  X(kRetriesExhausted, "RETRIES_EXHAUSTED")      \
-  /* pools and data */                           \
-  X(kPoolNotFound, "POOL_NOT_FOUND")             \
-  X(kPoolExists, "POOL_EXISTS")                  \
-  X(kPoolEmpty, "POOL_EMPTY")                    \
-  X(kPoolCorrupt, "POOL_CORRUPT")                \
-  X(kPoolWriteConflict, "POOL_WRITE_CONFLICT")   \
-  X(kGenerationNotFound, "GENERATION_NOT_FOUND") \
-  X(kSourceNotFound, "SOURCE_NOT_FOUND")         \
-  X(kSourceEmpty, "SOURCE_EMPTY")                \
-  X(kUnknownFormat, "UNKNOWN_FORMAT")            \
-  X(kImageTruncated, "IMAGE_TRUNCATED")          \
-  X(kImageCorrupt, "IMAGE_CORRUPT")              \
-  X(kImageTooLarge, "IMAGE_TOO_LARGE")           \
-  X(kTooManyBadImages, "TOO_MANY_BAD_IMAGES")    \
-  X(kDataStalled, "DATA_STALLED")                \
-  X(kNoLabels, "NO_LABELS")                      \
-  /* the machine and the cluster */              \
-  X(kDiskFull, "DISK_FULL")                      \
-  X(kObjectNotFound, "OBJECT_NOT_FOUND")         \
-  X(kStorageFailed, "STORAGE_FAILED")            \
-  X(kPortInUse, "PORT_IN_USE")                   \
-  X(kDatabaseLocked, "DATABASE_LOCKED")          \
-  X(kDatabaseCorrupt, "DATABASE_CORRUPT")        \
-  X(kDatabaseTooNew, "DATABASE_TOO_NEW")         \
-  X(kServiceUnreachable, "SERVICE_UNREACHABLE")  \
-  X(kClusterRunning, "CLUSTER_RUNNING")          \
-  X(kClusterNotRunning, "CLUSTER_NOT_RUNNING")   \
-  X(kOutOfMemory, "OUT_OF_MEMORY")               \
-  X(kCollectiveFailed, "COLLECTIVE_FAILED")      \
-  X(kNonFinite, "NON_FINITE")                    \
-  X(kNoProgress, "NO_PROGRESS")                  \
-  X(kShuttingDown, "SHUTTING_DOWN")              \
+#define SEER_REASONS(X)                                        \
+  /* specs and arguments */                                    \
+  X(kUnknownKey, "UNKNOWN_KEY")                                \
+  X(kWrongType, "WRONG_TYPE")                                  \
+  X(kOutOfRange, "OUT_OF_RANGE")                               \
+  X(kMissingField, "MISSING_FIELD")                            \
+  X(kYamlSyntax, "YAML_SYNTAX")                                \
+  X(kUnknownRecipe, "UNKNOWN_RECIPE")                          \
+  X(kInvalidSpec, "INVALID_SPEC")                              \
+  X(kInvalidArgument, "INVALID_ARGUMENT")                      \
+  X(kInvalidPageToken, "INVALID_PAGE_TOKEN")                   \
+  /* jobs, workers, checkpoints */                             \
+  X(kJobNotFound, "JOB_NOT_FOUND")                             \
+  X(kJobNameTaken, "JOB_NAME_TAKEN")                           \
+  X(kWrongJobState, "WRONG_JOB_STATE")                         \
+  X(kNotEnoughDevices, "NOT_ENOUGH_DEVICES")                   \
+  X(kWorkerNotFound, "WORKER_NOT_FOUND")                       \
+  X(kStaleAttempt, "STALE_ATTEMPT")                            \
+  X(kLeaseLost, "LEASE_LOST")                                  \
+  X(kCheckpointNotFound, "CHECKPOINT_NOT_FOUND")               \
+  X(kCheckpointCorrupt, "CHECKPOINT_CORRUPT")                  \
+  X(kCheckpointMismatch, "CHECKPOINT_MISMATCH")                \
+  X(kWeightsMismatch, "WEIGHTS_MISMATCH")                      \
+  X(kProfileNotFound, "PROFILE_NOT_FOUND")                     \
+  X(kProfileRunning, "PROFILE_RUNNING")                        \
+  X(kProfileInterrupted, "PROFILE_INTERRUPTED")                \
+  X(kProfileTooLarge, "PROFILE_TOO_LARGE")                     \
+  X(kTrainerExited, "TRAINER_EXITED")                          \
+  X(kRetriesExhausted, "RETRIES_EXHAUSTED")                    \
+  /* pools and data */                                         \
+  X(kPoolNotFound, "POOL_NOT_FOUND")                           \
+  X(kPoolExists, "POOL_EXISTS")                                \
+  X(kPoolEmpty, "POOL_EMPTY")                                  \
+  X(kPoolWouldBeEmpty, "POOL_WOULD_BE_EMPTY")                  \
+  X(kPoolCorrupt, "POOL_CORRUPT")                              \
+  X(kPoolWriteConflict, "POOL_WRITE_CONFLICT")                 \
+  X(kGenerationNotFound, "GENERATION_NOT_FOUND")               \
+  X(kImageNotFound, "IMAGE_NOT_FOUND")                         \
+  X(kSourceNotFound, "SOURCE_NOT_FOUND")                       \
+  X(kSourceEmpty, "SOURCE_EMPTY")                              \
+  X(kSourceColumns, "SOURCE_COLUMNS")                          \
+  X(kDownloadFailed, "DOWNLOAD_FAILED")                        \
+  X(kUnknownFormat, "UNKNOWN_FORMAT")                          \
+  X(kImageTruncated, "IMAGE_TRUNCATED")                        \
+  X(kImageCorrupt, "IMAGE_CORRUPT")                            \
+  X(kImageTooLarge, "IMAGE_TOO_LARGE")                         \
+  X(kImageTakenDown, "IMAGE_TAKEN_DOWN")                       \
+  X(kTooManyBadImages, "TOO_MANY_BAD_IMAGES")                  \
+  X(kDataStalled, "DATA_STALLED")                              \
+  X(kNoLabels, "NO_LABELS")                                    \
+  /* the machine and the cluster */                            \
+  X(kDiskFull, "DISK_FULL")                                    \
+  X(kObjectNotFound, "OBJECT_NOT_FOUND")                       \
+  X(kStorageFailed, "STORAGE_FAILED")                          \
+  X(kStorageNoCredentials, "STORAGE_NO_CREDENTIALS")           \
+  X(kStorageCredentialsRefused, "STORAGE_CREDENTIALS_REFUSED") \
+  X(kStorageAccessDenied, "STORAGE_ACCESS_DENIED")             \
+  X(kStorageNotFound, "STORAGE_NOT_FOUND")                     \
+  X(kStorageCircuitOpen, "STORAGE_CIRCUIT_OPEN")               \
+  X(kPortInUse, "PORT_IN_USE")                                 \
+  X(kDatabaseLocked, "DATABASE_LOCKED")                        \
+  X(kDatabaseCorrupt, "DATABASE_CORRUPT")                      \
+  X(kDatabaseTooNew, "DATABASE_TOO_NEW")                       \
+  X(kServiceUnreachable, "SERVICE_UNREACHABLE")                \
+  X(kClusterRunning, "CLUSTER_RUNNING")                        \
+  X(kClusterNotRunning, "CLUSTER_NOT_RUNNING")                 \
+  X(kOutOfMemory, "OUT_OF_MEMORY")                             \
+  X(kCollectiveFailed, "COLLECTIVE_FAILED")                    \
+  X(kNonFinite, "NON_FINITE")                                  \
+  X(kNoProgress, "NO_PROGRESS")                                \
+  X(kShuttingDown, "SHUTTING_DOWN")                            \
   X(kInternal, "INTERNAL")
 
 namespace seer::reason {

@@ -322,12 +322,12 @@ class LocalStore final : public ObjectStore {
     for (fs::recursive_directory_iterator it(start, error), end; !error && it != end;
          it.increment(error)) {
       if (absl::StartsWith(it->path().filename().string(), kTemporaryPrefix)) continue;
-      std::error_code gone;  // an entry may vanish while the folder is read
-      if (!it->is_regular_file(gone) || gone) continue;
+      struct stat info;
+      if (::stat(it->path().c_str(), &info) != 0) continue;  // it vanished meanwhile
+      if (!S_ISREG(info.st_mode)) continue;
       std::string key = it->path().lexically_relative(root_).string();
-      const auto size = it->file_size(gone);
-      if (!gone && absl::StartsWith(key, prefix))
-        objects.push_back({std::move(key), static_cast<int64_t>(size)});
+      if (absl::StartsWith(key, prefix))
+        objects.push_back({std::move(key), info.st_size, absl::TimeFromTimespec(info.st_mtim)});
     }
     return error;
   }
@@ -355,15 +355,6 @@ absl::StatusOr<std::unique_ptr<ObjectStore>> OpenLocalStore(const std::string& r
   if (::access(folder.c_str(), R_OK | X_OK | (write ? W_OK : 0)) != 0)
     return ErrnoStatus(errno, "cannot use the folder", folder.string());
   return std::make_unique<LocalStore>(folder);
-}
-
-absl::StatusOr<std::unique_ptr<ObjectStore>> OpenStore(const std::string& uri, StoreUse use) {
-  const size_t scheme = uri.find("://");
-  if (scheme == std::string::npos) return OpenLocalStore(uri, use);
-  if (absl::StartsWith(uri, "file:///")) return OpenLocalStore(uri.substr(7), use);
-  return Error(absl::StatusCode::kInvalidArgument, reason::kInvalidArgument,
-               absl::StrCat("storage '", uri, "' has a scheme that is not known"))
-      .Hint("use file:///absolute/path or a plain path");
 }
 
 }  // namespace seer

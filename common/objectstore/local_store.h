@@ -20,9 +20,4 @@ enum class StoreUse {
 absl::StatusOr<std::unique_ptr<ObjectStore>> OpenLocalStore(const std::string& root,
                                                             StoreUse use = StoreUse::kReadAndWrite);
 
-// "file:///path" (or a plain path) -> store.
-// INVALID_ARGUMENT: a scheme that this build does not know.
-absl::StatusOr<std::unique_ptr<ObjectStore>> OpenStore(const std::string& uri,
-                                                       StoreUse use = StoreUse::kReadAndWrite);
-
 }  // namespace seer

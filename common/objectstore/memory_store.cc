@@ -8,6 +8,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/synchronization/mutex.h"
+#include "common/base/clock.h"
 #include "common/base/error.h"
 #include "common/base/status_macros.h"
 
@@ -20,7 +21,7 @@ class MemoryStore final : public ObjectStore {
     absl::MutexLock lock(&mu_);
     const auto it = objects_.find(std::string(key));
     if (it == objects_.end()) return NotFound(key);
-    return it->second;
+    return it->second.bytes;
   }
   absl::StatusOr<std::string> GetRange(absl::string_view key, int64_t offset,
                                        int64_t length) override {
@@ -34,12 +35,13 @@ class MemoryStore final : public ObjectStore {
   }
   absl::Status Put(absl::string_view key, absl::string_view bytes) override {
     absl::MutexLock lock(&mu_);
-    objects_[std::string(key)] = std::string(bytes);
+    objects_[std::string(key)] = {std::string(bytes), Clock::Real().Now()};
     return absl::OkStatus();
   }
   absl::Status PutIfAbsent(absl::string_view key, absl::string_view bytes) override {
     absl::MutexLock lock(&mu_);
-    if (!objects_.emplace(std::string(key), std::string(bytes)).second) {
+    if (!objects_.emplace(std::string(key), Object{std::string(bytes), Clock::Real().Now()})
+             .second) {
       return absl::AlreadyExistsError(absl::StrCat(key, " is there already"));
     }
     return absl::OkStatus();
@@ -52,7 +54,8 @@ class MemoryStore final : public ObjectStore {
     std::vector<ObjectInfo> found;
     for (auto it = objects_.lower_bound(std::string(prefix));
          it != objects_.end() && absl::StartsWith(it->first, prefix); ++it) {
-      found.push_back({it->first, static_cast<int64_t>(it->second.size())});
+      found.push_back(
+          {it->first, static_cast<int64_t>(it->second.bytes.size()), it->second.modified});
     }
     return found;
   }
@@ -63,6 +66,10 @@ class MemoryStore final : public ObjectStore {
   }
 
  private:
+  struct Object {
+    std::string bytes;
+    absl::Time modified;
+  };
   class Writer final : public ObjectWriter {
    public:
     Writer(MemoryStore& store, std::string key) : store_(store), key_(std::move(key)) {}
@@ -85,7 +92,7 @@ class MemoryStore final : public ObjectStore {
   }
 
   absl::Mutex mu_;
-  std::map<std::string, std::string> objects_ ABSL_GUARDED_BY(mu_);
+  std::map<std::string, Object> objects_ ABSL_GUARDED_BY(mu_);
 };
 
 }  // namespace

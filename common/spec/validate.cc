@@ -215,6 +215,9 @@ absl::Status CheckData(const v1::DataSpec& data, int ranks, int64_t accumulation
                   absl::StrCat("a divisor of a rank's batch, ", data.global_batch() / ranks));
   }
   SEER_RETURN_IF_ERROR(InRange("data.prefetchSteps", data.prefetch_steps(), 1, 64));
+  if (data.sampling() < v1::SAMPLING_MODE_EPOCHS || data.sampling() > v1::SAMPLING_MODE_REPLACEMENT)
+    return Broken("data.sampling", absl::StrCat(static_cast<int>(data.sampling())),
+                  "epochs or replacement");
   return InRange("data.maxBadRatio", data.max_bad_ratio(), 0.0, 1.0);
 }
 

@@ -1,6 +1,7 @@
 #include "dataservice/ingest/ingest.h"
 
 #include <atomic>
+#include <cstring>
 #include <optional>
 #include <set>
 #include <utility>
@@ -10,11 +11,13 @@
 #include "absl/strings/str_format.h"
 #include "common/base/digest.h"
 #include "common/base/error.h"
+#include "common/base/philox.h"
 #include "common/base/status_macros.h"
 #include "common/base/thread.h"
 #include "dataservice/decode/decoder.h"
 #include "dataservice/ingest/policy.h"
 #include "dataservice/ingest/sources.h"
+#include "dataservice/pool/catalogue_writer.h"
 #include "dataservice/pool/quarantine.h"
 #include "dataservice/pool/tar_shard.h"
 
@@ -32,6 +35,10 @@ struct Checked {
 
 // Decodes at the smallest scale: every coefficient is read, few pixels are made.
 void Check(Checked& checked) {
+  if (!checked.image.failure.ok()) {
+    checked.info = checked.image.failure;
+    return;
+  }
   checked.id = Sha256(checked.image.bytes);
   DecodeOptions options;
   options.min_width = options.min_height = 1;
@@ -65,12 +72,13 @@ class Ingest {
       SEER_ASSIGN_OR_RETURN(manifest_, store_.ReadManifest(pool_, parent));
       if (!options_.request_id.empty() && manifest_.request_id == options_.request_id)
         return counts_;
-      SEER_ASSIGN_OR_RETURN(rows_, store_.ReadRows(pool_, manifest_));
-      for (const CatalogueRow& row : rows_) present_.insert(Identity(row.id, row.source));
+      parent_ = manifest_;
+      SEER_RETURN_IF_ERROR(ReadPresent());
     }
     manifest_.parent = parent;
     manifest_.generation = parent + 1;
     manifest_.request_id = options_.request_id;
+    writer_.emplace(store_.objects(), pool_, manifest_.generation, parent_.files.size());
     SEER_ASSIGN_OR_RETURN(auto source,
                           OpenSources(options_.sources, {options_.labels_from_folders}));
     counts_.total = source->total();
@@ -86,9 +94,24 @@ class Ingest {
   }
 
  private:
-  static std::string Identity(const ImageId& id, const std::string& source) {
-    return absl::StrCat(absl::string_view(reinterpret_cast<const char*>(id.data()), id.size()),
-                        source);
+  // 64 bits tell rows apart: of a billion rows and a new image two are alike once in 10^10.
+  static uint64_t Identity(const ImageId& id, absl::string_view source) {
+    uint64_t bytes;
+    std::memcpy(&bytes, id.data(), sizeof(bytes));
+    return bytes ^ StableHash(source);
+  }
+
+  absl::Status ReadPresent() {
+    present_.reserve(static_cast<size_t>(parent_.images));
+    for (const CatalogueFile& file : parent_.files) {
+      SEER_RETURN_IF_ERROR(ForEachIdentity(store_.objects(),
+                                           GenerationKey(pool_, parent_.generation, file.catalogue),
+                                           [&](const RowIdentity& row) {
+                                             present_.insert(Identity(row.id, row.source));
+                                             if (row.label >= 0) classes_.insert(row.label);
+                                           }));
+    }
+    return absl::OkStatus();
   }
 
   absl::StatusOr<bool> ReadBlock(ImageSource& source, std::vector<Checked>& block) {
@@ -137,9 +160,7 @@ class Ingest {
     row.id = checked.id;
     row.shard = static_cast<int32_t>(manifest_.shards.size());
     // The count keeps the names of equal images apart.
-    const std::string key = absl::StrCat(
-        ToHex(absl::string_view(reinterpret_cast<const char*>(row.id.data()), row.id.size())), "-",
-        shard_images_);
+    const std::string key = absl::StrCat(IdHex(row.id), "-", shard_images_);
     SEER_ASSIGN_OR_RETURN(
         row.offset,
         shard_->Add(absl::StrCat(key, ".", format == "jpeg" ? "jpg" : format), image.bytes));
@@ -155,7 +176,14 @@ class Ingest {
     row.captured_at = image.captured_at;
     row.added_in = manifest_.generation;
     row.label = image.label;
-    rows_.push_back(std::move(row));
+    ++manifest_.images;
+    manifest_.size_bytes += row.size;
+    ++manifest_.formats[row.format];
+    if (row.label >= 0) {
+      ++manifest_.labelled_images;
+      classes_.insert(row.label);
+    }
+    SEER_RETURN_IF_ERROR(writer_->Add(std::move(row)));
     ++shard_images_;
     ++counts_.added;
     return shard_->size_bytes() >= options_.shard_bytes ? CloseShard() : absl::OkStatus();
@@ -183,19 +211,11 @@ class Ingest {
     }
     if (counts_.added == 0) return counts_.present > 0 ? absl::OkStatus() : NothingAccepted();
     manifest_.quarantined += counts_.quarantined;
-    manifest_.images = static_cast<int64_t>(rows_.size());
-    manifest_.size_bytes = manifest_.labelled_images = 0;
-    manifest_.formats.clear();
-    std::set<int32_t> classes;
-    for (const CatalogueRow& row : rows_) {
-      manifest_.size_bytes += row.size;
-      ++manifest_.formats[row.format];
-      if (row.label < 0) continue;
-      ++manifest_.labelled_images;
-      classes.insert(row.label);
-    }
-    manifest_.classes = static_cast<int>(classes.size());
-    return store_.Commit(pool_, manifest_, rows_);
+    manifest_.classes = static_cast<int>(classes_.size());
+    SEER_ASSIGN_OR_RETURN(const auto added, writer_->Finish());
+    manifest_.files.insert(manifest_.files.end(), added.begin(), added.end());
+    SEER_RETURN_IF_ERROR(store_.TakeOver(pool_, parent_, manifest_.generation));
+    return store_.Commit(pool_, manifest_);
   }
 
   absl::Status NothingAccepted() const {
@@ -219,9 +239,11 @@ class Ingest {
   const std::string pool_;
   const IngestOptions& options_;
   PoolPolicy policy_;
-  Manifest manifest_;
-  std::vector<CatalogueRow> rows_;
-  absl::flat_hash_set<std::string> present_;
+  Manifest parent_;    // without files: there is none
+  Manifest manifest_;  // of the next generation
+  std::optional<CatalogueWriter> writer_;
+  absl::flat_hash_set<uint64_t> present_;
+  std::set<int32_t> classes_;
   std::optional<TarShardBuilder> shard_;
   int64_t shard_images_ = 0;
   std::vector<QuarantinedImage> quarantine_;

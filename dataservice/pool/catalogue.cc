@@ -1,14 +1,19 @@
 #include "dataservice/pool/catalogue.h"
 
 #include <arrow/api.h>
+#include <arrow/io/interfaces.h>
 #include <arrow/io/memory.h>
 #include <parquet/arrow/reader.h>
 #include <parquet/arrow/writer.h>
 
+#include <algorithm>
 #include <cstring>
 #include <utility>
+#include <vector>
 
+#include "absl/base/thread_annotations.h"
 #include "absl/strings/str_cat.h"
+#include "absl/synchronization/mutex.h"
 #include "common/base/error.h"
 #include "common/base/status_macros.h"
 
@@ -19,6 +24,10 @@ absl::Status Corrupt(const std::string& where, const std::string& why) {
   return Error(absl::StatusCode::kDataLoss, reason::kPoolCorrupt,
                absl::StrCat(where, " cannot be read: ", why))
       .Hint("restore the file from a copy of the pool, or ingest into a new pool");
+}
+
+absl::Status NotWritten(const arrow::Status& status) {
+  return absl::InternalError(absl::StrCat("writing the catalogue: ", status.ToString()));
 }
 
 std::shared_ptr<arrow::Schema> CatalogueSchema() {
@@ -38,7 +47,7 @@ arrow::Status AppendText(arrow::StringBuilder& builder, const std::string& text)
   return text.empty() ? builder.AppendNull() : builder.Append(text);
 }
 
-arrow::Result<std::string> Write(const std::vector<CatalogueRow>& rows) {
+arrow::Result<std::shared_ptr<arrow::Table>> ToTable(const std::vector<CatalogueRow>& rows) {
   arrow::FixedSizeBinaryBuilder id(arrow::fixed_size_binary(32));
   arrow::Int32Builder shard, width, height, label;
   arrow::Int64Builder offset, size, added_in;
@@ -67,22 +76,71 @@ arrow::Result<std::string> Write(const std::vector<CatalogueRow>& rows) {
            &captured_at, &added_in, &label}) {
     ARROW_ASSIGN_OR_RAISE(columns.emplace_back(), builder->Finish());
   }
-  const auto table = arrow::Table::Make(CatalogueSchema(), columns);
-  ARROW_ASSIGN_OR_RAISE(auto out, arrow::io::BufferOutputStream::Create());
-  const auto properties =
-      parquet::WriterProperties::Builder().compression(parquet::Compression::ZSTD)->build();
-  ARROW_RETURN_NOT_OK(parquet::arrow::WriteTable(
-      *table, arrow::default_memory_pool(), out, 1 << 20, properties,
-      parquet::ArrowWriterProperties::Builder().store_schema()->build()));
-  ARROW_ASSIGN_OR_RAISE(auto buffer, out->Finish());
-  return buffer->ToString();
+  return arrow::Table::Make(CatalogueSchema(), columns);
 }
 
-// The named columns, each in one chunk.
-arrow::Result<std::vector<std::shared_ptr<arrow::Array>>> ReadColumns(
-    std::string parquet, const std::vector<std::string>& names) {
-  auto file =
-      std::make_shared<arrow::io::BufferReader>(arrow::Buffer::FromString(std::move(parquet)));
+// An object as Arrow reads files. Keeps the store's first error, which Arrow has no room for.
+class ObjectFile final : public arrow::io::RandomAccessFile {
+ public:
+  ObjectFile(ObjectStore& objects, std::string key, int64_t size)
+      : objects_(objects), key_(std::move(key)), size_(size) {}
+
+  absl::Status status() const ABSL_LOCKS_EXCLUDED(mu_) {
+    absl::MutexLock lock(&mu_);
+    return status_;
+  }
+
+  arrow::Result<std::shared_ptr<arrow::Buffer>> ReadAt(int64_t position, int64_t bytes) override {
+    auto read = objects_.GetRange(key_, position, bytes);
+    if (read.ok()) return arrow::Buffer::FromString(std::move(*read));
+    absl::MutexLock lock(&mu_);
+    if (status_.ok()) status_ = read.status();
+    return arrow::Status::IOError(std::string(read.status().message()));
+  }
+  arrow::Result<int64_t> ReadAt(int64_t position, int64_t bytes, void* out) override {
+    ARROW_ASSIGN_OR_RAISE(const auto buffer, ReadAt(position, bytes));
+    std::memcpy(out, buffer->data(), static_cast<size_t>(buffer->size()));
+    return buffer->size();
+  }
+  arrow::Result<int64_t> Read(int64_t bytes, void* out) override {
+    ARROW_ASSIGN_OR_RAISE(const int64_t got, ReadAt(at_, bytes, out));
+    at_ += got;
+    return got;
+  }
+  arrow::Result<std::shared_ptr<arrow::Buffer>> Read(int64_t bytes) override {
+    ARROW_ASSIGN_OR_RAISE(auto buffer, ReadAt(at_, bytes));
+    at_ += buffer->size();
+    return buffer;
+  }
+  arrow::Result<int64_t> GetSize() override { return size_; }
+  arrow::Result<int64_t> Tell() const override { return at_; }
+  arrow::Status Seek(int64_t position) override {
+    at_ = position;
+    return arrow::Status::OK();
+  }
+  arrow::Status Close() override {
+    closed_ = true;
+    return arrow::Status::OK();
+  }
+  bool closed() const override { return closed_; }
+
+ private:
+  ObjectStore& objects_;
+  const std::string key_;
+  const int64_t size_;
+  int64_t at_ = 0;
+  bool closed_ = false;
+  mutable absl::Mutex mu_;  // Arrow reads ahead on threads of its own
+  absl::Status status_ ABSL_GUARDED_BY(mu_);
+};
+
+using Columns = std::vector<std::shared_ptr<arrow::Array>>;
+
+// The named columns of each row group, each in one chunk; `status` is the visitor's.
+arrow::Status ReadGroups(const std::shared_ptr<ObjectFile>& file,
+                         const std::vector<std::string>& names,
+                         absl::FunctionRef<absl::Status(const Columns&)> visit,
+                         absl::Status& status) {
   ARROW_ASSIGN_OR_RAISE(auto reader, parquet::arrow::OpenFile(file, arrow::default_memory_pool()));
   std::shared_ptr<arrow::Schema> schema;
   ARROW_RETURN_NOT_OK(reader->GetSchema(&schema));
@@ -96,18 +154,27 @@ arrow::Result<std::vector<std::shared_ptr<arrow::Array>>> ReadColumns(
     }
     indices.push_back(index);
   }
-  ARROW_ASSIGN_OR_RAISE(auto table, reader->ReadTable(indices));
-  ARROW_ASSIGN_OR_RAISE(table, table->CombineChunks());
-  std::vector<std::shared_ptr<arrow::Array>> columns;
-  for (const std::string& name : names) {
-    const auto column = table->GetColumnByName(name);
-    if (column->num_chunks() == 0) {
-      ARROW_ASSIGN_OR_RAISE(columns.emplace_back(), arrow::MakeEmptyArray(column->type()));
-    } else {
-      columns.push_back(column->chunk(0));
-    }
+  for (int group = 0; status.ok() && group < reader->num_row_groups(); ++group) {
+    ARROW_ASSIGN_OR_RAISE(auto table, reader->ReadRowGroup(group, indices));
+    ARROW_ASSIGN_OR_RAISE(table, table->CombineChunks());
+    if (table->num_rows() == 0) continue;
+    Columns columns;
+    for (const std::string& name : names) columns.push_back(table->GetColumnByName(name)->chunk(0));
+    status = visit(columns);
   }
-  return columns;
+  return arrow::Status::OK();
+}
+
+absl::Status ForEachGroup(ObjectStore& objects, const std::string& key,
+                          const std::vector<std::string>& names,
+                          absl::FunctionRef<absl::Status(const Columns&)> visit) {
+  SEER_ASSIGN_OR_RETURN(const ObjectInfo info, objects.Stat(key));
+  const auto file = std::make_shared<ObjectFile>(objects, key, info.size_bytes);
+  absl::Status visited;
+  const arrow::Status read = ReadGroups(file, names, visit, visited);
+  SEER_RETURN_IF_ERROR(visited);
+  SEER_RETURN_IF_ERROR(file->status());
+  return read.ok() ? absl::OkStatus() : Corrupt(key, read.message());
 }
 
 template <typename Array>
@@ -123,56 +190,91 @@ ImageId IdAt(const std::shared_ptr<arrow::Array>& column, int64_t row) {
 
 }  // namespace
 
-absl::StatusOr<std::string> WriteCatalogue(const std::vector<CatalogueRow>& rows) {
-  auto bytes = Write(rows);
-  if (!bytes.ok())
-    return absl::InternalError(absl::StrCat("writing the catalogue: ", bytes.status().ToString()));
+struct ParquetBuilder::Impl {
+  std::vector<CatalogueRow> group;
+  std::shared_ptr<arrow::io::BufferOutputStream> out;
+  std::unique_ptr<parquet::arrow::FileWriter> writer;
+
+  arrow::Status Open() {
+    ARROW_ASSIGN_OR_RAISE(out, arrow::io::BufferOutputStream::Create());
+    const auto properties =
+        parquet::WriterProperties::Builder().compression(parquet::Compression::ZSTD)->build();
+    return parquet::arrow::FileWriter::Open(
+               *CatalogueSchema(), arrow::default_memory_pool(), out, properties,
+               parquet::ArrowWriterProperties::Builder().store_schema()->build())
+        .Value(&writer);
+  }
+  arrow::Status WriteGroup() {
+    if (!writer) ARROW_RETURN_NOT_OK(Open());
+    if (group.empty()) return arrow::Status::OK();
+    ARROW_ASSIGN_OR_RAISE(const auto table, ToTable(group));
+    group.clear();
+    return writer->WriteTable(*table, kRowGroupRows);
+  }
+  arrow::Result<std::string> Finish() {
+    ARROW_RETURN_NOT_OK(WriteGroup());
+    ARROW_RETURN_NOT_OK(writer->Close());
+    ARROW_ASSIGN_OR_RAISE(const auto buffer, out->Finish());
+    return buffer->ToString();
+  }
+};
+
+ParquetBuilder::ParquetBuilder() : impl_(std::make_unique<Impl>()) {}
+ParquetBuilder::~ParquetBuilder() = default;
+
+absl::Status ParquetBuilder::Add(CatalogueRow row) {
+  impl_->group.push_back(std::move(row));
+  if (static_cast<int64_t>(impl_->group.size()) < kRowGroupRows) return absl::OkStatus();
+  const arrow::Status written = impl_->WriteGroup();
+  return written.ok() ? absl::OkStatus() : NotWritten(written);
+}
+
+absl::StatusOr<std::string> ParquetBuilder::Finish() {
+  auto bytes = impl_->Finish();
+  if (!bytes.ok()) return NotWritten(bytes.status());
   return std::move(*bytes);
 }
 
-absl::StatusOr<std::vector<CatalogueRow>> ReadCatalogue(std::string parquet,
-                                                        const std::string& where) {
-  auto columns = ReadColumns(
-      std::move(parquet), {"id", "shard", "offset", "size", "width", "height", "format", "source",
-                           "country", "visibility", "captured_at", "added_in", "label"});
-  if (!columns.ok()) return Corrupt(where, columns.status().message());
-  const auto& c = *columns;
-  std::vector<CatalogueRow> rows(static_cast<size_t>(c[0]->length()));
-  for (size_t i = 0; i < rows.size(); ++i) {
-    CatalogueRow& row = rows[i];
-    const auto n = static_cast<int64_t>(i);
-    row.id = IdAt(c[0], n);
-    row.shard = As<arrow::Int32Array>(c[1]).Value(n);
-    row.offset = As<arrow::Int64Array>(c[2]).Value(n);
-    row.size = As<arrow::Int64Array>(c[3]).Value(n);
-    row.width = As<arrow::Int32Array>(c[4]).Value(n);
-    row.height = As<arrow::Int32Array>(c[5]).Value(n);
-    row.format = As<arrow::StringArray>(c[6]).GetString(n);
-    row.source = As<arrow::StringArray>(c[7]).GetString(n);
-    if (c[8]->IsValid(n)) row.country = As<arrow::StringArray>(c[8]).GetString(n);
-    if (c[9]->IsValid(n)) row.visibility = As<arrow::StringArray>(c[9]).GetString(n);
-    if (c[10]->IsValid(n))
-      row.captured_at = absl::FromUnixMicros(As<arrow::TimestampArray>(c[10]).Value(n));
-    row.added_in = As<arrow::Int64Array>(c[11]).Value(n);
-    if (c[12]->IsValid(n)) row.label = As<arrow::Int32Array>(c[12]).Value(n);
-  }
-  return rows;
+absl::Status ForEachRow(ObjectStore& objects, const std::string& key,
+                        absl::FunctionRef<absl::Status(CatalogueRow)> visit) {
+  const auto rows = [&](const Columns& c) -> absl::Status {
+    for (int64_t n = 0; n < c[0]->length(); ++n) {
+      CatalogueRow row;
+      row.id = IdAt(c[0], n);
+      row.shard = As<arrow::Int32Array>(c[1]).Value(n);
+      row.offset = As<arrow::Int64Array>(c[2]).Value(n);
+      row.size = As<arrow::Int64Array>(c[3]).Value(n);
+      row.width = As<arrow::Int32Array>(c[4]).Value(n);
+      row.height = As<arrow::Int32Array>(c[5]).Value(n);
+      row.format = As<arrow::StringArray>(c[6]).GetString(n);
+      row.source = As<arrow::StringArray>(c[7]).GetString(n);
+      if (c[8]->IsValid(n)) row.country = As<arrow::StringArray>(c[8]).GetString(n);
+      if (c[9]->IsValid(n)) row.visibility = As<arrow::StringArray>(c[9]).GetString(n);
+      if (c[10]->IsValid(n))
+        row.captured_at = absl::FromUnixMicros(As<arrow::TimestampArray>(c[10]).Value(n));
+      row.added_in = As<arrow::Int64Array>(c[11]).Value(n);
+      if (c[12]->IsValid(n)) row.label = As<arrow::Int32Array>(c[12]).Value(n);
+      SEER_RETURN_IF_ERROR(visit(std::move(row)));
+    }
+    return absl::OkStatus();
+  };
+  return ForEachGroup(objects, key,
+                      {"id", "shard", "offset", "size", "width", "height", "format", "source",
+                       "country", "visibility", "captured_at", "added_in", "label"},
+                      rows);
 }
 
-absl::Status ReadLocations(std::string parquet, const std::string& where,
-                           std::vector<ImageLocation>& locations) {
-  auto columns = ReadColumns(std::move(parquet),
-                             {"id", "shard", "offset", "size", "width", "height", "label"});
-  if (!columns.ok()) return Corrupt(where, columns.status().message());
-  const auto& c = *columns;
-  locations.reserve(locations.size() + static_cast<size_t>(c[0]->length()));
-  for (int64_t n = 0; n < c[0]->length(); ++n) {
-    locations.push_back({IdAt(c[0], n), As<arrow::Int64Array>(c[2]).Value(n),
-                         As<arrow::Int64Array>(c[3]).Value(n), As<arrow::Int32Array>(c[1]).Value(n),
-                         As<arrow::Int32Array>(c[4]).Value(n), As<arrow::Int32Array>(c[5]).Value(n),
-                         c[6]->IsValid(n) ? As<arrow::Int32Array>(c[6]).Value(n) : -1});
-  }
-  return absl::OkStatus();
+absl::Status ForEachIdentity(ObjectStore& objects, const std::string& key,
+                             absl::FunctionRef<void(const RowIdentity&)> visit) {
+  const auto rows = [&](const Columns& c) {
+    for (int64_t n = 0; n < c[0]->length(); ++n) {
+      const auto source = As<arrow::StringArray>(c[1]).GetView(n);
+      visit({IdAt(c[0], n), absl::string_view(source.data(), source.size()),
+             c[2]->IsValid(n) ? As<arrow::Int32Array>(c[2]).Value(n) : -1});
+    }
+    return absl::OkStatus();
+  };
+  return ForEachGroup(objects, key, {"id", "source", "label"}, rows);
 }
 
 }  // namespace seer::dataservice

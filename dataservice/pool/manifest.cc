@@ -1,5 +1,6 @@
 #include "dataservice/pool/manifest.h"
 
+#include <limits>
 #include <nlohmann/json.hpp>
 
 #include "absl/strings/str_cat.h"
@@ -10,6 +11,8 @@ namespace seer::dataservice {
 namespace {
 
 using nlohmann::json;
+
+constexpr int64_t kMaxRowBytes = 64;  // of a row in any file; keeps their sum within 63 bits
 
 std::string TimeText(absl::Time time) {
   return absl::FormatTime(absl::RFC3339_full, time, absl::UTCTimeZone());
@@ -40,7 +43,14 @@ absl::Status Corrupt(const std::string& where, const std::string& why) {
 
 }  // namespace
 
+std::string GenerationKey(const std::string& pool, int64_t generation, const std::string& name) {
+  return absl::StrCat(pool, "/generations/", generation, "/", name);
+}
+
 std::string ToJson(const Manifest& m) {
+  json files = json::array();
+  for (const CatalogueFile& file : m.files)
+    files.push_back({{"catalogue", file.catalogue}, {"index", file.index}, {"rows", file.rows}});
   json shards = json::array();
   for (const ShardInfo& shard : m.shards)
     shards.push_back(
@@ -50,7 +60,7 @@ std::string ToJson(const Manifest& m) {
                     {"parent", m.parent},
                     {"created", TimeText(m.created)},
                     {"request_id", m.request_id},
-                    {"catalogue_files", m.catalogue_files},
+                    {"files", files},
                     {"images", m.images},
                     {"size_bytes", m.size_bytes},
                     {"labelled_images", m.labelled_images},
@@ -64,7 +74,7 @@ std::string ToJson(const Manifest& m) {
 
 std::string ToJson(const PoolInfo& info) {
   const json policy = PolicyJson(info.policy);
-  const json out = {{"schema_version", Manifest::kSchemaVersion},
+  const json out = {{"schema_version", PoolInfo::kSchemaVersion},
                     {"created", TimeText(info.created)},
                     {"policy", policy},
                     {"policy_sha256", Sha256Hex(policy.dump())},
@@ -74,15 +84,29 @@ std::string ToJson(const PoolInfo& info) {
 
 absl::StatusOr<Manifest> ManifestFromJson(const std::string& text, const std::string& where) {
   try {
-    const json in = json::parse(text);
-    if (in.at("schema_version").get<int>() > Manifest::kSchemaVersion)
-      return Corrupt(where, "it was written by a newer version");
     Manifest m;
+    // A pool may have a hundred thousand shards: each is taken over as soon as it is read, and
+    // dropped from the document.
+    bool in_shards = false;
+    const auto take_shards = [&](int depth, json::parse_event_t event, json& value) {
+      if (event == json::parse_event_t::key && depth == 1) in_shards = value == "shards";
+      if (!in_shards || event != json::parse_event_t::object_end || depth != 2) return true;
+      m.shards.push_back({value.at("name"), value.at("size_bytes"), value.at("images")});
+      return false;
+    };
+    const json in = json::parse(text, take_shards);
+    const int version = in.at("schema_version").get<int>();
+    if (version > Manifest::kSchemaVersion)
+      return Corrupt(where, "it was written by a newer version");
+    if (version < Manifest::kSchemaVersion) {
+      return Error(absl::StatusCode::kDataLoss, reason::kPoolCorrupt,
+                   absl::StrCat(where, " is of format ", version, ", which has no index"))
+          .Hint("make the pool anew: ingest its sources into a new pool");
+    }
     m.generation = in.at("generation");
     m.parent = in.at("parent");
     m.created = ReadTime(in.at("created"));
     m.request_id = in.at("request_id");
-    m.catalogue_files = in.at("catalogue_files").get<std::vector<std::string>>();
     m.images = in.at("images");
     m.size_bytes = in.at("size_bytes");
     m.labelled_images = in.at("labelled_images");
@@ -90,8 +114,21 @@ absl::StatusOr<Manifest> ManifestFromJson(const std::string& text, const std::st
     m.formats = in.at("formats").get<std::map<std::string, int64_t>>();
     m.refused = in.at("refused").get<std::map<std::string, int64_t>>();
     m.quarantined = in.at("quarantined");
-    for (const json& shard : in.at("shards"))
-      m.shards.push_back({shard.at("name"), shard.at("size_bytes"), shard.at("images")});
+    if (!in.at("shards").is_array() || !in.at("shards").empty())
+      return Corrupt(where, "its shards are not a list of objects");
+    int64_t rows = 0;
+    for (const json& file : in.at("files")) {
+      m.files.push_back({file.at("catalogue"), file.at("index"), file.at("rows")});
+      const int64_t most = std::numeric_limits<int64_t>::max() / kMaxRowBytes;
+      if (m.files.back().rows < 1 || m.files.back().rows > most - rows)
+        return Corrupt(where, absl::StrCat("file ", m.files.back().catalogue, " has ",
+                                           m.files.back().rows, " rows"));
+      rows += m.files.back().rows;
+    }
+    if (rows != m.images) {
+      return Corrupt(where, absl::StrCat("its files have ", rows, " rows, not one for each of its ",
+                                         m.images, " images"));
+    }
     return m;
   } catch (const std::exception& error) {
     return Corrupt(where, error.what());

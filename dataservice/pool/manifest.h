@@ -26,14 +26,21 @@ struct ShardInfo {
   int64_t images = 0;
 };
 
+// A run of the catalogue's rows, twice: with all columns, and as what serving needs.
+struct CatalogueFile {
+  std::string catalogue;  // "images-….parquet", in the generation's folder
+  std::string index;      // "index-….bin", beside it
+  int64_t rows = 0;       // of either, at least 1
+};
+
 struct Manifest {
-  static constexpr int kSchemaVersion = 1;
+  static constexpr int kSchemaVersion = 2;
   int64_t generation = 0;
   int64_t parent = 0;  // 0: none
   absl::Time created;
-  std::string request_id;                    // of the ingest that made it
-  std::vector<std::string> catalogue_files;  // below the generation's folder
-  std::vector<ShardInfo> shards;             // a row's shard is an index into it
+  std::string request_id;            // of the ingest that made it
+  std::vector<CatalogueFile> files;  // in the order of the rows
+  std::vector<ShardInfo> shards;     // a row's shard is an index into it
   int64_t images = 0;
   int64_t size_bytes = 0;  // of the images
   int64_t labelled_images = 0;
@@ -45,6 +52,7 @@ struct Manifest {
 
 // <pool>/pool.json, written once.
 struct PoolInfo {
+  static constexpr int kSchemaVersion = 1;
   absl::Time created;
   PoolPolicy policy;
   std::string request_id = "";  // of the call that made it; empty: it gave none
@@ -52,8 +60,12 @@ struct PoolInfo {
 
 std::string ToJson(const Manifest& manifest);
 std::string ToJson(const PoolInfo& info);
-// DATA_LOSS with POOL_CORRUPT: not what this or an older version wrote.
+// DATA_LOSS with POOL_CORRUPT: not what ToJson writes; the message says if another version wrote
+// it. Needs memory for the text and the result, whatever the number of shards.
 absl::StatusOr<Manifest> ManifestFromJson(const std::string& json, const std::string& where);
 absl::StatusOr<PoolInfo> PoolInfoFromJson(const std::string& json, const std::string& where);
+
+// The key of an object in a generation's folder.
+std::string GenerationKey(const std::string& pool, int64_t generation, const std::string& name);
 
 }  // namespace seer::dataservice

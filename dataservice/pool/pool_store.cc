@@ -1,6 +1,5 @@
 #include "dataservice/pool/pool_store.h"
 
-#include <set>
 #include <utility>
 
 #include "absl/strings/ascii.h"
@@ -12,15 +11,34 @@
 #include "common/base/error.h"
 #include "common/base/failpoint.h"
 #include "common/base/status_macros.h"
+#include "dataservice/pool/catalogue_writer.h"
 
 namespace seer::dataservice {
+namespace {
+
+constexpr int64_t kCopyBytes = int64_t{16} << 20;  // held at a time
+
+// Does nothing if `to` is there with the size of `from`: names say what is in the files.
+absl::Status CopyObject(ObjectStore& store, const std::string& from, const std::string& to) {
+  SEER_ASSIGN_OR_RETURN(const ObjectInfo source, store.Stat(from));
+  const auto present = store.Stat(to);
+  if (present.ok() && present->size_bytes == source.size_bytes) return absl::OkStatus();
+  SEER_ASSIGN_OR_RETURN(const auto writer, store.OpenWriter(to));
+  for (int64_t at = 0; at < source.size_bytes; at += kCopyBytes) {
+    SEER_ASSIGN_OR_RETURN(const std::string bytes, store.GetRange(from, at, kCopyBytes));
+    SEER_RETURN_IF_ERROR(writer->Append(bytes));
+  }
+  return writer->Commit();
+}
+
+}  // namespace
 
 std::string ShardKey(const std::string& pool, const std::string& shard) {
   return absl::StrCat(pool, "/shards/", shard);
 }
 
 std::string PoolStore::ManifestKey(const std::string& pool, int64_t generation) {
-  return absl::StrCat(pool, "/generations/", generation, "/manifest.json");
+  return GenerationKey(pool, generation, "manifest.json");
 }
 
 absl::Status PoolStore::Create(const std::string& pool, const PoolPolicy& policy,
@@ -94,41 +112,11 @@ absl::StatusOr<Manifest> PoolStore::ReadManifest(const std::string& pool, int64_
       .With("generation", absl::StrCat(generation));
 }
 
-absl::StatusOr<std::vector<CatalogueRow>> PoolStore::ReadRows(const std::string& pool,
-                                                              const Manifest& manifest) {
-  std::vector<CatalogueRow> rows;
-  for (const std::string& file : manifest.catalogue_files) {
-    const std::string key = absl::StrCat(pool, "/generations/", manifest.generation, "/", file);
-    SEER_ASSIGN_OR_RETURN(std::string parquet, store_.Get(key));
-    SEER_ASSIGN_OR_RETURN(auto part, ReadCatalogue(std::move(parquet), key));
-    rows.insert(rows.end(), std::make_move_iterator(part.begin()),
-                std::make_move_iterator(part.end()));
-  }
-  return rows;
-}
-
-absl::StatusOr<std::shared_ptr<const Generation>> PoolStore::ReadGeneration(const std::string& pool,
-                                                                            int64_t number) {
-  auto generation = std::make_shared<Generation>();
-  SEER_ASSIGN_OR_RETURN(generation->manifest, ReadManifest(pool, number));
-  for (const std::string& file : generation->manifest.catalogue_files) {
-    const std::string key = absl::StrCat(pool, "/generations/", number, "/", file);
-    SEER_ASSIGN_OR_RETURN(std::string parquet, store_.Get(key));
-    SEER_RETURN_IF_ERROR(ReadLocations(std::move(parquet), key, generation->images));
-  }
-  // A size from here is what serving asks storage for, and allocates.
-  const std::vector<ShardInfo>& shards = generation->manifest.shards;
-  for (const ImageLocation& image : generation->images) {
-    if (image.shard >= 0 && image.shard < static_cast<int64_t>(shards.size()) &&
-        image.offset >= 0 && image.size >= 0 &&
-        image.offset <= shards[static_cast<size_t>(image.shard)].size_bytes - image.size) {
-      continue;
-    }
-    return Error(absl::StatusCode::kDataLoss, reason::kPoolCorrupt,
-                 absl::StrCat("the catalogue of pool ", pool, " generation ", number,
-                              " points outside its shards"));
-  }
-  return generation;
+absl::StatusOr<std::shared_ptr<const Generation>> PoolStore::OpenGeneration(const std::string& pool,
+                                                                            int64_t number,
+                                                                            LocationCache& cache) {
+  SEER_ASSIGN_OR_RETURN(Manifest manifest, ReadManifest(pool, number));
+  return Generation::Open(store_, cache, pool, std::move(manifest));
 }
 
 absl::StatusOr<std::string> PoolStore::WriteShard(const std::string& pool,
@@ -140,14 +128,40 @@ absl::StatusOr<std::string> PoolStore::WriteShard(const std::string& pool,
   return name;
 }
 
-absl::Status PoolStore::Commit(const std::string& pool, Manifest& manifest,
-                               const std::vector<CatalogueRow>& rows) {
-  SEER_ASSIGN_OR_RETURN(const std::string parquet, WriteCatalogue(rows));
-  const std::string file = absl::StrCat("images-", Sha256Hex(parquet).substr(0, 16), ".parquet");
-  manifest.catalogue_files = {file};
+absl::Status PoolStore::TakeOver(const std::string& pool, const Manifest& from, int64_t to) {
+  for (const CatalogueFile& file : from.files) {
+    for (const std::string& name : {file.catalogue, file.index}) {
+      SEER_RETURN_IF_ERROR(CopyObject(store_, GenerationKey(pool, from.generation, name),
+                                      GenerationKey(pool, to, name)));
+    }
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<std::optional<CatalogueFile>> PoolStore::RewriteFile(
+    const std::string& pool, const CatalogueFile& file, int64_t from, int64_t to, size_t number,
+    absl::FunctionRef<bool(const CatalogueRow&)> drop) {
+  CatalogueWriter writer(store_, pool, to, number, file.rows);
+  const std::string key = GenerationKey(pool, from, file.catalogue);
+  int64_t rows = 0;
+  const auto keep = [&](CatalogueRow row) {
+    ++rows;
+    return drop(row) ? absl::OkStatus() : writer.Add(std::move(row));
+  };
+  SEER_RETURN_IF_ERROR(ForEachRow(store_, key, keep));
+  if (rows != file.rows) {
+    return Error(absl::StatusCode::kDataLoss, reason::kPoolCorrupt,
+                 absl::StrCat(key, " has ", rows, " rows, not the ", file.rows,
+                              " of its generation's manifest"))
+        .Hint("restore the file from a copy of the pool, or ingest into a new pool");
+  }
+  SEER_ASSIGN_OR_RETURN(const auto files, writer.Finish());
+  if (files.empty()) return std::optional<CatalogueFile>();
+  return std::optional<CatalogueFile>(files.front());
+}
+
+absl::Status PoolStore::Commit(const std::string& pool, Manifest& manifest) {
   manifest.created = clock_.Now();
-  SEER_RETURN_IF_ERROR(
-      store_.Put(absl::StrCat(pool, "/generations/", manifest.generation, "/", file), parquet));
   SEER_FAILPOINT("pool.before_manifest");
   const absl::Status committed =
       store_.PutIfAbsent(ManifestKey(pool, manifest.generation), ToJson(manifest));

@@ -8,19 +8,15 @@
 #include <string>
 #include <vector>
 
+#include "absl/functional/function_ref.h"
 #include "absl/status/statusor.h"
 #include "common/base/clock.h"
 #include "common/base/object_store.h"
 #include "dataservice/pool/catalogue.h"
+#include "dataservice/pool/location_index.h"
 #include "dataservice/pool/manifest.h"
 
 namespace seer::dataservice {
-
-// A generation as serving needs it.
-struct Generation {
-  Manifest manifest;
-  std::vector<ImageLocation> images;
-};
 
 class PoolStore {
  public:
@@ -37,17 +33,27 @@ class PoolStore {
   absl::StatusOr<int64_t> Current(const std::string& pool);
   // NOT_FOUND with GENERATION_NOT_FOUND.
   absl::StatusOr<Manifest> ReadManifest(const std::string& pool, int64_t generation);
-  absl::StatusOr<std::vector<CatalogueRow>> ReadRows(const std::string& pool,
-                                                     const Manifest& manifest);
-  absl::StatusOr<std::shared_ptr<const Generation>> ReadGeneration(const std::string& pool,
-                                                                   int64_t generation);
+  // GENERATION_NOT_FOUND as ReadManifest, POOL_CORRUPT as Generation::Open; `cache` must outlive
+  // the result.
+  absl::StatusOr<std::shared_ptr<const Generation>> OpenGeneration(const std::string& pool,
+                                                                   int64_t generation,
+                                                                   LocationCache& cache);
 
   // Returns the shard's name; the same bytes are written once.
   absl::StatusOr<std::string> WriteShard(const std::string& pool, const std::string& bytes);
-  // Writes the catalogue, then the manifest (this is the commit: it must not exist), then CURRENT.
-  // ABORTED with POOL_WRITE_CONFLICT: another writer committed this number first.
-  absl::Status Commit(const std::string& pool, Manifest& manifest,
-                      const std::vector<CatalogueRow>& rows);
+  // Copies the catalogue and index of all of `from`'s rows into generation `to`, without reading
+  // the rows.
+  absl::Status TakeOver(const std::string& pool, const Manifest& from, int64_t to);
+  // Writes `file` of generation `from` into generation `to`, at place `number` among its files,
+  // without the rows for which `drop` is true; it is asked once for each row. Nullopt: no row is
+  // left. The rest keep their order, shards and offsets.
+  absl::StatusOr<std::optional<CatalogueFile>> RewriteFile(
+      const std::string& pool, const CatalogueFile& file, int64_t from, int64_t to, size_t number,
+      absl::FunctionRef<bool(const CatalogueRow&)> drop);
+  // Writes the manifest, all of whose files are there (this is the commit: it must not exist), then
+  // CURRENT. Sets `created`. ABORTED with POOL_WRITE_CONFLICT: another writer committed this number
+  // first.
+  absl::Status Commit(const std::string& pool, Manifest& manifest);
 
   ObjectStore& objects() { return store_; }
 

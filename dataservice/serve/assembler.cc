@@ -1,6 +1,8 @@
 #include "dataservice/serve/assembler.h"
 
+#include <algorithm>
 #include <cstring>
+#include <tuple>
 #include <utility>
 #include <vector>
 
@@ -10,9 +12,9 @@
 #include "common/base/error.h"
 #include "common/base/status_macros.h"
 #include "dataservice/decode/decoder.h"
-#include "dataservice/order/crops.h"
 #include "dataservice/order/sample_order.h"
 #include "dataservice/order/substitute.h"
+#include "dataservice/pool/pool_store.h"
 
 namespace seer::dataservice {
 namespace {
@@ -23,69 +25,164 @@ absl::Status Damaged(const std::string& why) {
   return Error(absl::StatusCode::kDataLoss, reason::kImageCorrupt, why);
 }
 
+void Fail(PendingBatch& batch, const absl::Status& status) {
+  absl::MutexLock lock(&batch.mu);
+  if (batch.status.ok()) batch.status = status;
+}
+
+void CountDown(PendingBatch& batch, size_t samples) {
+  for (size_t i = 0; i < samples; ++i) batch.done.DecrementCount();
+}
+
 }  // namespace
 
-struct Assembler::Layout {
+// A sample of the batch and its row.
+struct Assembler::Pick {
+  int64_t row = 0;
+  int sample = 0;       // its place in the batch
+  ImageLocation image;  // once the row has been looked up
+};
+
+// A batch and all that its tasks need. The tasks share it; each has picks of its own.
+struct Assembler::Assembly {
+  std::shared_ptr<const StreamPlan> plan;
+  std::shared_ptr<const Generation> generation;
+  std::shared_ptr<PendingBatch> batch;
   SampleOrder order;
   int count = 0;
   int64_t first = 0;
-  std::vector<uint8_t*> pixels;  // of each crop group
+  std::vector<uint8_t*> pixels = {};  // of each crop group
   uint8_t* ids = nullptr;
+  std::vector<Pick> picks = {};  // by row, then, once looked up, those of a block by place
 };
 
 std::shared_ptr<PendingBatch> Assembler::Begin(std::shared_ptr<const StreamPlan> plan,
                                                std::shared_ptr<const Generation> generation,
                                                int64_t step, int64_t first, int count) {
   auto batch = std::make_shared<PendingBatch>(count);
-  auto order = SampleOrder::Create(generation->manifest.generation,
-                                   static_cast<int64_t>(generation->images.size()), plan->seed,
-                                   plan->shuffled);
+  auto order =
+      SampleOrder::Create(generation->number(), generation->images(), plan->seed, plan->order);
   if (!order.ok()) {
-    absl::MutexLock lock(&batch->mu);
-    batch->status = order.status();
-    for (int i = 0; i < count; ++i) batch->done.DecrementCount();
+    Fail(*batch, order.status());
+    CountDown(*batch, static_cast<size_t>(count));
     return batch;
   }
-  auto layout = std::make_shared<Layout>(Layout{*order, count, first, {}, nullptr});
+  auto assembly = std::make_shared<Assembly>(
+      Assembly{std::move(plan), std::move(generation), batch, *order, count, first});
   v1::BatchMessage& message = batch->message;
   message.set_step(step);
   message.set_first_sample(first);
-  for (const v1::CropRecipe& recipe : plan->crops) {
+  for (const v1::CropRecipe& recipe : assembly->plan->crops) {
     v1::CropTensor& crop = *message.add_crops();
     crop.set_views(recipe.views());
     crop.set_samples(count);
     crop.set_size(recipe.size());
     crop.mutable_pixels()->resize(static_cast<size_t>(recipe.views()) * count * recipe.size() *
                                   recipe.size() * 3);
-    layout->pixels.push_back(reinterpret_cast<uint8_t*>(crop.mutable_pixels()->data()));
+    assembly->pixels.push_back(reinterpret_cast<uint8_t*>(crop.mutable_pixels()->data()));
   }
   message.mutable_image_ids()->resize(static_cast<size_t>(count) * 32);
-  layout->ids = reinterpret_cast<uint8_t*>(message.mutable_image_ids()->data());
+  assembly->ids = reinterpret_cast<uint8_t*>(message.mutable_image_ids()->data());
   message.mutable_labels()->Resize(count, -1);
-  for (int sample = 0; sample < count; ++sample) {
-    work_.Post([this, plan, generation, layout, batch, sample] {
-      if (!batch->cancelled) Sample(*plan, *generation, *layout, *batch, sample);
-      batch->done.DecrementCount();
-    });
+  std::vector<Pick>& picks = assembly->picks;
+  picks.reserve(static_cast<size_t>(count));
+  for (int sample = 0; sample < count; ++sample)
+    picks.push_back({assembly->order.RowOf(first + sample), sample, {}});
+  std::sort(picks.begin(), picks.end(), [](const Pick& a, const Pick& b) {
+    return std::tie(a.row, a.sample) < std::tie(b.row, b.sample);
+  });
+  for (size_t begin = 0, end = 0; begin < picks.size(); begin = end) {
+    const int64_t block = picks[begin].row / kIndexBlockRows;
+    while (end < picks.size() && picks[end].row / kIndexBlockRows == block) ++end;
+    work_.Post([this, assembly, begin, end] { LookUp(assembly, begin, end); });
   }
   return batch;
 }
 
-void Assembler::Sample(const StreamPlan& plan, const Generation& generation, const Layout& layout,
-                       PendingBatch& batch, int sample) {
-  const int64_t index = layout.first + sample;
-  int64_t row = layout.order.RowOf(index);
+// Finds where the picks [begin, end) lie, whose rows are of one block, and has them read.
+void Assembler::LookUp(const std::shared_ptr<Assembly>& assembly, size_t begin, size_t end) {
+  PendingBatch& batch = *assembly->batch;
+  std::vector<Pick>& picks = assembly->picks;
+  if (batch.cancelled) return CountDown(batch, end - begin);
+  const int64_t first_row = picks[begin].row;
+  const auto rows = assembly->generation->Locations(first_row, picks[end - 1].row - first_row + 1);
+  if (!rows.ok()) {
+    Fail(batch, rows.status());
+    return CountDown(batch, end - begin);
+  }
+  for (size_t i = begin; i < end; ++i)
+    picks[i].image = (*rows)[static_cast<size_t>(picks[i].row - first_row)];
+  std::sort(picks.begin() + static_cast<ptrdiff_t>(begin),
+            picks.begin() + static_cast<ptrdiff_t>(end), [](const Pick& a, const Pick& b) {
+              return std::tie(a.image.shard, a.image.offset, a.sample) <
+                     std::tie(b.image.shard, b.image.offset, b.sample);
+            });
+  // A small batch is still spread over all threads.
+  const size_t most = static_cast<size_t>(
+      std::clamp(assembly->count / (2 * work_.threads()), 1, options_.read_images));
+  for (size_t from = begin, to = begin; from < end; from = to) {
+    const ImageLocation& head = picks[from].image;
+    int64_t read_end = head.offset + head.size;
+    for (++to; to < end && to - from < most; ++to) {
+      const ImageLocation& next = picks[to].image;
+      const int64_t next_end = std::max(read_end, next.offset + next.size);
+      if (next.shard != head.shard || next.offset - read_end > options_.gap_bytes ||
+          next_end - head.offset > options_.read_bytes) {
+        break;
+      }
+      read_end = next_end;
+    }
+    work_.Post([this, assembly, from, to] { Read(*assembly, from, to); });
+  }
+}
+
+// Reads the picks [begin, end), which lie in one shard, ascending, at once; then makes each sample.
+void Assembler::Read(Assembly& assembly, size_t begin, size_t end) {
+  PendingBatch& batch = *assembly.batch;
+  if (batch.cancelled) return CountDown(batch, end - begin);
+  const ImageLocation& head = assembly.picks[begin].image;
+  int64_t read_end = head.offset;
+  for (size_t i = begin; i < end; ++i)
+    read_end = std::max(read_end, assembly.picks[i].image.offset + assembly.picks[i].image.size);
+  const auto run = ReadBytes(assembly, head.shard, head.offset, read_end - head.offset);
+  for (size_t i = begin; i < end; ++i) {
+    const Pick& pick = assembly.picks[i];
+    // Cut short where the shard is.
+    const size_t at =
+        run.ok() ? std::min(static_cast<size_t>(pick.image.offset - head.offset), run->size()) : 0;
+    const auto bytes = run.ok() ? absl::StatusOr<absl::string_view>(absl::string_view(*run).substr(
+                                      at, static_cast<size_t>(pick.image.size)))
+                                : run.status();
+    Sample(assembly, pick, bytes);
+    batch.done.DecrementCount();
+  }
+}
+
+void Assembler::Sample(Assembly& assembly, const Pick& pick,
+                       const absl::StatusOr<absl::string_view>& bytes) {
+  PendingBatch& batch = *assembly.batch;
+  const Generation& generation = *assembly.generation;
+  const int64_t index = assembly.first + pick.sample;
+  ImageLocation image = pick.image;
   absl::Status status;
   for (uint32_t attempt = 0; attempt <= kSubstituteAttempts; ++attempt) {
-    if (attempt > 0) row = SubstituteSample(plan.seed, index, attempt, layout.order.images());
-    const ImageLocation& image = generation.images[static_cast<size_t>(row)];
-    status = Fill(plan, image, generation, index, layout, batch, sample);
+    if (attempt == 0) {
+      status = bytes.ok() ? Fill(assembly, image, *bytes, pick.sample) : bytes.status();
+    } else {
+      const int64_t row =
+          SubstituteSample(assembly.plan->seed, index, attempt, generation.images());
+      const auto found = generation.Locations(row, 1);
+      if (!found.ok()) return Fail(batch, found.status());
+      image = found->front();
+      const auto read = ReadBytes(assembly, image.shard, image.offset, image.size);
+      status = read.ok() ? Fill(assembly, image, *read, pick.sample) : read.status();
+    }
     if (status.ok()) {
-      std::memcpy(layout.ids + size_t{32} * sample, image.id.data(), image.id.size());
-      batch.message.mutable_labels()->Set(sample, image.label);
+      std::memcpy(assembly.ids + size_t{32} * pick.sample, image.id.data(), image.id.size());
+      batch.message.mutable_labels()->Set(pick.sample, image.label);
       if (attempt == 0) return;
       absl::MutexLock lock(&batch.mu);
-      batch.message.add_substituted(sample);
+      batch.message.add_substituted(pick.sample);
       ++batch.bad;
       return;
     }
@@ -97,21 +194,15 @@ void Assembler::Sample(const StreamPlan& plan, const Generation& generation, con
                                 {"action", of_the_image ? "substituted" : "failed"}});
     if (!of_the_image) break;  // storage: the whole stream fails and is tried again elsewhere
   }
-  absl::MutexLock lock(&batch.mu);
-  if (batch.status.ok()) batch.status = status;
+  Fail(batch, status);
 }
 
-absl::Status Assembler::Fill(const StreamPlan& plan, const ImageLocation& image,
-                             const Generation& generation, int64_t sample_index,
-                             const Layout& layout, PendingBatch& batch, int sample) {
-  const ShardInfo& shard = generation.manifest.shards[static_cast<size_t>(image.shard)];
-  SEER_ASSIGN_OR_RETURN(const std::string bytes, objects_.GetRange(ShardKey(plan.pool, shard.name),
-                                                                   image.offset, image.size));
-  metrics_.bytes_read.Add(static_cast<double>(bytes.size()), {{"source", "pool"}});
+absl::Status Assembler::Fill(Assembly& assembly, const ImageLocation& image,
+                             absl::string_view bytes, int sample) {
   if (Sha256(bytes) != image.id)
-    return Damaged(absl::StrCat("bytes of shard ", shard.name, " at ", image.offset,
-                                " are not those that were ingested"));
-
+    return Damaged(absl::StrCat("bytes of shard ", assembly.generation->ShardOf(image).name, " at ",
+                                image.offset, " are not those that were ingested"));
+  const StreamPlan& plan = *assembly.plan;
   std::vector<CropSpec> crops;
   crops.reserve(static_cast<size_t>(plan.views()));
   uint32_t view = 0;
@@ -120,13 +211,10 @@ absl::Status Assembler::Fill(const StreamPlan& plan, const ImageLocation& image,
     const size_t crop_bytes = size_t{3} * recipe.size() * recipe.size();
     for (int v = 0; v < recipe.views(); ++v, ++view) {
       CropSpec crop;
-      crop.box = recipe.center() ? CenterCrop(recipe.size(), image.width, image.height)
-                                 : RandomResizedCrop(plan.seed, sample_index, view, image.width,
-                                                     image.height, recipe.min_scale(),
-                                                     recipe.max_scale(), recipe.flip_probability());
+      crop.box = BoxOf(recipe, plan.seed, assembly.first + sample, view, image.width, image.height);
       crop.size = recipe.size();
       crop.out =
-          layout.pixels[group] + (static_cast<size_t>(v) * layout.count + sample) * crop_bytes;
+          assembly.pixels[group] + (static_cast<size_t>(v) * assembly.count + sample) * crop_bytes;
       crops.push_back(crop);
     }
   }
@@ -136,6 +224,15 @@ absl::Status Assembler::Fill(const StreamPlan& plan, const ImageLocation& image,
   metrics_.decode_seconds.Observe(absl::ToDoubleSeconds(Clock::Real().Steady() - start),
                                   {{"format", std::string(FormatName(info.format))}});
   return absl::OkStatus();
+}
+
+absl::StatusOr<std::string> Assembler::ReadBytes(const Assembly& assembly, int32_t shard,
+                                                 int64_t offset, int64_t size) {
+  const std::string& name = assembly.generation->manifest().shards[static_cast<size_t>(shard)].name;
+  SEER_ASSIGN_OR_RETURN(std::string bytes,
+                        objects_.GetRange(ShardKey(assembly.plan->pool, name), offset, size));
+  metrics_.bytes_read.Add(static_cast<double>(bytes.size()), {{"source", "pool"}});
+  return bytes;
 }
 
 }  // namespace seer::dataservice

@@ -17,6 +17,7 @@ namespace {
 // The share of bad images is judged over at least so many samples, so that one bad image early on
 // does not end a stream that allows one in a hundred.
 constexpr int64_t kJudgedSamples = 1000;
+constexpr int64_t kWindowBytes = int64_t{640} << 20;  // of a stream's messages
 
 // The batches of one stream that have begun. Its destructor waits for them: their tasks point into
 // them.
@@ -50,6 +51,10 @@ class Window {
 
 }  // namespace
 
+size_t BatchesService::WindowOf(int64_t message_bytes) {
+  return static_cast<size_t>(std::clamp<int64_t>(kWindowBytes / message_bytes, 2, 4));
+}
+
 grpc::Status BatchesService::StreamBatches(grpc::ServerContext* context,
                                            const v1::StreamBatchesRequest* request,
                                            grpc::ServerWriter<v1::BatchMessage>* writer) {
@@ -70,26 +75,25 @@ absl::Status BatchesService::Stream(grpc::ServerContext& context,
                         generations_.Get(plan->pool, plan->GenerationAt(plan->first_step)));
   int64_t end_step = plan->end_step;
   if (plan->one_epoch) {
-    const auto images = static_cast<int64_t>(generation->images.size());
-    end_step = std::min(end_step, (images + plan->global_batch - 1) / plan->global_batch);
+    end_step =
+        std::min(end_step, (generation->images() + plan->global_batch - 1) / plan->global_batch);
   }
   LogInfo(
       "batch_stream_started",
       {{"job", plan->job}, {"rank", plan->rank}, {"step", plan->first_step}, {"pool", plan->pool}});
 
+  const size_t most = WindowOf(plan->global_batch / plan->world_size * plan->bytes_per_image());
   Window window(buffered_, metrics_.buffer_batches);
   int64_t next = plan->first_step;
   int64_t sent_samples = 0, bad = 0;
   while (next < end_step || window.size() > 0) {
-    while (next < end_step && window.size() < kWindow) {
-      if (generation->manifest.generation != plan->GenerationAt(next)) {
+    while (next < end_step && window.size() < most) {
+      if (generation->number() != plan->GenerationAt(next)) {
         SEER_ASSIGN_OR_RETURN(generation, generations_.Get(plan->pool, plan->GenerationAt(next)));
       }
       SEER_ASSIGN_OR_RETURN(SampleSlice slice,
                             SliceOfRank(next, plan->global_batch, plan->rank, plan->world_size));
-      if (plan->one_epoch)
-        slice.count = std::min<int64_t>(
-            slice.count, static_cast<int64_t>(generation->images.size()) - slice.first);
+      if (plan->one_epoch) slice.count = std::min(slice.count, generation->images() - slice.first);
       window.Push(
           assembler_.Begin(plan, generation, next, slice.first, static_cast<int>(slice.count)));
       ++next;

@@ -11,9 +11,10 @@ namespace seer::dataservice {
 
 class BatchesService final : public v1::Batches::Service {
  public:
-  // Messages of one stream that are being assembled or wait to be sent;
-  // with gRPC's flow control this bounds its memory.
-  static constexpr size_t kWindow = 4;
+  // Messages of one stream that are being assembled or wait to be sent; with gRPC's flow control
+  // this bounds its memory. At most 4, fewer where they are large, but 2: one is made while another
+  // is sent.
+  static size_t WindowOf(int64_t message_bytes);
 
   BatchesService(GenerationCache& generations, Assembler& assembler, DataMetrics& metrics)
       : generations_(generations), assembler_(assembler), metrics_(metrics) {}

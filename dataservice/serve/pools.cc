@@ -9,6 +9,7 @@
 #include "common/base/status_macros.h"
 #include "common/rpc/status_grpc.h"
 #include "dataservice/ingest/ingest.h"
+#include "dataservice/order/sample_order.h"
 #include "dataservice/pool/quarantine.h"
 #include "dataservice/serve/stream_request.h"
 
@@ -51,6 +52,12 @@ void PolicyToProto(const PoolPolicy& policy, v1::PoolPolicy& proto) {
   proto.set_min_side_pixels(policy.min_side_pixels);
 }
 
+absl::Status NoGeneration(const std::string& pool, int64_t generation) {
+  return Error(absl::StatusCode::kNotFound, reason::kGenerationNotFound,
+               absl::StrCat("pool ", pool, " has no generation ", generation))
+      .Hint("generations count from 1");
+}
+
 // Page tokens are the offset of the page's first item.
 struct Page {
   size_t begin = 0, end = 0;
@@ -66,6 +73,23 @@ absl::StatusOr<Page> PageOf(const std::string& token, int size, int default_size
   page.end = std::min(
       items, page.begin + static_cast<size_t>(size > 0 ? std::min(size, 1000) : default_size));
   return page;
+}
+
+void AddViews(const v1::ListSamplesRequest& request, v1::Sample& sample) {
+  uint32_t view = 0;
+  for (const v1::CropRecipe& recipe : request.crops()) {
+    for (int v = 0; v < recipe.views(); ++v, ++view) {
+      const CropBox box = BoxOf(recipe, request.seed(), sample.sample_index(), view, sample.width(),
+                                sample.height());
+      v1::ViewBox& out = *sample.add_views();
+      out.set_size(recipe.size());
+      out.set_x(box.x);
+      out.set_y(box.y);
+      out.set_width(box.width);
+      out.set_height(box.height);
+      out.set_flip(box.flip);
+    }
+  }
 }
 
 }  // namespace
@@ -145,6 +169,55 @@ absl::Status PoolsService::Ingest(grpc::ServerContext& context,
   return report(counts);
 }
 
+absl::Status PoolsService::Samples(const v1::ListSamplesRequest& request,
+                                   v1::ListSamplesResponse& response) {
+  SEER_ASSIGN_OR_RETURN(const std::string id, PoolIdOf(request.name()));
+  SEER_RETURN_IF_ERROR(store_.Info(id).status());
+  SEER_ASSIGN_OR_RETURN(const OrderKind kind, request.order() == v1::SAMPLE_ORDER_UNSPECIFIED
+                                                  ? OrderKind::kShuffled
+                                                  : CheckOrder(request.order()));
+  for (const v1::CropRecipe& crop : request.crops()) SEER_RETURN_IF_ERROR(CheckCrop(crop));
+  const int world = request.world_size() == 0 ? 1 : request.world_size();
+  SEER_ASSIGN_OR_RETURN(SampleSlice slice,
+                        SliceOfRank(request.step(), request.global_batch(), request.rank(), world));
+  const int64_t local = slice.count;
+  if (!request.has_rank()) slice.count = request.global_batch();
+
+  int64_t number = request.generation();
+  if (request.has_generation() && number < 1) return NoGeneration(id, number);
+  if (!request.has_generation()) {
+    SEER_ASSIGN_OR_RETURN(number, store_.Current(id));
+  }
+  std::shared_ptr<const Generation> generation;
+  if (number > 0) {
+    SEER_ASSIGN_OR_RETURN(generation, generations_.Get(id, number));
+  }
+  SEER_ASSIGN_OR_RETURN(
+      const SampleOrder order,
+      SampleOrder::Create(number, generation ? generation->images() : 0, request.seed(), kind));
+  SEER_ASSIGN_OR_RETURN(const Page page, PageOf(request.page_token(), request.page_size(), 100,
+                                                static_cast<size_t>(slice.count)));
+  for (size_t i = page.begin; i < page.end; ++i) {
+    v1::Sample& sample = *response.add_samples();
+    sample.set_sample_index(slice.first + static_cast<int64_t>(i));
+    sample.set_rank(request.rank() + static_cast<int>(static_cast<int64_t>(i) / local));
+    sample.set_row(order.RowOf(sample.sample_index()));
+    SEER_ASSIGN_OR_RETURN(const auto found, generation->Locations(sample.row(), 1));
+    const ImageLocation& image = found.front();
+    sample.set_image_id(IdHex(image.id));
+    sample.set_shard(generation->ShardOf(image).name);
+    sample.set_offset(image.offset);
+    sample.set_size_bytes(image.size);
+    sample.set_width(image.width);
+    sample.set_height(image.height);
+    if (image.label >= 0) sample.set_label(image.label);
+    AddViews(request, sample);
+  }
+  if (page.end < static_cast<size_t>(slice.count))
+    response.set_next_page_token(absl::StrCat(page.end));
+  return absl::OkStatus();
+}
+
 grpc::Status PoolsService::CreatePool(grpc::ServerContext*, const v1::CreatePoolRequest* request,
                                       v1::Pool* pool) {
   return ToGrpc(Create(*request, *pool));
@@ -154,11 +227,8 @@ grpc::Status PoolsService::GetPool(grpc::ServerContext*, const v1::GetPoolReques
                                    v1::Pool* pool) {
   const auto id = PoolIdOf(request->name());
   if (!id.ok()) return ToGrpc(id.status());
-  if (request->has_generation() && request->generation() < 1) {
-    return ToGrpc(Error(absl::StatusCode::kNotFound, reason::kGenerationNotFound,
-                        absl::StrCat("pool ", *id, " has no generation ", request->generation()))
-                      .Hint("generations count from 1"));
-  }
+  if (request->has_generation() && request->generation() < 1)
+    return ToGrpc(NoGeneration(*id, request->generation()));
   return ToGrpc(Describe(*id, request->has_generation() ? request->generation() : 0, *pool));
 }
 
@@ -202,6 +272,11 @@ grpc::Status PoolsService::ListQuarantine(grpc::ServerContext*,
     return absl::OkStatus();
   };
   return ToGrpc(list());
+}
+
+grpc::Status PoolsService::ListSamples(grpc::ServerContext*, const v1::ListSamplesRequest* request,
+                                       v1::ListSamplesResponse* response) {
+  return ToGrpc(Samples(*request, *response));
 }
 
 }  // namespace seer::dataservice

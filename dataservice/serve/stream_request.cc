@@ -5,7 +5,6 @@
 #include "absl/strings/strip.h"
 #include "common/base/error.h"
 #include "common/base/status_macros.h"
-#include "dataservice/order/sample_order.h"
 
 namespace seer::dataservice {
 namespace {
@@ -17,6 +16,35 @@ absl::Status Bad(absl::string_view field, const std::string& what, const std::st
                absl::StrCat(field, " ", what))
       .Field(field)
       .Hint(hint);
+}
+
+}  // namespace
+
+absl::StatusOr<std::string> PoolIdOf(const std::string& resource_name) {
+  absl::string_view id = resource_name;
+  absl::ConsumePrefix(&id, "pools/");
+  bool good = !id.empty() && id.size() <= 63 && id.front() != '-' && id.back() != '-';
+  for (char c : id)
+    good = good && (absl::ascii_islower(static_cast<unsigned char>(c)) ||
+                    absl::ascii_isdigit(static_cast<unsigned char>(c)) || c == '-');
+  if (!good)
+    return Bad("name", absl::StrCat("'", resource_name, "' is not a pool's name"),
+               "1 to 63 of a-z, 0-9 and '-', not at the ends");
+  return std::string(id);
+}
+
+absl::StatusOr<OrderKind> CheckOrder(v1::SampleOrder order) {
+  switch (order) {
+    case v1::SAMPLE_ORDER_SHUFFLED:
+      return OrderKind::kShuffled;
+    case v1::SAMPLE_ORDER_SEQUENTIAL:
+      return OrderKind::kSequential;
+    case v1::SAMPLE_ORDER_REPLACEMENT:
+      return OrderKind::kReplacement;
+    default:
+      return Bad("order", "is not set",
+                 "SAMPLE_ORDER_SHUFFLED, SAMPLE_ORDER_SEQUENTIAL or SAMPLE_ORDER_REPLACEMENT");
+  }
 }
 
 absl::Status CheckCrop(const v1::CropRecipe& crop) {
@@ -35,19 +63,12 @@ absl::Status CheckCrop(const v1::CropRecipe& crop) {
   return absl::OkStatus();
 }
 
-}  // namespace
-
-absl::StatusOr<std::string> PoolIdOf(const std::string& resource_name) {
-  absl::string_view id = resource_name;
-  absl::ConsumePrefix(&id, "pools/");
-  bool good = !id.empty() && id.size() <= 63 && id.front() != '-' && id.back() != '-';
-  for (char c : id)
-    good = good && (absl::ascii_islower(static_cast<unsigned char>(c)) ||
-                    absl::ascii_isdigit(static_cast<unsigned char>(c)) || c == '-');
-  if (!good)
-    return Bad("name", absl::StrCat("'", resource_name, "' is not a pool's name"),
-               "1 to 63 of a-z, 0-9 and '-', not at the ends");
-  return std::string(id);
+CropBox BoxOf(const v1::CropRecipe& recipe, uint64_t seed, int64_t sample_index, uint32_t view,
+              int64_t image_width, int64_t image_height) {
+  return recipe.center()
+             ? CenterCrop(recipe.size(), image_width, image_height)
+             : RandomResizedCrop(seed, sample_index, view, image_width, image_height,
+                                 recipe.min_scale(), recipe.max_scale(), recipe.flip_probability());
 }
 
 absl::StatusOr<StreamPlan> CheckStreamRequest(const v1::StreamBatchesRequest& r) {
@@ -70,11 +91,9 @@ absl::StatusOr<StreamPlan> CheckStreamRequest(const v1::StreamBatchesRequest& r)
     SEER_RETURN_IF_ERROR(CheckCrop(crop));
     plan.crops.push_back(crop);
   }
-  if (r.order() != v1::SAMPLE_ORDER_SHUFFLED && r.order() != v1::SAMPLE_ORDER_SEQUENTIAL)
-    return Bad("order", "is not set", "SAMPLE_ORDER_SHUFFLED or SAMPLE_ORDER_SEQUENTIAL");
-  plan.shuffled = r.order() == v1::SAMPLE_ORDER_SHUFFLED;
+  SEER_ASSIGN_OR_RETURN(plan.order, CheckOrder(r.order()));
   plan.one_epoch = r.one_epoch();
-  if (plan.one_epoch && (plan.shuffled || r.world_size() != 1))
+  if (plan.one_epoch && (plan.order != OrderKind::kSequential || r.world_size() != 1))
     return Bad("one_epoch", "needs sequential order and a world size of 1",
                "leave it out for training");
   plan.seed = r.seed();

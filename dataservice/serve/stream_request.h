@@ -6,6 +6,8 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "dataservice/order/crops.h"
+#include "dataservice/order/sample_order.h"
 #include "seer/v1/batches.pb.h"
 
 namespace seer::dataservice {
@@ -24,7 +26,7 @@ struct StreamPlan {
   int rank = 0;
   int world_size = 1;
   int64_t global_batch = 0;
-  bool shuffled = true;
+  OrderKind order = OrderKind::kShuffled;
   bool one_epoch = false;
   double max_bad_ratio = 0;
   std::string job;
@@ -36,6 +38,15 @@ struct StreamPlan {
 
 // "pools/name" -> "name". INVALID_ARGUMENT: not such a name.
 absl::StatusOr<std::string> PoolIdOf(const std::string& resource_name);
+
+// INVALID_ARGUMENT names the field, "order" or one of "crops".
+absl::StatusOr<OrderKind> CheckOrder(v1::SampleOrder order);
+absl::Status CheckCrop(const v1::CropRecipe& crop);
+
+// Where view `view`, counted over all recipes of a request, of a sample is cut out of an image of
+// that size, by a recipe that has been checked.
+CropBox BoxOf(const v1::CropRecipe& recipe, uint64_t seed, int64_t sample_index, uint32_t view,
+              int64_t image_width, int64_t image_height);
 
 // INVALID_ARGUMENT names the field.
 absl::StatusOr<StreamPlan> CheckStreamRequest(const v1::StreamBatchesRequest& request);

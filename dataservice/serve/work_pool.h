@@ -16,6 +16,7 @@ class WorkPool {
  public:
   explicit WorkPool(int threads);
   ~WorkPool();
+  int threads() const { return static_cast<int>(threads_.size()); }
   void Post(absl::AnyInvocable<void()> task) ABSL_LOCKS_EXCLUDED(mu_);
 
  private:

@@ -5,6 +5,7 @@
 
 #include <cmath>
 #include <fstream>
+#include <iterator>
 #include <vector>
 
 #include "common/base/check.h"
@@ -81,6 +82,12 @@ std::string MakePngBomb(uint32_t width, uint32_t height) {
   AppendChunk(png, "IDAT", packed);
   AppendChunk(png, "IEND", "");
   return png;
+}
+
+std::string ReadFile(const std::filesystem::path& path) {
+  std::ifstream file(path, std::ios::binary);
+  SEER_CHECK(file.good()) << path;
+  return {std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
 }
 
 void WriteFile(const std::filesystem::path& path, const std::string& bytes) {

@@ -14,6 +14,7 @@ std::string MakeJpeg(int width, int height, uint32_t seed);
 std::string MakePngBomb(uint32_t width, uint32_t height);
 
 void WriteFile(const std::filesystem::path& path, const std::string& bytes);  // makes its folder
+std::string ReadFile(const std::filesystem::path& path);
 // `classes` folders of `images` PNG files each: FOLDER/<class>/<n>.png.
 void WriteLabelledFolder(const std::filesystem::path& folder, int classes, int images, int side);
 

@@ -7,7 +7,7 @@
 #include "common/base/error.h"
 #include "common/base/log.h"
 #include "common/base/status_macros.h"
-#include "common/objectstore/local_store.h"
+#include "common/objectstore/open_store.h"
 #include "common/rpc/channel.h"
 #include "common/rpc/status_grpc.h"
 #include "engine/session/eval_session.h"

@@ -9,6 +9,7 @@
 #include "absl/strings/strip.h"
 #include "common/base/digest.h"
 #include "common/base/error.h"
+#include "common/objectstore/open_store.h"
 
 namespace seer::worker {
 
@@ -19,6 +20,11 @@ std::string ImageIdHex(const std::array<uint8_t, 32>& id) {
 absl::StatusOr<std::optional<IdLog>> IdLog::Open(const v1::JobSpec& spec,
                                                  const internal::v1::Assign& assign) {
   if (!spec.data().record_ids()) return std::optional<IdLog>();
+  if (IsCloudUri(assign.storage_uri()))
+    return Error(absl::StatusCode::kInvalidArgument, reason::kInvalidArgument,
+                 "data.recordIds writes to a folder, and storage is in the cloud")
+        .Field("data.recordIds")
+        .Hint("leave data.recordIds out; `seer pool order` shows which images a step reads");
   const std::filesystem::path folder =
       std::filesystem::path(std::string(absl::StripPrefix(assign.storage_uri(), "file://"))) /
       std::string(absl::StripPrefix(assign.job(), "jobs/")) / "ids";

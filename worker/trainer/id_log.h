@@ -22,6 +22,7 @@ std::string ImageIdHex(const std::array<uint8_t, 32>& id);
 class IdLog {
  public:
   // nullopt: the job does not want it. UNAVAILABLE with STORAGE_FAILED: it cannot be written.
+  // INVALID_ARGUMENT: storage is in the cloud, where nothing can be appended.
   static absl::StatusOr<std::optional<IdLog>> Open(const v1::JobSpec& spec,
                                                    const internal::v1::Assign& assign);
   // RESOURCE_EXHAUSTED with DISK_FULL.

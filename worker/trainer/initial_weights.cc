@@ -1,6 +1,6 @@
 #include "worker/trainer/initial_weights.h"
 
-#include "common/objectstore/local_store.h"
+#include "common/objectstore/open_store.h"
 
 namespace seer::worker {
 

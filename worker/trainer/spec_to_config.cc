@@ -163,7 +163,9 @@ v1::StreamBatchesRequest ToStreamRequest(const v1::JobSpec& spec,
   request.set_rank(assign.rank());
   request.set_world_size(assign.world_size());
   request.set_global_batch(spec.data().global_batch());
-  request.set_order(v1::SAMPLE_ORDER_SHUFFLED);
+  request.set_order(spec.data().sampling() == v1::SAMPLING_MODE_REPLACEMENT
+                        ? v1::SAMPLE_ORDER_REPLACEMENT
+                        : v1::SAMPLE_ORDER_SHUFFLED);
   for (const auto& crop : spec.augment().crops()) {
     auto& recipe = *request.add_crops();
     recipe.set_views(crop.views());

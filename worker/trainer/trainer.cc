@@ -15,7 +15,7 @@
 #include "common/base/status_macros.h"
 #include "common/base/trainer_exit.h"
 #include "common/metrics/registry.h"
-#include "common/objectstore/local_store.h"
+#include "common/objectstore/open_store.h"
 #include "common/rpc/channel.h"
 #include "common/rpc/status_grpc.h"
 #include "engine/session/train_session.h"

@@ -4,18 +4,23 @@
 
 #include <filesystem>
 #include <fstream>
+#include <functional>
 #include <set>
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "common/base/digest.h"
 #include "common/base/error.h"
+#include "common/base/status_macros.h"
 #include "common/objectstore/local_store.h"
 #include "common/rpc/channel.h"
 #include "common/rpc/status_grpc.h"
+#include "dataservice/pool/catalogue.h"
 #include "dataservice/pool/pool_store.h"
+#include "dataservice/serve/stream_request.h"
 #include "dataservice/server.h"
-#include "seer/v1/batches.grpc.pb.h"
 #include "seer/v1/pools.grpc.pb.h"
+#include "tests/integration/dataservice/pool_client.h"
 #include "tests/support/image_files.h"
 #include "tests/support/temp_dir.h"
 
@@ -32,11 +37,7 @@ class DataServiceTest : public ::testing::Test {
   void SetUp() override { server_ = Start(2); }
 
   std::unique_ptr<DataServer> Start(int threads) {
-    ServerConfig config;
-    config.listen = "127.0.0.1:0";
-    config.pools = dir_ / "pools";
-    config.threads = threads;
-    auto server = DataServer::Start(config);
+    auto server = StartServer(dir_ / "pools", threads);
     EXPECT_TRUE(server.ok()) << server.status();
     return std::move(*server);
   }
@@ -45,29 +46,13 @@ class DataServiceTest : public ::testing::Test {
     return v1::Pools::NewStub(MakeChannel({absl::StrCat("127.0.0.1:", server_->port())}));
   }
 
-  absl::Status Create(const std::string& pool) {
-    grpc::ClientContext context;
-    v1::CreatePoolRequest request;
-    request.set_pool_id(pool);
-    v1::Pool answer;
-    return FromGrpc(Pools()->CreatePool(&context, request, &answer));
-  }
+  absl::Status Create(const std::string& pool) { return CreatePool(*server_, pool); }
 
   absl::StatusOr<v1::IngestProgress> Ingest(const std::string& pool,
                                             const std::vector<std::string>& sources,
                                             bool labels = false) {
-    grpc::ClientContext context;
-    v1::IngestPoolRequest request;
-    request.set_name("pools/" + pool);
-    for (const auto& source : sources) request.add_sources(source);
-    request.set_labels_from_folders(labels);
-    const auto stub = Pools();
-    auto stream = stub->IngestPool(&context, request);
-    v1::IngestProgress progress, last;
-    while (stream->Read(&progress)) last = progress;
-    const absl::Status status = FromGrpc(stream->Finish());
-    if (!status.ok()) return status;
-    EXPECT_TRUE(last.done());
+    auto last = IngestPool(*server_, pool, sources, labels);
+    EXPECT_TRUE(!last.ok() || last->done());
     return last;
   }
 
@@ -85,36 +70,13 @@ class DataServiceTest : public ::testing::Test {
   }
 
   static v1::StreamBatchesRequest Request(const std::string& pool, int64_t steps, int64_t batch) {
-    v1::StreamBatchesRequest request;
-    request.set_pool("pools/" + pool);
-    request.add_data_plan()->set_generation(1);
-    request.set_seed(7);
-    request.set_end_step(steps);
-    request.set_world_size(1);
-    request.set_global_batch(batch);
-    request.set_order(v1::SAMPLE_ORDER_SHUFFLED);
-    for (const auto& [views, size, low, high] :
-         {std::tuple(2, 16, 0.4, 1.0), std::tuple(1, 8, 0.1, 0.4)}) {
-      auto& crop = *request.add_crops();
-      crop.set_views(views);
-      crop.set_size(size);
-      crop.set_min_scale(low);
-      crop.set_max_scale(high);
-      crop.set_flip_probability(0.5);
-    }
-    request.set_max_bad_ratio(0.01);
-    return request;
+    return BatchesOf(pool, steps, batch);
   }
 
   static absl::Status Stream(DataServer& server, const v1::StreamBatchesRequest& request,
                              std::vector<v1::BatchMessage>& out) {
-    grpc::ClientContext context;
-    const auto stub =
-        v1::Batches::NewStub(MakeChannel({absl::StrCat("127.0.0.1:", server.port())}));
-    auto stream = stub->StreamBatches(&context, request);
-    v1::BatchMessage message;
-    while (stream->Read(&message)) out.push_back(message);
-    return FromGrpc(stream->Finish());
+    SEER_ASSIGN_OR_RETURN(out, StreamBatches(server, request));
+    return absl::OkStatus();
   }
 
   std::vector<v1::BatchMessage> Stream(const v1::StreamBatchesRequest& request) {
@@ -217,15 +179,10 @@ TEST_F(DataServiceTest, BadFilesAreQuarantinedWithTheirReason) {
   ASSERT_TRUE(ingested.ok()) << ingested.status();
   EXPECT_EQ(ingested->pool().images(), 1);
   EXPECT_EQ(ingested->images_quarantined(), 4);
-  grpc::ClientContext context;
-  v1::ListQuarantineRequest request;
-  request.set_name("pools/p");
-  v1::ListQuarantineResponse response;
-  ASSERT_TRUE(Pools()->ListQuarantine(&context, request, &response).ok());
-  std::vector<std::string> reasons;
-  for (const auto& image : response.images()) reasons.push_back(image.reason());
-  EXPECT_EQ(reasons, (std::vector<std::string>{"UNKNOWN_FORMAT", "UNKNOWN_FORMAT",
-                                               "IMAGE_TRUNCATED", "IMAGE_TOO_LARGE"}));
+  const auto reasons = QuarantineReasons(*server_, "p");
+  ASSERT_TRUE(reasons.ok()) << reasons.status();
+  EXPECT_EQ(*reasons, (std::vector<std::string>{"UNKNOWN_FORMAT", "UNKNOWN_FORMAT",
+                                                "IMAGE_TRUNCATED", "IMAGE_TOO_LARGE"}));
 }
 
 TEST_F(DataServiceTest, ErrorsSayWhatAndWhatNext) {
@@ -313,14 +270,174 @@ TEST_F(DataServiceTest, OfTwoWritersOneIsTold) {
   ASSERT_TRUE(objects.ok());
   PoolStore store(**objects, Clock::Real());
   Manifest mine = *store.ReadManifest("p", 1);
+  ASSERT_TRUE(store.TakeOver("p", mine, 2).ok());
   mine.generation = 2;
   Manifest theirs = mine;
-  const auto rows = store.ReadRows("p", *store.ReadManifest("p", 1));
-  ASSERT_TRUE(rows.ok());
-  EXPECT_TRUE(store.Commit("p", theirs, *rows).ok());
-  const absl::Status lost = store.Commit("p", mine, *rows);
+  EXPECT_TRUE(store.Commit("p", theirs).ok());
+  const absl::Status lost = store.Commit("p", mine);
   EXPECT_EQ(lost.code(), absl::StatusCode::kAborted);
   EXPECT_TRUE(HasReason(lost, reason::kPoolWriteConflict));
+}
+
+TEST_F(DataServiceTest, AGenerationHasItsParentsFilesAndNewOnes) {
+  testing::WriteLabelledFolder(dir_ / "first", 3, 5, 12);
+  testing::WriteLabelledFolder(dir_ / "second", 5, 2, 14);
+  ASSERT_TRUE(Create("l").ok());
+  ASSERT_TRUE(Ingest("l", {dir_ / "first"}, /*labels=*/true).ok());
+  const auto second = Ingest("l", {dir_ / "second"}, /*labels=*/true);
+  ASSERT_TRUE(second.ok()) << second.status();
+  EXPECT_EQ(second->pool().generation(), 2);
+  EXPECT_EQ(second->pool().images(), 25);
+  EXPECT_EQ(second->pool().labelled_images(), 25);
+  EXPECT_EQ(second->pool().classes(), 5);
+  EXPECT_EQ(second->pool().formats().at("png"), 25);
+  auto objects = OpenLocalStore(dir_ / "pools");
+  ASSERT_TRUE(objects.ok());
+  PoolStore store(**objects, Clock::Real());
+  const auto parent = store.ReadManifest("l", 1), child = store.ReadManifest("l", 2);
+  ASSERT_TRUE(parent.ok() && child.ok());
+  ASSERT_EQ(parent->files.size(), 1);
+  ASSERT_EQ(child->files.size(), 2);
+  EXPECT_EQ(child->files[0].catalogue, parent->files[0].catalogue);
+  EXPECT_EQ(child->files[1].rows, 10);
+  EXPECT_EQ(
+      child->size_bytes, parent->size_bytes + [&] {
+        int64_t bytes = 0;
+        for (const auto& entry : fs::recursive_directory_iterator(dir_ / "second"))
+          if (entry.is_regular_file()) bytes += static_cast<int64_t>(entry.file_size());
+        return bytes;
+      }());
+  int rows = 0;
+  for (const CatalogueFile& file : child->files) {
+    ASSERT_TRUE(
+        ForEachRow(**objects, GenerationKey("l", 2, file.catalogue), [&](const CatalogueRow& row) {
+          EXPECT_EQ(row.added_in, rows < 15 ? 1 : 2);
+          ++rows;
+          return absl::OkStatus();
+        }).ok());
+  }
+  EXPECT_EQ(rows, 25);
+  auto request = Request("l", 1000, 4);
+  request.mutable_data_plan(0)->set_generation(2);
+  request.set_order(v1::SAMPLE_ORDER_SEQUENTIAL);
+  request.set_one_epoch(true);
+  std::vector<int> labels;
+  for (const auto& message : Stream(request))
+    labels.insert(labels.end(), message.labels().begin(), message.labels().end());
+  EXPECT_EQ(labels, (std::vector<int>{0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 2, 2, 2,
+                                      2, 2, 0, 0, 1, 1, 2, 2, 3, 3, 4, 4}));
+}
+
+TEST_F(DataServiceTest, DrawsWithReplacementRepeatAndMiss) {
+  MakePool("p", 40);
+  auto request = Request("p", 5, 8);
+  request.set_order(v1::SAMPLE_ORDER_REPLACEMENT);
+  std::set<std::string> seen;
+  const auto messages = Stream(request);
+  for (const auto& message : messages) {
+    for (size_t i = 0; i < 8; ++i) seen.insert(message.image_ids().substr(i * 32, 32));
+  }
+  // 40 draws of 40 show 25 on average, deviation 2.
+  EXPECT_GT(seen.size(), 15);
+  EXPECT_LT(seen.size(), 35);
+  EXPECT_EQ(Stream(request)[4].SerializeAsString(), messages[4].SerializeAsString());
+}
+
+TEST_F(DataServiceTest, AStepsSamplesAreThoseThatAreStreamed) {
+  MakePool("p", 50);
+  const auto stream = Request("p", 6, 16);
+  const v1::BatchMessage message = Stream(stream)[4];
+  v1::ListSamplesRequest request;
+  request.set_name("pools/p");
+  request.set_seed(7);
+  request.set_step(4);
+  request.set_global_batch(16);
+  request.set_world_size(4);
+  *request.mutable_crops() = stream.crops();
+  request.set_page_size(5);
+  std::vector<v1::Sample> samples;
+  int pages = 0;
+  while (true) {
+    grpc::ClientContext context;
+    v1::ListSamplesResponse response;
+    const absl::Status listed = FromGrpc(Pools()->ListSamples(&context, request, &response));
+    ASSERT_TRUE(listed.ok()) << listed;
+    samples.insert(samples.end(), response.samples().begin(), response.samples().end());
+    ++pages;
+    if (response.next_page_token().empty()) break;
+    request.set_page_token(response.next_page_token());
+  }
+  EXPECT_EQ(pages, 4);
+  ASSERT_EQ(samples.size(), 16);
+  for (int i = 0; i < 16; ++i) {
+    const v1::Sample& sample = samples[static_cast<size_t>(i)];
+    EXPECT_EQ(sample.sample_index(), 64 + i);
+    EXPECT_EQ(sample.rank(), i / 4);
+    EXPECT_EQ(
+        sample.image_id(),
+        ToHex(absl::string_view(message.image_ids()).substr(static_cast<size_t>(i) * 32, 32)));
+    EXPECT_FALSE(sample.has_label());
+    ASSERT_EQ(sample.views_size(), 3);
+    EXPECT_EQ(sample.views(2).size(), 8);
+    EXPECT_EQ(BoxOf(stream.crops(1), 7, 64 + i, 2, sample.width(), sample.height()),
+              (CropBox{sample.views(2).x(), sample.views(2).y(), sample.views(2).width(),
+                       sample.views(2).height(), sample.views(2).flip()}));
+    // The bytes are where it says.
+    std::ifstream shard(dir_ / ("pools/p/shards/" + sample.shard()), std::ios::binary);
+    std::string bytes(static_cast<size_t>(sample.size_bytes()), '\0');
+    shard.seekg(sample.offset());
+    shard.read(bytes.data(), sample.size_bytes());
+    EXPECT_EQ(Sha256Hex(bytes), sample.image_id());
+  }
+  request.clear_page_token();
+  request.set_rank(2);
+  request.set_page_size(0);
+  grpc::ClientContext context;
+  v1::ListSamplesResponse response;
+  ASSERT_TRUE(Pools()->ListSamples(&context, request, &response).ok());
+  ASSERT_EQ(response.samples_size(), 4);
+  for (int i = 0; i < 4; ++i)
+    EXPECT_EQ(response.samples(i).SerializeAsString(),
+              samples[static_cast<size_t>(8 + i)].SerializeAsString());
+}
+
+TEST_F(DataServiceTest, ListingSamplesSaysWhatIsWrong) {
+  MakePool("p", 5);
+  ASSERT_TRUE(Create("empty").ok());
+  v1::ListSamplesRequest good;
+  good.set_name("pools/p");
+  good.set_global_batch(4);
+  const auto list = [&](const std::function<void(v1::ListSamplesRequest&)>& change) {
+    v1::ListSamplesRequest request = good;
+    change(request);
+    grpc::ClientContext context;
+    v1::ListSamplesResponse response;
+    return FromGrpc(Pools()->ListSamples(&context, request, &response));
+  };
+  EXPECT_TRUE(list([](auto&) {}).ok());
+  EXPECT_TRUE(HasReason(list([](auto& r) { r.set_name("pools/none"); }), reason::kPoolNotFound));
+  EXPECT_TRUE(HasReason(list([](auto& r) { r.set_name("pools/empty"); }), reason::kPoolEmpty));
+  for (const int generation : {-1, 0, 2}) {
+    EXPECT_TRUE(HasReason(list([&](auto& r) { r.set_generation(generation); }),
+                          reason::kGenerationNotFound));
+  }
+  for (const char* token : {"x", "-1", "5"}) {
+    EXPECT_TRUE(
+        HasReason(list([&](auto& r) { r.set_page_token(token); }), reason::kInvalidPageToken));
+  }
+  const std::pair<const char*, std::function<void(v1::ListSamplesRequest&)>> changes[] = {
+      {"step", [](auto& r) { r.set_step(-1); }},
+      {"global_batch", [](auto& r) { r.set_global_batch(0); }},
+      {"global_batch", [](auto& r) { r.set_world_size(3); }},
+      {"world_size", [](auto& r) { r.set_world_size(-1); }},
+      {"rank", [](auto& r) { r.set_rank(1); }},
+      {"order", [](auto& r) { r.set_order(static_cast<v1::SampleOrder>(9)); }},
+      {"crops.size", [](auto& r) { r.add_crops()->set_views(1); }}};
+  for (const auto& [field, change] : changes) {
+    const absl::Status bad = list(change);
+    EXPECT_EQ(bad.code(), absl::StatusCode::kInvalidArgument) << field;
+    EXPECT_EQ(GetErrorDetail(bad).value_or(ErrorDetail()).field, field);
+  }
 }
 
 TEST_F(DataServiceTest, SecondServerOnThePortIsTold) {

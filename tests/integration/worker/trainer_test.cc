@@ -20,11 +20,12 @@
 #include "common/base/error.h"
 #include "common/base/trainer_exit.h"
 #include "common/metrics/registry.h"
-#include "common/objectstore/local_store.h"
+#include "common/objectstore/open_store.h"
 #include "common/rpc/status_grpc.h"
 #include "common/spec/defaults.h"
 #include "common/spec/yaml.h"
 #include "seer/v1/batches.grpc.pb.h"
+#include "tests/support/s3_server.h"
 #include "tests/support/status_matchers.h"
 #include "tests/support/temp_dir.h"
 
@@ -222,6 +223,33 @@ TEST_F(TrainerTest, APausedRankCheckpointsAndGoesOnWhereItStopped) {
   EXPECT_EQ(outcome.exit_code, kExitDone) << outcome.message;
   EXPECT_EQ(cluster_.streams.back().first_step(), step);
   EXPECT_THAT(CheckpointSteps(), ElementsAre(step, step + 2));
+}
+
+TEST_F(TrainerTest, CheckpointsInTheCloudAreThoseOnADisk) {
+  spec_.mutable_data()->set_record_ids(false);
+  EXPECT_EQ(Run().exit_code, kExitDone);
+  testing::UseCredentials();
+  const testing::S3Server s3;
+  s3.SetFaults(R"({"error_500": 0.1, "reset": 0.1, "short": 0.1})");
+  internal::v1::Assign assign = Assignment();
+  assign.set_storage_uri(s3.Uri("storage"));
+  RankOutcome outcome = Run(assign);
+  EXPECT_EQ(outcome.exit_code, kExitDone) << outcome.message;
+  assign.set_attempt_id(10);  // goes on from step 3
+  assign.set_restore_uri(absl::StrCat(assign.storage_uri(), "/job_a/checkpoints/3"));
+  assign.set_restore_step(3);
+  outcome = Run(assign);
+  EXPECT_EQ(outcome.exit_code, kExitDone) << outcome.message;
+  ASSERT_THAT(CheckpointSteps(), ElementsAre(3, 6, 3, 6, 6));
+  EXPECT_EQ(cluster_.checkpoints[2].sha256(), cluster_.checkpoints[0].sha256());
+  EXPECT_EQ(cluster_.checkpoints[3].sha256(), cluster_.checkpoints[1].sha256());
+  EXPECT_EQ(cluster_.checkpoints[4].sha256(), cluster_.checkpoints[1].sha256());
+
+  spec_.mutable_data()->set_record_ids(true);  // has no place there
+  assign.set_spec(spec_.SerializeAsString());
+  outcome = Run(assign);
+  EXPECT_EQ(outcome.exit_code, kExitUserError) << outcome.message;
+  EXPECT_THAT(outcome.message, HasSubstr("data.recordIds"));
 }
 
 TEST_F(TrainerTest, SigtermIsAPause) {

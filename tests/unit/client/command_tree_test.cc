@@ -80,6 +80,7 @@ TEST_F(CommandTree, HasTheNounsVerbsAndShortcutsOfTheDesign) {
                            "seer pool describe",
                            "seer pool quarantine",
                            "seer pool list",
+                           "seer pool order",
                            "seer worker list",
                            "seer eval knn",
                            "seer cluster up",

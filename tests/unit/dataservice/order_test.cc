@@ -7,8 +7,11 @@
 #include <limits>
 #include <map>
 #include <numeric>
+#include <set>
 #include <vector>
 
+#include "absl/strings/str_cat.h"
+#include "common/base/philox.h"
 #include "dataservice/order/crops.h"
 #include "dataservice/order/sample_order.h"
 #include "dataservice/order/substitute.h"
@@ -19,8 +22,9 @@ namespace {
 
 using testing::FailsWith;
 
-SampleOrder Order(int64_t generation, int64_t images, uint64_t seed, bool shuffled = true) {
-  auto order = SampleOrder::Create(generation, images, seed, shuffled);
+SampleOrder Order(int64_t generation, int64_t images, uint64_t seed,
+                  OrderKind kind = OrderKind::kShuffled, OrderShape shape = {}) {
+  auto order = SampleOrder::Create(generation, images, seed, kind, shape);
   EXPECT_OK(order);
   return *order;
 }
@@ -86,8 +90,10 @@ TEST(SampleOrder, AShuffleHasNoDrift) {
 }
 
 TEST(SampleOrder, UnshuffledIsTheCataloguesOrder) {
-  EXPECT_EQ(Epoch(Order(1, 5, 9, false), 0), (std::vector<int64_t>{0, 1, 2, 3, 4}));
-  EXPECT_EQ(Epoch(Order(1, 5, 9, false), 3), (std::vector<int64_t>{0, 1, 2, 3, 4}));
+  EXPECT_EQ(Epoch(Order(1, 5, 9, OrderKind::kSequential), 0),
+            (std::vector<int64_t>{0, 1, 2, 3, 4}));
+  EXPECT_EQ(Epoch(Order(1, 5, 9, OrderKind::kSequential), 3),
+            (std::vector<int64_t>{0, 1, 2, 3, 4}));
 }
 
 TEST(SampleOrder, IsTheOrderOfEveryEarlierBuild) {
@@ -106,23 +112,161 @@ TEST(SampleOrder, IsTheOrderOfEveryEarlierBuild) {
             (std::vector<int64_t>{274, 804, 622, 637, 736, 272, 212, 772, 261, 530, 831}));
   EXPECT_EQ(rows(1, 7, 7, first), (std::vector<int64_t>{5, 6, 2, 1, 4, 0, 3, 3, 3, 4, 3}));
   EXPECT_EQ(rows(90, int64_t{1} << 40, ~uint64_t{0}, first),
-            (std::vector<int64_t>{110745518838, 369190972975, 767576442510, 941776714638,
-                                  630046870062, 406067792490, 51723716348, 373760547422,
-                                  241981895278, 678548773034, 886569819179}));
+            (std::vector<int64_t>{128047031812, 817136293187, 382218996226, 381447759193,
+                                  451242009297, 958210666047, 22104063069, 411981609170,
+                                  1057498502701, 705973077061, 55597942018}));
+}
+
+// Small blocks and windows, so that every way a size can fall comes: full and short last blocks,
+// the short one in the first, a middle or the last group, one group or many.
+TEST(SampleOrder, LocalShufflesHoldEveryRowOnceAtEverySizeAndInvert) {
+  for (const OrderShape shape :
+       {OrderShape{4, 3}, OrderShape{1, 7}, OrderShape{7, 1}, OrderShape{16, 8}}) {
+    for (int64_t images = 1; images <= 5000; images += images < 300 ? 1 : 97) {
+      const SampleOrder order = Order(1, images, 3, OrderKind::kShuffled, shape);
+      for (const int64_t epoch : {int64_t{0}, int64_t{1} << 33}) {
+        std::vector<bool> seen(static_cast<size_t>(images));
+        for (int64_t i = epoch * images; i < (epoch + 1) * images; ++i) {
+          const int64_t row = order.RowOf(i);
+          ASSERT_TRUE(row >= 0 && row < images) << row << " of " << images;
+          ASSERT_FALSE(seen[static_cast<size_t>(row)])
+              << "row " << row << " of " << images << " twice, blocks of " << shape.block_rows;
+          seen[static_cast<size_t>(row)] = true;
+          ASSERT_EQ(order.SampleIndexOf(row, epoch), i);
+        }
+      }
+    }
+  }
+}
+
+TEST(SampleOrder, ABillionRowsInvert) {
+  for (const int64_t images : {int64_t{1'000'000'000}, int64_t{999'999'999}, (int64_t{1} << 40) + 3,
+                               int64_t{262'145}, int64_t{524'289}}) {
+    const SampleOrder order = Order(9, images, 5);
+    Philox random(1, RandomPurpose::kTest, static_cast<uint64_t>(images));
+    for (int i = 0; i < 2000; ++i) {
+      const auto index = static_cast<int64_t>(random.Below(static_cast<uint64_t>(3 * images)));
+      const int64_t row = order.RowOf(index);
+      ASSERT_TRUE(row >= 0 && row < images);
+      ASSERT_EQ(order.SampleIndexOf(row, order.EpochOf(index)), index);
+    }
+    for (const int64_t row : {int64_t{0}, images - 1})
+      EXPECT_EQ(order.RowOf(order.SampleIndexOf(row, 1)), row);
+  }
+}
+
+TEST(SampleOrder, SaysWhichSamplesShowARow) {
+  const auto by_search = [](const SampleOrder& order, int64_t row, int64_t first, int64_t end) {
+    std::vector<int64_t> indices;
+    for (int64_t i = first; i < end; ++i)
+      if (order.RowOf(i) == row) indices.push_back(i);
+    return indices;
+  };
+  for (const OrderKind kind :
+       {OrderKind::kShuffled, OrderKind::kSequential, OrderKind::kReplacement}) {
+    const SampleOrder order = Order(1, 50, 3, kind, {4, 3});
+    for (const int64_t row : {0, 17, 49}) {
+      for (const auto& [first, end] : {std::pair(0, 500), std::pair(20, 75), std::pair(30, 30)})
+        EXPECT_EQ(order.SampleIndicesOf(row, first, end), by_search(order, row, first, end));
+    }
+  }
+  EXPECT_EQ(Order(1, 50, 3).SampleIndicesOf(7, 0, 500).size(), 10u);
+}
+
+TEST(SampleOrder, AStepReadsFewBlocksOfTheIndex) {
+  constexpr int64_t kImages = 1'000'000'000, kBatch = 8704;
+  const SampleOrder order = Order(1, kImages, 7);
+  for (const int64_t step : {int64_t{0}, int64_t{100'000}}) {
+    std::set<int64_t> one, window;
+    for (int64_t i = step * kBatch; i < (step + 30) * kBatch; ++i) {
+      const int64_t block = order.RowOf(i) / OrderShape().block_rows;
+      window.insert(block);
+      if (i < (step + 1) * kBatch) one.insert(block);
+    }
+    // A step draws from one window or, across an edge, from two.
+    EXPECT_GT(one.size(), 1000u);
+    EXPECT_LE(one.size(), 2048u);
+    EXPECT_LE(window.size(), 2048u) << "30 steps are less than a window";
+    // Blocks from everywhere, not from one place.
+    const auto [low, high] = std::minmax_element(one.begin(), one.end());
+    EXPECT_LT(*low, kImages / 256 / 100);
+    EXPECT_GT(*high, kImages / 256 / 100 * 99);
+  }
+}
+
+// The worst case for a local shuffle: the catalogue is sorted by class, so that a block is of one
+// class. docs/pool_format.md states the ratio.
+TEST(SampleOrder, BatchesOfASortedCatalogueAreNearlyThoseOfAFullShuffle) {
+  constexpr int64_t kImages = 100'000'000, kClasses = 1000, kBatch = 8704, kBatches = 60;
+  const SampleOrder order = Order(1, kImages, 11);
+  double squares = 0, means = 0;
+  for (int64_t batch = 0; batch < kBatches; ++batch) {
+    // Far apart: batches of one window are alike, and would count as one.
+    const int64_t first = batch * (kImages / kBatches) / kBatch * kBatch;
+    std::vector<int> counts(kClasses);
+    double mean_row = 0;
+    for (int64_t i = first; i < first + kBatch; ++i) {
+      const int64_t row = order.RowOf(i);
+      ++counts[static_cast<size_t>(row / (kImages / kClasses))];
+      mean_row += static_cast<double>(row) / kBatch / kImages;
+    }
+    for (const int count : counts) {
+      const double off = count - static_cast<double>(kBatch) / kClasses;
+      squares += off * off / (kClasses * kBatches);
+    }
+    means += (mean_row - 0.5) * (mean_row - 0.5) / kBatches;
+  }
+  // Of a full shuffle counts are hypergeometric.
+  const double full = kBatch * (1.0 / kClasses) * (1 - 1.0 / kClasses);
+  const double ratio = squares / full;
+  // 1 + batch / window_blocks: about 1024 blocks of one class each, of which a batch has 8.5 rows.
+  EXPECT_NEAR(ratio, 1 + kBatch / 1024.0, 0.5);
+  RecordProperty("variance_ratio", absl::StrCat(ratio));
+  // Batches have no drift: the mean of 1024 blocks has deviation 1 / sqrt(12 * 1024).
+  EXPECT_LT(std::sqrt(means), 1.5 / std::sqrt(12.0 * 1024));
+}
+
+TEST(SampleOrder, DrawsWithReplacementAreUniformAndIndependent) {
+  const SampleOrder order = Order(1, 10, 4, OrderKind::kReplacement);
+  std::map<int64_t, int> rows;
+  int repeats = 0;
+  for (int64_t i = 0; i < 20000; ++i) {
+    const int64_t row = order.RowOf(i);
+    ASSERT_TRUE(row >= 0 && row < 10);
+    ++rows[row];
+    repeats += row == order.RowOf(i + 1) ? 1 : 0;
+  }
+  for (const auto& [row, count] : rows) EXPECT_NEAR(count, 2000, 5 * std::sqrt(20000 * 0.09));
+  EXPECT_NEAR(repeats, 2000, 5 * std::sqrt(20000 * 0.09));
+  // Each part of the key counts.
+  for (const auto& other :
+       {Order(1, 10, 5, OrderKind::kReplacement), Order(2, 10, 4, OrderKind::kReplacement)}) {
+    int same = 0;
+    for (int64_t i = 0; i < 1000; ++i) same += order.RowOf(i) == other.RowOf(i) ? 1 : 0;
+    EXPECT_NEAR(same, 100, 5 * std::sqrt(1000 * 0.09));
+  }
+  // No row of a large pool is out of reach.
+  const SampleOrder large = Order(1, 3 * (int64_t{1} << 60), 4, OrderKind::kReplacement);
+  int thirds[3] = {};
+  for (int64_t i = 0; i < 3000; ++i) ++thirds[large.RowOf(i) >> 60];
+  for (const int count : thirds) EXPECT_NEAR(count, 1000, 5 * std::sqrt(3000 * 2.0 / 9));
 }
 
 TEST(SampleOrder, RefusesWhatCannotBeOrdered) {
-  EXPECT_THAT(SampleOrder::Create(4, 0, 1, true),
+  EXPECT_THAT(SampleOrder::Create(4, 0, 1, OrderKind::kShuffled),
               FailsWith(absl::StatusCode::kFailedPrecondition, reason::kPoolEmpty, "generation 4"));
   const auto field = [](const auto& order) {
     EXPECT_THAT(order, FailsWith(absl::StatusCode::kInvalidArgument, reason::kOutOfRange, ""));
     return GetErrorDetail(order.status())->field;
   };
-  EXPECT_EQ(field(SampleOrder::Create(1, -1, 1, true)), "images");
-  EXPECT_EQ(field(SampleOrder::Create(1, (int64_t{1} << 62) + 1, 1, true)), "images");
-  EXPECT_EQ(field(SampleOrder::Create(-1, 5, 1, true)), "generation");
+  EXPECT_EQ(field(SampleOrder::Create(1, -1, 1, OrderKind::kShuffled)), "images");
+  EXPECT_EQ(field(SampleOrder::Create(1, (int64_t{1} << 62) + 1, 1, OrderKind::kShuffled)),
+            "images");
+  EXPECT_EQ(field(SampleOrder::Create(-1, 5, 1, OrderKind::kShuffled)), "generation");
   const SampleOrder largest = Order(1, int64_t{1} << 62, 1);
-  EXPECT_LT(largest.RowOf((int64_t{1} << 62) - 1), int64_t{1} << 62);
+  const int64_t row = largest.RowOf((int64_t{1} << 62) - 1);
+  EXPECT_LT(row, int64_t{1} << 62);
+  EXPECT_EQ(largest.SampleIndexOf(row, 0), (int64_t{1} << 62) - 1);
 }
 
 TEST(SliceOfRank, WorldsPartitionTheSameGlobalBatch) {

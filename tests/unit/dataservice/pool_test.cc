@@ -1,15 +1,26 @@
 // The pool's files: what is written is what is read, and other tools can read it.
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <atomic>
 #include <cstdio>
+#include <functional>
+#include <limits>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
+#include "absl/synchronization/blocking_counter.h"
+#include "common/base/status_macros.h"
+#include "common/base/thread.h"
+#include "common/objectstore/faulty_store.h"
 #include "common/objectstore/memory_store.h"
 #include "dataservice/pool/catalogue.h"
+#include "dataservice/pool/catalogue_writer.h"
+#include "dataservice/pool/location_index.h"
 #include "dataservice/pool/manifest.h"
 #include "dataservice/pool/pool_store.h"
 #include "dataservice/pool/quarantine.h"
+#include "dataservice/pool/read_once_cache.h"
 #include "dataservice/pool/tar_shard.h"
 #include "tests/support/image_files.h"
 #include "tests/support/status_matchers.h"
@@ -42,65 +53,324 @@ std::vector<CatalogueRow> Rows(int count) {
   return rows;
 }
 
+absl::StatusOr<std::string> ToParquet(const std::vector<CatalogueRow>& rows) {
+  ParquetBuilder builder;
+  for (const CatalogueRow& row : rows) SEER_RETURN_IF_ERROR(builder.Add(row));
+  return builder.Finish();
+}
+
+absl::StatusOr<std::vector<CatalogueRow>> ReadAll(ObjectStore& objects, const std::string& key) {
+  std::vector<CatalogueRow> rows;
+  SEER_RETURN_IF_ERROR(ForEachRow(objects, key, [&](CatalogueRow row) {
+    rows.push_back(std::move(row));
+    return absl::OkStatus();
+  }));
+  return rows;
+}
+
 TEST(Catalogue, ComesBackAsItWasWritten) {
-  for (const int count : {0, 1, 257}) {
+  const auto objects = MakeMemoryStore();
+  // The last has two row groups.
+  for (const int count : {0, 1, 257, static_cast<int>(ParquetBuilder::kRowGroupRows) + 3}) {
     const auto rows = Rows(count);
-    ASSERT_OK_AND_ASSIGN(const std::string parquet, WriteCatalogue(rows));
+    ASSERT_OK_AND_ASSIGN(const std::string parquet, ToParquet(rows));
     EXPECT_EQ(parquet.substr(0, 4), "PAR1");
-    ASSERT_OK_AND_ASSIGN(const auto read, ReadCatalogue(parquet, "here"));
+    ASSERT_OK(objects->Put("here", parquet));
+    ASSERT_OK_AND_ASSIGN(const auto read, ReadAll(*objects, "here"));
     ASSERT_EQ(read.size(), rows.size());
-    std::vector<ImageLocation> locations(1);  // appended to, not replaced
-    ASSERT_OK(ReadLocations(parquet, "here", locations));
-    ASSERT_EQ(locations.size(), rows.size() + 1);
+    size_t next = 0;
+    ASSERT_OK(ForEachIdentity(*objects, "here", [&](const RowIdentity& row) {
+      ASSERT_LT(next, rows.size());
+      EXPECT_EQ(row.id, rows[next].id);
+      EXPECT_EQ(row.source, rows[next].source);
+      EXPECT_EQ(row.label, rows[next].label);
+      ++next;
+    }));
+    EXPECT_EQ(next, rows.size());
     for (size_t i = 0; i < rows.size(); ++i) {
       const CatalogueRow &a = rows[i], &b = read[i];
-      EXPECT_EQ(std::tie(a.id, a.shard, a.offset, a.size, a.width, a.height, a.format, a.source),
+      ASSERT_EQ(std::tie(a.id, a.shard, a.offset, a.size, a.width, a.height, a.format, a.source),
                 std::tie(b.id, b.shard, b.offset, b.size, b.width, b.height, b.format, b.source));
-      EXPECT_EQ(std::tie(a.country, a.visibility, a.captured_at, a.added_in, a.label),
+      ASSERT_EQ(std::tie(a.country, a.visibility, a.captured_at, a.added_in, a.label),
                 std::tie(b.country, b.visibility, b.captured_at, b.added_in, b.label));
-      const ImageLocation& l = locations[i + 1];
-      EXPECT_EQ(std::tie(a.id, a.offset, a.size, a.shard, a.width, a.height, a.label),
-                std::tie(l.id, l.offset, l.size, l.shard, l.width, l.height, l.label));
     }
   }
 }
 
+TEST(Catalogue, TheVisitorsErrorEndsIt) {
+  const auto objects = MakeMemoryStore();
+  ASSERT_OK_AND_ASSIGN(const std::string parquet, ToParquet(Rows(10)));
+  ASSERT_OK(objects->Put("here", parquet));
+  int visits = 0;
+  EXPECT_EQ(ForEachRow(*objects, "here",
+                       [&](const CatalogueRow&) {
+                         return ++visits == 4 ? absl::CancelledError("enough") : absl::OkStatus();
+                       }),
+            absl::CancelledError("enough"));
+  EXPECT_EQ(visits, 4);
+}
+
 TEST(Catalogue, DamageIsSaidWithTheFilesName) {
-  ASSERT_OK_AND_ASSIGN(const std::string parquet, WriteCatalogue(Rows(50)));
+  const auto objects = MakeMemoryStore();
+  ASSERT_OK_AND_ASSIGN(const std::string parquet, ToParquet(Rows(50)));
   for (size_t size = 0; size < parquet.size(); size += 97) {
-    EXPECT_THAT(ReadCatalogue(parquet.substr(0, size), "pool/x.parquet"),
+    ASSERT_OK(objects->Put("pool/x.parquet", parquet.substr(0, size)));
+    EXPECT_THAT(ReadAll(*objects, "pool/x.parquet"),
                 FailsWith(absl::StatusCode::kDataLoss, reason::kPoolCorrupt, "pool/x.parquet"));
   }
 }
 
-TEST(PoolStore, ACatalogueThatPointsOutsideItsShardsIsRefused) {
+TEST(Catalogue, TheStoresErrorIsNotCalledDamage) {
   const auto memory = MakeMemoryStore();
-  PoolStore store(*memory, Clock::Real());
-  ASSERT_OK(store.Create("p", {}));
-  Manifest manifest;
-  manifest.shards = {{"a.tar", 1000, 1}};
-  CatalogueRow row;
-  row.format = "png";
-  row.offset = 900;
-  row.size = 100;
-  manifest.generation = 1;
-  ASSERT_OK(store.Commit("p", manifest, {row}));
-  EXPECT_OK(store.ReadGeneration("p", 1));
-  int64_t generation = 1;
-  for (const auto& [shard, offset, size] :
-       {std::tuple(0, int64_t{901}, int64_t{100}), std::tuple(1, int64_t{0}, int64_t{1}),
-        std::tuple(-1, int64_t{0}, int64_t{1}), std::tuple(0, int64_t{-1}, int64_t{1}),
-        std::tuple(0, int64_t{0}, int64_t{-1}),
-        std::tuple(0, int64_t{500}, std::numeric_limits<int64_t>::max())}) {
-    row.shard = shard;
-    row.offset = offset;
-    row.size = size;
-    manifest.generation = ++generation;
-    ASSERT_OK(store.Commit("p", manifest, {row}));
-    EXPECT_THAT(store.ReadGeneration("p", generation),
-                FailsWith(absl::StatusCode::kDataLoss, reason::kPoolCorrupt, "outside its shards"))
-        << shard << " " << offset << " " << size;
+  ASSERT_OK_AND_ASSIGN(const std::string parquet, ToParquet(Rows(50)));
+  ASSERT_OK(memory->Put("x", parquet));
+  Faults faults;
+  faults.fail = [](absl::string_view operation, absl::string_view) {
+    return operation == "get" ? absl::UnavailableError("away") : absl::OkStatus();
+  };
+  const auto objects = MakeFaultyStore(*memory, faults);
+  EXPECT_EQ(ReadAll(*objects, "x").status(), absl::UnavailableError("away"));
+  EXPECT_EQ(ReadAll(*memory, "absent").status().code(), absl::StatusCode::kNotFound);
+}
+
+// Rows that a generation may have: the shard of Committed() holds them.
+std::vector<CatalogueRow> SoundRows(int count) {
+  auto rows = Rows(count);
+  for (CatalogueRow& row : rows) {
+    row.shard = 0;
+    row.height = 1 + row.width % 400;
   }
+  return rows;
+}
+
+// Commits generation `number` with these rows in files of `file_rows`.
+absl::Status Commit(PoolStore& store, int64_t number, const std::vector<CatalogueRow>& rows,
+                    int64_t file_rows = CatalogueWriter::kFileRows) {
+  Manifest manifest;
+  manifest.generation = number;
+  manifest.shards = {{"a.tar", int64_t{1} << 40, 1}};
+  manifest.images = static_cast<int64_t>(rows.size());
+  CatalogueWriter writer(store.objects(), "p", number, 0, file_rows);
+  for (const CatalogueRow& row : rows) SEER_RETURN_IF_ERROR(writer.Add(row));
+  SEER_ASSIGN_OR_RETURN(manifest.files, writer.Finish());
+  return store.Commit("p", manifest);
+}
+
+TEST(Generation, GivesTheRowsOfAnyRange) {
+  const auto objects = MakeMemoryStore();
+  PoolStore store(*objects, Clock::Real());
+  const auto rows = SoundRows(2100);
+  ASSERT_OK(Commit(store, 1, rows, 700));  // three files; a file's last block is short
+  LocationCache cache;
+  ASSERT_OK_AND_ASSIGN(const auto generation, store.OpenGeneration("p", 1, cache));
+  EXPECT_EQ(generation->images(), 2100);
+  ASSERT_EQ(generation->manifest().files.size(), 3u);
+  for (const auto& [first, count] :
+       {std::pair(0, 0), std::pair(0, 1), std::pair(0, 2100), std::pair(2099, 1),
+        std::pair(2100, 0), std::pair(699, 2), std::pair(255, 2), std::pair(500, 1000)}) {
+    ASSERT_OK_AND_ASSIGN(const auto found, generation->Locations(first, count));
+    ASSERT_EQ(found.size(), static_cast<size_t>(count));
+    for (size_t i = 0; i < found.size(); ++i)
+      ASSERT_EQ(found[i], rows[static_cast<size_t>(first) + i].location()) << first << " + " << i;
+  }
+}
+
+TEST(Generation, TheIndexIsSixtyFourBytesARowLittleEndian) {
+  CatalogueRow row;
+  for (size_t i = 0; i < row.id.size(); ++i) row.id[i] = static_cast<uint8_t>(i);
+  row.offset = 0x0102030405060708;
+  row.size = 0x1112131415161718;
+  row.shard = 0x21222324;
+  row.width = 0x31323334;
+  row.height = 0x41424344;
+  std::string bytes, expected;
+  AppendLocation(row.location(), bytes);
+  for (int i = 0; i < 32; ++i) expected.push_back(static_cast<char>(i));
+  expected += "\x08\x07\x06\x05\x04\x03\x02\x01\x18\x17\x16\x15\x14\x13\x12\x11";
+  expected += "\x24\x23\x22\x21\x34\x33\x32\x31\x44\x43\x42\x41\xFF\xFF\xFF\xFF";
+  EXPECT_EQ(bytes, expected);
+}
+
+TEST(Generation, AnIndexThatDoesNotFitIsRefusedAtOnce) {
+  const auto objects = MakeMemoryStore();
+  PoolStore store(*objects, Clock::Real());
+  ASSERT_OK(Commit(store, 1, SoundRows(10)));
+  LocationCache cache;
+  ASSERT_OK_AND_ASSIGN(const Manifest manifest, store.ReadManifest("p", 1));
+  const std::string key = GenerationKey("p", 1, manifest.files[0].index);
+  ASSERT_OK_AND_ASSIGN(const std::string index, objects->Get(key));
+  for (const size_t size : {size_t{0}, size_t{639}, size_t{641}}) {
+    std::string changed = index + "more";
+    changed.resize(size);
+    ASSERT_OK(objects->Put(key, changed));
+    EXPECT_THAT(store.OpenGeneration("p", 1, cache),
+                FailsWith(absl::StatusCode::kDataLoss, reason::kPoolCorrupt, key));
+  }
+  ASSERT_OK(objects->Delete(key));
+  EXPECT_THAT(store.OpenGeneration("p", 1, cache),
+              FailsWith(absl::StatusCode::kDataLoss, reason::kPoolCorrupt, "absent"));
+}
+
+TEST(Generation, ARecordThatCannotBeIsRefusedWhenItIsRead) {
+  const auto objects = MakeMemoryStore();
+  PoolStore store(*objects, Clock::Real());
+  const int64_t shard = int64_t{1} << 40;
+  int64_t number = 0;
+  const auto read = [&](const std::function<void(CatalogueRow&)>& change) {
+    auto rows = SoundRows(400);
+    change(rows[300]);
+    EXPECT_OK(Commit(store, ++number, rows));
+    LocationCache cache;
+    auto generation = store.OpenGeneration("p", number, cache);
+    EXPECT_OK(generation);
+    EXPECT_OK((*generation)->Locations(0, 256)) << "another block is sound";
+    return (*generation)->Locations(300, 1);
+  };
+  EXPECT_OK(read([&](CatalogueRow& row) { row.offset = shard - row.size; }));
+  const std::function<void(CatalogueRow&)> changes[] = {
+      [&](CatalogueRow& row) { row.offset = shard - row.size + 1; },
+      [&](CatalogueRow& row) { row.shard = 1; },
+      [&](CatalogueRow& row) { row.shard = -1; },
+      [&](CatalogueRow& row) { row.offset = -1; },
+      [&](CatalogueRow& row) { row.size = -1; },
+      [&](CatalogueRow& row) { row.size = std::numeric_limits<int64_t>::max(); },
+      [&](CatalogueRow& row) { row.width = 0; },
+      [&](CatalogueRow& row) { row.height = -4; }};
+  for (const auto& change : changes) {
+    EXPECT_THAT(read(change),
+                FailsWith(absl::StatusCode::kDataLoss, reason::kPoolCorrupt, "row 300"))
+        << number;
+  }
+}
+
+TEST(Generation, AnIndexThatIsCutOffLaterIsSaid) {
+  const auto objects = MakeMemoryStore();
+  PoolStore store(*objects, Clock::Real());
+  ASSERT_OK(Commit(store, 1, SoundRows(400)));
+  LocationCache cache;
+  ASSERT_OK_AND_ASSIGN(const auto generation, store.OpenGeneration("p", 1, cache));
+  const std::string key = GenerationKey("p", 1, generation->manifest().files[0].index);
+  ASSERT_OK_AND_ASSIGN(const std::string index, objects->Get(key));
+  ASSERT_OK(objects->Put(key, index.substr(0, 300 * 64)));
+  EXPECT_THAT(generation->Locations(256, 1),
+              FailsWith(absl::StatusCode::kDataLoss, reason::kPoolCorrupt, key));
+  ASSERT_OK(objects->Put(key, index));
+  EXPECT_OK(generation->Locations(256, 1)) << "a failure is not kept";
+}
+
+TEST(PoolStore, AGenerationTakesItsParentsFilesOver) {
+  const auto objects = MakeMemoryStore();
+  PoolStore store(*objects, Clock::Real());
+  const auto rows = SoundRows(300);
+  ASSERT_OK(Commit(store, 1, rows, 200));
+  ASSERT_OK_AND_ASSIGN(Manifest manifest, store.ReadManifest("p", 1));
+  ASSERT_OK(store.TakeOver("p", manifest, 2));
+  manifest.parent = 1;
+  manifest.generation = 2;
+  ASSERT_OK(store.Commit("p", manifest));
+  LocationCache cache;
+  ASSERT_OK_AND_ASSIGN(const auto generation, store.OpenGeneration("p", 2, cache));
+  ASSERT_OK_AND_ASSIGN(const auto found, generation->Locations(0, 300));
+  for (size_t i = 0; i < rows.size(); ++i) ASSERT_EQ(found[i], rows[i].location());
+  for (const CatalogueFile& file : manifest.files) {
+    for (const std::string& name : {file.catalogue, file.index})
+      EXPECT_EQ(*objects->Get(GenerationKey("p", 1, name)),
+                *objects->Get(GenerationKey("p", 2, name)));
+  }
+}
+
+TEST(PoolStore, AFileIsRewrittenWithoutSomeRows) {
+  const auto objects = MakeMemoryStore();
+  PoolStore store(*objects, Clock::Real());
+  const auto rows = SoundRows(300);
+  ASSERT_OK(Commit(store, 1, rows, 200));
+  ASSERT_OK_AND_ASSIGN(Manifest manifest, store.ReadManifest("p", 1));
+  int64_t dropped = 0;
+  const auto third = [&](const CatalogueRow& row) {
+    const bool drop = row.added_in == 2 && row.label == 3;
+    dropped += drop ? row.size : 0;
+    return drop;
+  };
+  ASSERT_OK_AND_ASSIGN(const auto file, store.RewriteFile("p", manifest.files[0], 1, 2, 0, third));
+  ASSERT_TRUE(file.has_value());
+  ASSERT_OK_AND_ASSIGN(const auto kept, ReadAll(*objects, GenerationKey("p", 2, file->catalogue)));
+  std::string index;
+  size_t next = 0;
+  int64_t expected = 0;
+  for (size_t i = 0; i < 200; ++i) {
+    if (rows[i].added_in == 2 && rows[i].label == 3) {
+      expected += rows[i].size;
+      continue;
+    }
+    ASSERT_LT(next, kept.size());
+    EXPECT_EQ(kept[next++].source, rows[i].source);
+    AppendLocation(rows[i].location(), index);
+  }
+  EXPECT_EQ(next, kept.size());
+  EXPECT_EQ(dropped, expected);
+  EXPECT_EQ(file->rows, static_cast<int64_t>(kept.size()));
+  EXPECT_EQ(*objects->Get(GenerationKey("p", 2, file->index)), index);
+  // Nothing is left of one, and nothing changes in the other.
+  ASSERT_OK_AND_ASSIGN(
+      const auto none,
+      store.RewriteFile("p", manifest.files[1], 1, 2, 1, [](const CatalogueRow&) { return true; }));
+  EXPECT_FALSE(none.has_value());
+  ASSERT_OK_AND_ASSIGN(const auto same,
+                       store.RewriteFile("p", manifest.files[1], 1, 2, 1,
+                                         [](const CatalogueRow&) { return false; }));
+  EXPECT_EQ(same->catalogue, manifest.files[1].catalogue);
+  EXPECT_EQ(same->index, manifest.files[1].index);
+  // A catalogue that has lost rows is not taken for one that was asked to.
+  manifest.files[1].rows = 101;
+  EXPECT_THAT(
+      store.RewriteFile("p", manifest.files[1], 1, 2, 1, [](const CatalogueRow&) { return false; }),
+      FailsWith(absl::StatusCode::kDataLoss, reason::kPoolCorrupt, "100 rows"));
+}
+
+TEST(ReadOnceCache, KeepsWhatFitsMostRecentlyUsed) {
+  ReadOnceCache<int, std::string> cache(10);
+  std::vector<int> read;
+  const auto get = [&](int key, int64_t cost) {
+    return cache.Get(key, cost, [&]() -> absl::StatusOr<std::string> {
+      read.push_back(key);
+      return absl::StrCat(key);
+    });
+  };
+  EXPECT_EQ(*get(1, 4), "1");
+  EXPECT_EQ(*get(2, 4), "2");
+  EXPECT_EQ(*get(1, 4), "1");
+  EXPECT_EQ(read, (std::vector<int>{1, 2}));
+  EXPECT_EQ(*get(3, 4), "3");  // 12: the least recently used goes, 2
+  EXPECT_EQ(*get(1, 4), "1");
+  EXPECT_EQ(read, (std::vector<int>{1, 2, 3}));
+  EXPECT_EQ(*get(2, 4), "2");
+  EXPECT_EQ(*get(4, 100), "4");  // more than fits: kept until the next
+  EXPECT_EQ(*get(4, 100), "4");
+  EXPECT_EQ(*get(1, 4), "1");
+  EXPECT_EQ(*get(4, 100), "4");
+  EXPECT_EQ(read, (std::vector<int>{1, 2, 3, 2, 4, 1, 4}));
+}
+
+TEST(ReadOnceCache, CallsThatComeTogetherReadOnce) {
+  ReadOnceCache<int, int> cache(10);
+  std::atomic<int> reads{0}, right{0};
+  absl::BlockingCounter started(8);
+  {
+    std::vector<Thread> threads;
+    for (int i = 0; i < 8; ++i) {
+      threads.emplace_back("reader", [&] {
+        started.DecrementCount();
+        const auto value = cache.Get(7, 1, [&]() -> absl::StatusOr<int> {
+          started.Wait();
+          return ++reads;
+        });
+        right += value.ok() && *value == 1 ? 1 : 0;
+      });
+    }
+    for (Thread& thread : threads) thread.Join();
+  }
+  EXPECT_EQ(reads, 1);
+  EXPECT_EQ(right, 8);
 }
 
 // A tar header by the book (POSIX ustar), read without a library.
@@ -276,7 +546,7 @@ TEST(Manifest, ComesBackAsItWasWritten) {
   manifest.parent = 11;
   manifest.created = absl::FromUnixMicros(1'600'000'000'123'456);
   manifest.request_id = "req \"1\"";
-  manifest.catalogue_files = {"images-1.parquet"};
+  manifest.files = {{"images-1.parquet", "index-1.bin", 3}, {"images-2.parquet", "index-2.bin", 1}};
   manifest.shards = {{"a.tar", int64_t{1} << 40, 3}, {"b.tar", 5, 1}};
   manifest.images = 4;
   manifest.size_bytes = 99;
@@ -291,14 +561,43 @@ TEST(Manifest, ComesBackAsItWasWritten) {
   EXPECT_EQ(read.created, manifest.created);
   EXPECT_EQ(read.shards[0].size_bytes, int64_t{1} << 40);
   EXPECT_EQ(read.refused, manifest.refused);
-  for (const char* bad : {"", "{}", "[]", "null", R"({"schema_version": 1, "generation": "x"})"}) {
+  EXPECT_EQ(read.files[1].index, "index-2.bin");
+  for (const char* bad : {"", "{}", "[]", "null", R"({"schema_version": 2, "generation": "x"})"}) {
     EXPECT_THAT(ManifestFromJson(bad, "the/manifest"),
                 FailsWith(absl::StatusCode::kDataLoss, reason::kPoolCorrupt, "the/manifest"));
   }
-  std::string newer = json;
-  newer.replace(newer.find("\"schema_version\": 1"), 19, "\"schema_version\": 2");
-  EXPECT_THAT(ManifestFromJson(newer, "m"),
+  const auto changed = [&](const std::string& from, const std::string& to) {
+    std::string text = json;
+    const size_t at = text.find(from);
+    EXPECT_NE(at, std::string::npos) << from;
+    return ManifestFromJson(text.replace(at, from.size(), to), "m");
+  };
+  const std::string version = "\"schema_version\": 2";
+  EXPECT_THAT(changed(version, "\"schema_version\": 3"),
               FailsWith(absl::StatusCode::kDataLoss, reason::kPoolCorrupt, "newer"));
+  const auto older = changed(version, "\"schema_version\": 1");
+  EXPECT_THAT(older, FailsWith(absl::StatusCode::kDataLoss, reason::kPoolCorrupt, "format 1"));
+  EXPECT_THAT(GetErrorDetail(older.status())->hint, ::testing::HasSubstr("make the pool anew"));
+  for (const auto& [from, to] :
+       {std::pair("\"rows\": 3", "\"rows\": 4"), std::pair("\"rows\": 3", "\"rows\": -3"),
+        std::pair("\"rows\": 3", "\"rows\": 9223372036854775807"),
+        std::pair("\"images\": 4", "\"images\": 3"),
+        std::pair("\"name\": \"a.tar\"", "\"name\": 3"),
+        std::pair("\"shards\": [", "\"shards\": [3,"), std::pair("\"shards\"", "\"shard\"")}) {
+    EXPECT_THAT(changed(from, to),
+                FailsWith(absl::StatusCode::kDataLoss, reason::kPoolCorrupt, "m "))
+        << from << " -> " << to;
+  }
+}
+
+TEST(Manifest, HoldsAHundredThousandShards) {
+  Manifest manifest;
+  for (int i = 0; i < 100'000; ++i)
+    manifest.shards.push_back({absl::StrCat(i, ".tar"), int64_t{1} << 30, 10'000});
+  ASSERT_OK_AND_ASSIGN(const Manifest read, ManifestFromJson(ToJson(manifest), "m"));
+  ASSERT_EQ(read.shards.size(), 100'000u);
+  EXPECT_EQ(read.shards[99'999].name, "99999.tar");
+  EXPECT_EQ(read.shards[99'999].images, 10'000);
 }
 
 }  // namespace

@@ -12,57 +12,22 @@
 #include "common/base/clock.h"
 #include "common/base/thread.h"
 #include "common/objectstore/memory_store.h"
+#include "dataservice/serve/batches.h"
 #include "dataservice/serve/generation_cache.h"
 #include "dataservice/serve/stream_request.h"
 #include "dataservice/serve/work_pool.h"
 #include "tests/support/status_matchers.h"
+#include "tests/support/watched_store.h"
 
 namespace seer::dataservice {
 namespace {
 
 using testing::FailsWith;
 
-// Passes everything on; tells of every Get before it happens.
-class WatchedStore final : public ObjectStore {
- public:
-  explicit WatchedStore(std::function<void(absl::string_view)> on_get)
-      : store_(MakeMemoryStore()), on_get_(std::move(on_get)) {}
-  absl::StatusOr<std::string> Get(absl::string_view key) override {
-    on_get_(key);
-    return store_->Get(key);
-  }
-  absl::StatusOr<std::string> GetRange(absl::string_view key, int64_t offset,
-                                       int64_t length) override {
-    return store_->GetRange(key, offset, length);
-  }
-  absl::StatusOr<ObjectInfo> Stat(absl::string_view key) override { return store_->Stat(key); }
-  absl::Status Put(absl::string_view key, absl::string_view bytes) override {
-    return store_->Put(key, bytes);
-  }
-  absl::Status PutIfAbsent(absl::string_view key, absl::string_view bytes) override {
-    return store_->PutIfAbsent(key, bytes);
-  }
-  absl::StatusOr<std::unique_ptr<ObjectWriter>> OpenWriter(absl::string_view key) override {
-    return store_->OpenWriter(key);
-  }
-  absl::StatusOr<std::vector<ObjectInfo>> List(absl::string_view prefix) override {
-    return store_->List(prefix);
-  }
-  absl::Status Delete(absl::string_view key) override { return store_->Delete(key); }
-
- private:
-  std::unique_ptr<ObjectStore> store_;
-  std::function<void(absl::string_view)> on_get_;
-};
-
 void Commit(PoolStore& store, int64_t generation) {
   Manifest manifest;
   manifest.generation = generation;
-  manifest.shards = {{"a.tar", 1000, 1}};
-  CatalogueRow row;
-  row.format = "png";
-  row.size = 10;
-  ASSERT_OK(store.Commit("p", manifest, {row}));
+  ASSERT_OK(store.Commit("p", manifest));
 }
 
 // All ranks of a job begin at once: their catalogue must not be read and held once each.
@@ -70,7 +35,8 @@ TEST(GenerationCache, StreamsThatStartTogetherReadTheCatalogueOnce) {
   constexpr int kStreams = 8;
   absl::BlockingCounter started(kStreams);
   std::atomic<int> reads{0};
-  WatchedStore objects([&](absl::string_view key) {
+  const auto memory = MakeMemoryStore();
+  testing::WatchedStore objects(*memory, "", [&](absl::string_view key) {
     if (key.find("manifest.json") == absl::string_view::npos) return;
     if (reads++ == 0) started.Wait();  // the first read ends when all streams have come
   });
@@ -106,22 +72,23 @@ TEST(GenerationCache, AFailureIsNotKept) {
 
 TEST(GenerationCache, KeepsTheMostRecentlyUsed) {
   std::vector<std::string> read;
-  WatchedStore objects([&](absl::string_view key) {
+  const auto memory = MakeMemoryStore();
+  testing::WatchedStore objects(*memory, "", [&](absl::string_view key) {
     if (key.find("manifest.json") != absl::string_view::npos) read.emplace_back(key);
   });
   PoolStore store(objects, Clock::Real());
-  const auto most = static_cast<int64_t>(GenerationCache::kGenerations);
+  const int64_t most = GenerationCache::kGenerations;
   for (int64_t generation = 1; generation <= most + 1; ++generation) Commit(store, generation);
   GenerationCache cache(store);
   for (int64_t generation = 1; generation <= most; ++generation)
     ASSERT_OK(cache.Get("p", generation));
   ASSERT_OK(cache.Get("p", 1));         // used again: 2 is the oldest now
   ASSERT_OK(cache.Get("p", most + 1));  // pushes 2 out
-  EXPECT_EQ(read.size(), GenerationCache::kGenerations + 1);
+  EXPECT_EQ(read.size(), static_cast<size_t>(most + 1));
   ASSERT_OK(cache.Get("p", 1));
-  EXPECT_EQ(read.size(), GenerationCache::kGenerations + 1);
+  EXPECT_EQ(read.size(), static_cast<size_t>(most + 1));
   ASSERT_OK(cache.Get("p", 2));
-  EXPECT_EQ(read.size(), GenerationCache::kGenerations + 2);
+  EXPECT_EQ(read.size(), static_cast<size_t>(most + 2));
 }
 
 TEST(WorkPool, ItsEndRunsWhatIsQueued) {
@@ -138,6 +105,13 @@ TEST(WorkPool, ItsEndRunsWhatIsQueued) {
     go.Notify();
   }
   EXPECT_EQ(done, 100);
+}
+
+TEST(BatchesService, AWindowOfLargeMessagesIsSmaller) {
+  EXPECT_EQ(BatchesService::WindowOf(1), 4u);
+  EXPECT_EQ(BatchesService::WindowOf(int64_t{160} << 20), 4u);
+  EXPECT_EQ(BatchesService::WindowOf(int64_t{161} << 20), 3u);
+  EXPECT_EQ(BatchesService::WindowOf(int64_t{480} << 20), 2u);
 }
 
 v1::StreamBatchesRequest Request() {
@@ -185,7 +159,14 @@ TEST(StreamRequest, EveryRefusalNamesItsField) {
       {"crops.min_scale", [](auto& r) { r.mutable_crops(0)->set_min_scale(NAN); }},
       {"crops.flip_probability", [](auto& r) { r.mutable_crops(0)->set_flip_probability(1.5f); }},
       {"order", [](auto& r) { r.clear_order(); }},
+      {"order", [](auto& r) { r.set_order(static_cast<v1::SampleOrder>(4)); }},
       {"one_epoch", [](auto& r) { r.set_one_epoch(true); }},
+      {"one_epoch",
+       [](auto& r) {
+         r.set_one_epoch(true);
+         r.set_world_size(1);
+         r.set_order(v1::SAMPLE_ORDER_REPLACEMENT);
+       }},
       {"max_bad_ratio", [](auto& r) { r.set_max_bad_ratio(-0.1f); }},
       {"end_step", [](auto& r) { r.set_first_step(21); }},
       {"step", [](auto& r) { r.set_first_step(-1); }},

@@ -434,6 +434,10 @@ TEST(SpecToConfigTest, AStreamIsTheRanksSliceOfTheJob) {
   EXPECT_EQ(request.crops(1).views(), 6);
   EXPECT_EQ(request.crops(1).max_scale(), 0.14);
   EXPECT_EQ(request.crops(1).flip_probability(), 0.5);
+  ASSERT_OK(ApplySet(spec, "data.sampling=replacement"));
+  EXPECT_EQ(ToStreamRequest(spec, Gang(), 7).order(), v1::SAMPLE_ORDER_REPLACEMENT);
+  spec.mutable_data()->clear_sampling();  // as stored before there was a choice
+  EXPECT_EQ(ToStreamRequest(spec, Gang(), 7).order(), v1::SAMPLE_ORDER_SHUFFLED);
 }
 
 TEST(KeyBelowTest, IsTheStoresKey) {

@@ -439,6 +439,18 @@ TEST(SpecPrecision, TheLossScaleBelongsToFp16) {
             "precision.mode");
 }
 
+TEST(SpecData, SamplingIsByEpochsUnlessReplacementIsAskedFor) {
+  v1::JobSpec spec = Valid();
+  EXPECT_EQ(spec.data().sampling(), v1::SAMPLING_MODE_EPOCHS);
+  ASSERT_TRUE(ApplySet(spec, "data.sampling=replacement").ok());
+  FillDefaults(spec);
+  EXPECT_EQ(spec.data().sampling(), v1::SAMPLING_MODE_REPLACEMENT);
+  EXPECT_TRUE(ValidateJobSpec(spec).ok()) << ValidateJobSpec(spec);
+  EXPECT_FALSE(ApplySet(spec, "data.sampling=bootstrap").ok());
+  spec.mutable_data()->set_sampling(static_cast<v1::SamplingMode>(77));
+  EXPECT_EQ(GetErrorDetail(ValidateJobSpec(spec)).value_or(ErrorDetail()).field, "data.sampling");
+}
+
 TEST(SpecValidate, NamesTheFieldOfEveryBrokenRule) {
   for (const auto& [set, field] :
        {std::pair("memory.budgetBytes=-1", "memory.budgetBytes"),

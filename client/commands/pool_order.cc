@@ -1,0 +1,183 @@
+// seer pool order: which images a step reads, and where they are cropped.
+#include <grpcpp/grpcpp.h>
+
+#include <CLI/CLI.hpp>
+#include <cstdio>
+#include <memory>
+#include <optional>
+
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "absl/strings/str_join.h"
+#include "absl/strings/str_split.h"
+#include "absl/strings/strip.h"
+#include "client/commands/pool.h"
+#include "client/exit_code.h"
+#include "common/base/error.h"
+#include "common/base/status_macros.h"
+#include "common/rpc/status_grpc.h"
+#include "seer/v1/pools.grpc.pb.h"
+
+namespace seer::client {
+namespace {
+
+using google::protobuf::Message;
+
+struct Options {
+  std::string pool;
+  int64_t generation = 0;
+  uint64_t seed = 0;
+  int64_t step = 0;
+  int64_t global_batch = 0;
+  int world_size = 1;
+  std::optional<int> rank;
+  std::string sampling = "epochs";
+  std::vector<std::string> crops;
+  double flip_probability = 0.5;
+};
+
+// "VIEWSxSIZE" or "VIEWSxSIZE:MIN-MAX"; without scales those of SwAV: the first crops are large.
+absl::StatusOr<v1::CropRecipe> ParseCrop(const std::string& text, bool first, double flip) {
+  v1::CropRecipe recipe;
+  double min_scale = first ? 0.14 : 0.05, max_scale = first ? 1.0 : 0.14;
+  const std::vector<std::string> parts = absl::StrSplit(text, ':');
+  const std::vector<std::string> shape = absl::StrSplit(parts[0], 'x');
+  int views = 0, size = 0;
+  bool good = parts.size() <= 2 && shape.size() == 2 && absl::SimpleAtoi(shape[0], &views) &&
+              absl::SimpleAtoi(shape[1], &size);
+  if (good && parts.size() == 2) {
+    const std::vector<std::string> scales = absl::StrSplit(parts[1], '-');
+    good = scales.size() == 2 && absl::SimpleAtod(scales[0], &min_scale) &&
+           absl::SimpleAtod(scales[1], &max_scale);
+  }
+  if (!good) {
+    return Error(absl::StatusCode::kInvalidArgument, reason::kInvalidArgument,
+                 absl::StrCat("--crops: '", text, "' is not VIEWSxSIZE or VIEWSxSIZE:MIN-MAX"))
+        .Field("crops")
+        .Hint("such as 2x160:0.14-1,4x96:0.05-0.14");
+  }
+  recipe.set_views(views);
+  recipe.set_size(size);
+  recipe.set_min_scale(min_scale);
+  recipe.set_max_scale(max_scale);
+  recipe.set_flip_probability(flip);
+  return recipe;
+}
+
+absl::StatusOr<v1::ListSamplesRequest> ToRequest(const Options& options) {
+  v1::ListSamplesRequest request;
+  request.set_name(absl::StrCat("pools/", absl::StripPrefix(options.pool, "pools/")));
+  if (options.generation > 0) request.set_generation(options.generation);
+  request.set_seed(options.seed);
+  request.set_step(options.step);
+  request.set_global_batch(options.global_batch);
+  request.set_world_size(options.world_size);
+  if (options.rank) request.set_rank(*options.rank);
+  request.set_order(options.sampling == "epochs"        ? v1::SAMPLE_ORDER_SHUFFLED
+                    : options.sampling == "replacement" ? v1::SAMPLE_ORDER_REPLACEMENT
+                                                        : v1::SAMPLE_ORDER_SEQUENTIAL);
+  for (const std::string& crop : options.crops) {
+    SEER_ASSIGN_OR_RETURN(*request.add_crops(),
+                          ParseCrop(crop, request.crops_size() == 1, options.flip_probability));
+  }
+  request.set_page_size(1000);
+  return request;
+}
+
+std::string BoxText(const v1::ViewBox& view) {
+  return absl::StrFormat("%d:%gx%g+%g+%g%s", view.size(), view.width(), view.height(), view.x(),
+                         view.y(), view.flip() ? " flipped" : "");
+}
+
+std::vector<Column> Columns(bool views) {
+  const auto as = [](const Message& m) -> const v1::Sample& {
+    return static_cast<const v1::Sample&>(m);
+  };
+  std::vector<Column> columns = {
+      {"SAMPLE", [as](const Message& m) { return absl::StrCat(as(m).sample_index()); }},
+      {"RANK", [as](const Message& m) { return absl::StrCat(as(m).rank()); }},
+      {"ROW", [as](const Message& m) { return absl::StrCat(as(m).row()); }},
+      {"IMAGE", [as](const Message& m) { return as(m).image_id(); }},
+      {"LABEL",
+       [as](const Message& m) { return as(m).has_label() ? absl::StrCat(as(m).label()) : "-"; }},
+      {"SHARD", [as](const Message& m) { return as(m).shard(); }, true},
+      {"OFFSET", [as](const Message& m) { return absl::StrCat(as(m).offset()); }, true},
+      {"SIZE", [as](const Message& m) { return absl::StrCat(as(m).size_bytes()); }, true},
+      {"PIXELS",
+       [as](const Message& m) { return absl::StrCat(as(m).width(), "x", as(m).height()); }}};
+  if (views) {
+    columns.push_back({"VIEWS", [as](const Message& m) {
+                         std::vector<std::string> boxes;
+                         for (const v1::ViewBox& view : as(m).views())
+                           boxes.push_back(BoxText(view));
+                         return absl::StrJoin(boxes, ", ");
+                       }});
+  }
+  return columns;
+}
+
+int Order(Session& session, const Options& options) {
+  auto request = ToRequest(options);
+  if (!request.ok()) return Fail(request.status());
+  const auto channel = session.DataService();
+  if (!channel.ok()) return Fail(channel.status());
+  const auto stub = v1::Pools::NewStub(*channel);
+  std::vector<v1::Sample> samples;
+  while (true) {
+    v1::ListSamplesResponse response;
+    const absl::Status status = session.Call("the data service", [&](grpc::ClientContext& context) {
+      return FromGrpc(stub->ListSamples(&context, *request, &response));
+    });
+    if (!status.ok()) return Fail(status);
+    samples.insert(samples.end(), response.samples().begin(), response.samples().end());
+    if (response.next_page_token().empty()) break;
+    request->set_page_token(response.next_page_token());
+  }
+  if (session.form == OutputForm::kName) {  // samples have no name of their own
+    for (const v1::Sample& sample : samples) std::printf("%s\n", sample.image_id().c_str());
+    return kExitOk;
+  }
+  std::vector<const Message*> items;
+  for (const v1::Sample& sample : samples) items.push_back(&sample);
+  PrintList(session.form, items, Columns(!options.crops.empty()));
+  return kExitOk;
+}
+
+}  // namespace
+
+void AddPoolOrder(CLI::App& parent, Session& session) {
+  auto options = std::make_shared<Options>();
+  CLI::App* verb =
+      parent.add_subcommand("order", "Show which images a step reads, and where they are cropped");
+  verb->add_option("pool", options->pool, "Name of the pool")->required();
+  verb->add_option("--seed", options->seed, "The job's seed")->capture_default_str();
+  verb->add_option("--step", options->step, "From 0")->required()->check(CLI::NonNegativeNumber);
+  verb->add_option("--global-batch", options->global_batch, "Images a step over all ranks")
+      ->required()
+      ->check(CLI::PositiveNumber);
+  verb->add_option("--generation", options->generation, "Of the pool; default: the newest")
+      ->check(CLI::PositiveNumber);
+  verb->add_option("--world-size", options->world_size, "Ranks that share the global batch")
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str();
+  verb->add_option("--rank", options->rank, "Its samples only; default: those of all ranks");
+  verb->add_option("--sampling", options->sampling,
+                   "As the job's data.sampling; sequential: as an evaluation reads the pool")
+      ->check(CLI::IsMember({"epochs", "replacement", "sequential"}))
+      ->capture_default_str();
+  verb->add_option("--crops", options->crops,
+                   "VIEWSxSIZE or VIEWSxSIZE:MIN-MAX (shares of the image's area), with commas "
+                   "between; shows each view as SIZE:WIDTHxHEIGHT+X+Y in pixels of the image")
+      ->delimiter(',');
+  verb->add_option("--flip", options->flip_probability, "Probability that a view is mirrored")
+      ->check(CLI::Range(0.0, 1.0))
+      ->capture_default_str();
+  verb->footer(
+      "Examples:\n  seer pool order photos --seed 7 --step 100000 --global-batch 256\n  seer pool "
+      "order photos --step 3 --global-batch 256 --world-size 8 --rank 2 --crops 2x160,4x96 -o "
+      "json");
+  verb->callback([&session, options] { session.exit_code = Order(session, *options); });
+}
+
+}  // namespace seer::client

@@ -1,0 +1,17 @@
+// Images below a prefix of cloud storage. Not thread-safe.
+#pragma once
+
+#include <string>
+
+#include "dataservice/ingest/sources.h"
+
+namespace seer::dataservice {
+
+// "s3://bucket/prefix?parameters", gs or abfs: as OpenSources says; the parameters are those of
+// OpenStore. Images are read several at once; tar, Parquet and URL lists are copied, one at a time,
+// to a file in the folder for temporary files. SourceImage::source is the URI without parameters.
+// Errors of OpenStore and OpenSources about folders.
+absl::StatusOr<std::unique_ptr<ImageSource>> OpenObjects(const std::string& uri,
+                                                         const SourceOptions& options);
+
+}  // namespace seer::dataservice

@@ -1,0 +1,230 @@
+// Sources on a disk: folders, tar shards, Parquet files, lists of URLs, and what is wrong with
+// them.
+#include "dataservice/ingest/sources.h"
+
+#include <gtest/gtest.h>
+
+#include <filesystem>
+
+#include "absl/strings/str_cat.h"
+#include "common/base/error.h"
+#include "dataservice/ingest/read_ahead.h"
+#include "dataservice/pool/tar_shard.h"
+#include "tests/support/image_files.h"
+#include "tests/support/parquet_files.h"
+#include "tests/support/status_matchers.h"
+#include "tests/support/temp_dir.h"
+
+namespace seer::dataservice {
+namespace {
+
+using testing::BytesColumn;
+using testing::FailsWith;
+using testing::ImageStructColumn;
+using testing::IntegerColumn;
+using testing::TextColumn;
+using testing::WriteFile;
+using testing::WriteParquet;
+
+absl::StatusOr<std::vector<SourceImage>> ReadAll(const std::vector<std::string>& paths,
+                                                 const SourceOptions& options = {}) {
+  SEER_ASSIGN_OR_RETURN(const auto source, OpenSources(paths, options));
+  std::vector<SourceImage> images;
+  while (true) {
+    SEER_ASSIGN_OR_RETURN(auto image, source->Next());
+    if (!image) return images;
+    images.push_back(std::move(*image));
+  }
+}
+
+TEST(Sources, AFolderHoldsImagesTarsAndParquetInTheOrderOfTheirNames) {
+  const testing::TempDir dir;
+  TarShardBuilder tar;
+  ASSERT_OK(tar.Add("m.png", "tar"));
+  ASSERT_OK_AND_ASSIGN(const std::string tar_bytes, tar.Finish());
+  WriteFile(dir / "d/a.PNG", "a");
+  WriteFile(dir / "d/b.tar", tar_bytes);
+  WriteParquet(dir / "d/c.parquet", {{"image", BytesColumn({"c0", "c1"})}});
+  WriteFile(dir / "d/sub/d.webp", "d");
+  WriteFile(dir / "d/README.txt", "no list of URLs");
+  ASSERT_OK_AND_ASSIGN(const auto images, ReadAll({dir / "d"}));
+  std::vector<std::string> seen;
+  for (const auto& image : images) seen.push_back(image.bytes);
+  EXPECT_EQ(seen, (std::vector<std::string>{"a", "tar", "c0", "c1", "d"}));
+  EXPECT_EQ(images[2].source, dir / "d/c.parquet#0");
+}
+
+TEST(Sources, ThousandsOfFilesAreNotOpenAtOnce) {
+  const testing::TempDir dir;
+  std::vector<std::string> paths;
+  for (int i = 0; i < 3000; ++i) {
+    paths.push_back(dir / absl::StrCat(i, ".parquet"));
+    if (i == 0) {
+      WriteParquet(paths[0], {{"image", BytesColumn({"x"})}});
+    } else {
+      std::filesystem::copy_file(paths[0], paths.back());
+    }
+  }
+  ASSERT_OK_AND_ASSIGN(const auto source, OpenSources(paths, {}));
+  EXPECT_EQ(source->total(), 3000);
+  ASSERT_OK(source->Next());
+  int open = 0;
+  for ([[maybe_unused]] const auto& fd : std::filesystem::directory_iterator("/proc/self/fd"))
+    ++open;
+  EXPECT_LT(open, 50);
+}
+
+TEST(Sources, EmptyClassFoldersKeepTheirNumber) {
+  const testing::TempDir dir;
+  WriteFile(dir / "d/a/1.png", "a");
+  std::filesystem::create_directories(dir / "d/b");
+  WriteFile(dir / "d/c/1.png", "c");
+  SourceOptions options;
+  options.labels_from_folders = true;
+  ASSERT_OK_AND_ASSIGN(const auto images, ReadAll({dir / "d"}, options));
+  ASSERT_EQ(images.size(), 2u);
+  EXPECT_EQ(images[0].label, 0);
+  EXPECT_EQ(images[1].label, 2);
+  WriteFile(dir / "flat/1.png", "1");
+  EXPECT_THAT(ReadAll({dir / "flat"}, options),
+              FailsWith(absl::StatusCode::kInvalidArgument, reason::kNoLabels, "flat"));
+}
+
+TEST(ParquetSource, ReadsAllColumnsByConvention) {
+  const testing::TempDir dir;
+  WriteParquet(dir / "all.parquet",
+               {{"other", IntegerColumn({9, 9, 9})},
+                {"image", ImageStructColumn({"one", "two", "three"})},
+                {"label", IntegerColumn({7, -1, int64_t{1} << 40})},
+                {"country", TextColumn({"US", "", "CA"})},
+                {"visibility", TextColumn({"public", "private", ""})},
+                {"captured_at", TextColumn({"2020-01-02T03:04:05Z", "soon", ""})}},
+               /*row_group_rows=*/2);
+  ASSERT_OK_AND_ASSIGN(const auto images, ReadAll({dir / "all.parquet"}));
+  ASSERT_EQ(images.size(), 3u);
+  EXPECT_EQ(images[0].bytes, "one");
+  EXPECT_EQ(images[2].bytes, "three");
+  EXPECT_EQ(images[2].source, dir / "all.parquet#2");
+  EXPECT_EQ(images[0].label, 7);
+  EXPECT_EQ(images[1].label, -1);
+  EXPECT_EQ(images[2].label, -1);  // no 32-bit class
+  EXPECT_EQ(images[0].country, "US");
+  EXPECT_EQ(images[1].visibility, "private");
+  EXPECT_EQ(images[0].captured_at, absl::FromUnixSeconds(1577934245));
+  EXPECT_FALSE(images[1].captured_at.has_value());
+}
+
+TEST(ParquetSource, ManyRowsComeInOrder) {
+  const testing::TempDir dir;
+  std::vector<std::string> values;
+  for (int i = 0; i < 1000; ++i) values.push_back(absl::StrCat("image ", i));
+  WriteParquet(dir / "t.parquet", {{"bytes", BytesColumn(values)}}, 300);
+  ASSERT_OK_AND_ASSIGN(const auto images, ReadAll({dir / "t.parquet"}));
+  ASSERT_EQ(images.size(), values.size());
+  for (size_t i = 0; i < values.size(); ++i) EXPECT_EQ(images[i].bytes, values[i]);
+}
+
+TEST(ParquetSource, ARowWithoutAnImageIsOneFailure) {
+  const testing::TempDir dir;
+  WriteParquet(dir / "t.parquet", {{"image", BytesColumn({"one", "", "three"})}});
+  ASSERT_OK_AND_ASSIGN(const auto images, ReadAll({dir / "t.parquet"}));
+  ASSERT_EQ(images.size(), 3u);
+  EXPECT_OK(images[0].failure);
+  EXPECT_THAT(images[1].failure,
+              FailsWith(absl::StatusCode::kUnavailable, reason::kDownloadFailed, "t.parquet#1"));
+  EXPECT_OK(images[2].failure);
+}
+
+TEST(ParquetSource, LongBytesAreCutBehindTheLimit) {
+  const testing::TempDir dir;
+  WriteParquet(dir / "t.parquet", {{"image", BytesColumn({std::string(1000, 'x')})}});
+  SourceOptions options;
+  options.max_bytes = 10;
+  ASSERT_OK_AND_ASSIGN(const auto images, ReadAll({dir / "t.parquet"}, options));
+  EXPECT_EQ(images[0].bytes.size(), 11u);
+}
+
+TEST(ParquetSource, MissingAndWrongColumnsAreNamed) {
+  const testing::TempDir dir;
+  const auto code = absl::StatusCode::kInvalidArgument;
+  WriteParquet(dir / "a.parquet", {{"picture", BytesColumn({"x"})}, {"n", IntegerColumn({1})}});
+  const auto missing = ReadAll({dir / "a.parquet"});
+  EXPECT_THAT(missing, FailsWith(code, reason::kSourceColumns,
+                                 "neither a column image or bytes nor a column url"));
+  EXPECT_THAT(missing, FailsWith(code, reason::kSourceColumns, "picture (binary), n (int64)"));
+  WriteParquet(dir / "b.parquet", {{"image", IntegerColumn({1})}});
+  EXPECT_THAT(ReadAll({dir / "b.parquet"}), FailsWith(code, reason::kSourceColumns, "image"));
+  WriteParquet(dir / "c.parquet", {{"image", BytesColumn({"x"})}, {"label", TextColumn({"cat"})}});
+  EXPECT_THAT(ReadAll({dir / "c.parquet"}),
+              FailsWith(code, reason::kSourceColumns, "label that is no integer"));
+}
+
+TEST(ParquetSource, ATornFileIsNamed) {
+  const testing::TempDir dir;
+  WriteParquet(dir / "t.parquet", {{"image", BytesColumn({std::string(5000, 'x')})}});
+  const std::string whole = testing::ReadFile(dir / "t.parquet");
+  for (const size_t size : {size_t{0}, size_t{3}, whole.size() / 2, whole.size() - 1}) {
+    WriteFile(dir / "torn.parquet", whole.substr(0, size));
+    EXPECT_THAT(ReadAll({dir / "torn.parquet"}),
+                FailsWith(absl::StatusCode::kDataLoss, reason::kPoolCorrupt, "torn.parquet"))
+        << size;
+  }
+  for (size_t at = 4; at < whole.size(); at += 97) {  // damage ends in a status or in bytes
+    std::string damaged = whole;
+    damaged[at] = static_cast<char>(~damaged[at]);
+    WriteFile(dir / "damaged.parquet", damaged);
+    const auto images = ReadAll({dir / "damaged.parquet"});
+    if (!images.ok()) EXPECT_TRUE(GetErrorDetail(images.status()).has_value()) << images.status();
+  }
+}
+
+TEST(UrlSource, ListsAreCheckedBeforeAnythingIsRead) {
+  const testing::TempDir dir;
+  WriteFile(dir / "bad.txt", "# comment\nhttp://127.0.0.1:1/a\n\nfile:///etc/passwd\n");
+  EXPECT_THAT(ReadAll({dir / "bad.txt"}),
+              FailsWith(absl::StatusCode::kInvalidArgument, reason::kInvalidArgument,
+                        "bad.txt, line 4: 'file:///etc/passwd'"));
+  WriteFile(dir / "none.txt", "# only this\n");
+  EXPECT_THAT(ReadAll({dir / "none.txt"}),
+              FailsWith(absl::StatusCode::kFailedPrecondition, reason::kSourceEmpty, "no URL"));
+  EXPECT_THAT(ReadAll({dir / "absent.txt"}),
+              FailsWith(absl::StatusCode::kNotFound, reason::kSourceNotFound, "absent.txt"));
+}
+
+TEST(ReadAhead, KeepsTheOrderAndGoesOnAfterAnEnd) {
+  int given = 0;
+  const auto generate = [&]() -> absl::StatusOr<ReadAhead::Fetch> {
+    if (++given % 51 == 0) return ReadAhead::Fetch();
+    return ReadAhead::Fetch([number = given]() -> absl::StatusOr<SourceImage> {
+      SourceImage image;
+      image.source = absl::StrCat(number);
+      return image;
+    });
+  };
+  ReadAhead ahead(4, generate);
+  for (int round = 0; round < 3; ++round) {
+    for (int i = 1; i <= 50; ++i) {
+      ASSERT_OK_AND_ASSIGN(const auto image, ahead.Next());
+      ASSERT_TRUE(image.has_value());
+      EXPECT_EQ(image->source, absl::StrCat(round * 51 + i));
+    }
+    ASSERT_OK_AND_ASSIGN(const auto end, ahead.Next());
+    EXPECT_FALSE(end.has_value());
+  }
+}
+
+TEST(ReadAhead, AnErrorComesInItsPlace) {
+  int given = 0;
+  ReadAhead ahead(4, [&]() -> absl::StatusOr<ReadAhead::Fetch> {
+    const int number = given++;
+    return ReadAhead::Fetch([number]() -> absl::StatusOr<SourceImage> {
+      if (number == 3) return absl::DataLossError("three");
+      return SourceImage();
+    });
+  });
+  for (int i = 0; i < 3; ++i) EXPECT_OK(ahead.Next());
+  EXPECT_TRUE(absl::IsDataLoss(ahead.Next().status()));
+}
+
+}  // namespace
+}  // namespace seer::dataservice
