@@ -94,7 +94,8 @@ absl::Status Measure(const Options& options, const std::string& root, int64_t im
   MetricsRegistry registry;
   DataMetrics metrics(registry);
   WorkPool work(options.threads);
-  Assembler assembler(*objects, work, metrics);
+  TakedownWatch takedowns(*objects, Clock::Real());
+  Assembler assembler(*objects, takedowns, work, metrics);
   const auto plan = Plan(options);
   SEER_ASSIGN_OR_RETURN(const auto generation, generations.Get("p", 1));
   const double opened = seconds();

@@ -115,7 +115,7 @@ def main():
             result = row(job, seconds, cluster.knn(label, pool, "--random"), cluster.knn(label, pool))
             show(label, result)
             if args.curve:
-                result["curve"] = {step: cluster.knn(f"{label}/{step}", pool)
+                result["curve"] = {step: cluster.knn(label, pool, "--step", str(step))
                                    for step in range(args.curve, result["steps"] + 1, args.curve)}
                 print("  " + "  ".join(f"{step}: {100 * ratio:.1f}" for step, ratio in result["curve"].items()), flush=True)
             return result

@@ -159,25 +159,25 @@ int Fail(const absl::Status& status) {
   return ExitCodeOf(status);
 }
 
-absl::Status CheckNewFile(const std::string& file, bool force) {
+absl::Status CheckNewFile(const std::string& file, bool force, const std::string& flag) {
   std::error_code error;
   const std::filesystem::path path = std::filesystem::absolute(file, error);
   if (file.empty() || std::filesystem::is_directory(path, error)) {
     return Error(absl::StatusCode::kInvalidArgument, reason::kInvalidArgument,
                  absl::StrCat("'", file, "' is no name of a file"))
-        .Field("--file")
+        .Field(flag)
         .Hint("name the file to write");
   }
   if (std::filesystem::exists(path, error) && !force) {
     return Error(absl::StatusCode::kAlreadyExists, reason::kInvalidArgument,
                  absl::StrCat(file, " is there already"))
-        .Field("--file")
+        .Field(flag)
         .Hint("choose another file, or give --force to replace it");
   }
   if (!std::filesystem::is_directory(path.parent_path(), error)) {
     return Error(absl::StatusCode::kInvalidArgument, reason::kInvalidArgument,
                  absl::StrCat("there is no folder ", path.parent_path().string()))
-        .Field("--file")
+        .Field(flag)
         .Hint("make the folder, or choose another file");
   }
   return absl::OkStatus();

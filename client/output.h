@@ -43,8 +43,8 @@ void Note(const std::string& text);  // stderr
 int Fail(const absl::Status& status);
 
 // A command may write `file`. ALREADY_EXISTS: it is there, and not to be replaced.
-// INVALID_ARGUMENT: its folder is not. Both name --file.
-absl::Status CheckNewFile(const std::string& file, bool force);
+// INVALID_ARGUMENT: its folder is not. Both name `flag`.
+absl::Status CheckNewFile(const std::string& file, bool force, const std::string& flag = "--file");
 
 std::string FormatBytes(int64_t bytes);
 std::string FormatSeconds(double seconds);  // "1h02m", "3m20s", "4.2s"

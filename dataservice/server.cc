@@ -13,6 +13,7 @@
 #include "dataservice/serve/assembler.h"
 #include "dataservice/serve/batches.h"
 #include "dataservice/serve/generation_cache.h"
+#include "dataservice/serve/pool_look.h"
 #include "dataservice/serve/pools.h"
 #include "dataservice/store_metrics.h"
 
@@ -35,11 +36,13 @@ class Server final : public DataServer {
         metrics_(registry_),
         pools_(objects_, Clock::Real()),
         generations_(pools_),
+        takedowns_(objects_, Clock::Real()),
         work_(threads),
-        assembler_(objects_, work_, metrics_),
+        assembler_(objects_, takedowns_, work_, metrics_),
         batches_service_(generations_, assembler_, metrics_),
-        pools_service_(pools_, generations_, Clock::Real(), metrics_,
-                       config.pools.substr(0, config.pools.find('?')), threads) {}
+        pools_service_(pools_, generations_, takedowns_, Clock::Real(), metrics_,
+                       config.pools.substr(0, config.pools.find('?')), threads),
+        look_service_(pools_, generations_, takedowns_, Clock::Real()) {}
 
   ~Server() override { batches_service_.Drain(); }
 
@@ -48,7 +51,8 @@ class Server final : public DataServer {
     RpcServerOptions options;
     options.address = config.listen;
     SEER_ASSIGN_OR_RETURN(
-        rpc_, RpcServer::Start(options, {&batches_service_, &pools_service_}, registry_));
+        rpc_, RpcServer::Start(options, {&batches_service_, &pools_service_, &look_service_},
+                                           registry_));
     return absl::OkStatus();
   }
   int port() const override { return rpc_->port(); }
@@ -61,10 +65,12 @@ class Server final : public DataServer {
   DataMetrics metrics_;
   PoolStore pools_;
   GenerationCache generations_;
+  TakedownWatch takedowns_;
   WorkPool work_;
   Assembler assembler_;
   BatchesService batches_service_;
   PoolsService pools_service_;
+  PoolLookService look_service_;
   std::unique_ptr<MetricsHttp> http_;
   std::unique_ptr<RpcServer> rpc_;  // last: stopped first
 };

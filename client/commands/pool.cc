@@ -18,7 +18,7 @@
 #include "common/base/clock.h"
 #include "common/base/error.h"
 #include "common/rpc/status_grpc.h"
-#include "seer/v1/pools.grpc.pb.h"
+#include "common/spec/yaml.h"
 
 namespace seer::client {
 namespace {
@@ -26,7 +26,22 @@ namespace {
 using google::protobuf::Message;
 
 const v1::Pool& As(const Message& m) { return static_cast<const v1::Pool&>(m); }
-std::string Id(const std::string& name) { return std::string(absl::StripPrefix(name, "pools/")); }
+
+std::string PolicyText(const v1::PoolPolicy& policy) {
+  std::vector<std::string> parts(policy.predicates().begin(), policy.predicates().end());
+  if (policy.public_only()) parts.push_back("public only");
+  if (policy.excluded_countries_size() > 0)
+    parts.push_back(absl::StrCat("not from ", absl::StrJoin(policy.excluded_countries(), " ")));
+  if (policy.has_max_age())
+    parts.push_back(absl::StrCat("at most ", policy.max_age().seconds() / 86400, " days old"));
+  if (policy.min_side_pixels() > 1)
+    parts.push_back(absl::StrCat("sides from ", policy.min_side_pixels(), " pixels"));
+  if (policy.max_side_pixels() > 0)
+    parts.push_back(absl::StrCat("sides to ", policy.max_side_pixels(), " pixels"));
+  if (policy.max_bytes() > 0) parts.push_back(absl::StrCat("to ", FormatBytes(policy.max_bytes())));
+  if (policy.formats_size() > 0) parts.push_back(absl::StrJoin(policy.formats(), " or "));
+  return parts.empty() ? "takes everything" : absl::StrJoin(parts, "; ");
+}
 
 std::vector<std::pair<std::string, std::string>> Description(const v1::Pool& pool) {
   const auto counts = [](const auto& map) {
@@ -35,7 +50,7 @@ std::vector<std::pair<std::string, std::string>> Description(const v1::Pool& poo
     std::sort(parts.begin(), parts.end());
     return absl::StrJoin(parts, ", ");
   };
-  return {{"Pool", Id(pool.name())},
+  return {{"Pool", PoolId(pool.name())},
           {"Generation",
            pool.generation() == 0 ? "none: the pool is empty" : absl::StrCat(pool.generation())},
           {"Images", absl::StrCat(pool.images())},
@@ -44,10 +59,11 @@ std::vector<std::pair<std::string, std::string>> Description(const v1::Pool& poo
                                                          pool.classes(), " classes")
                                           : ""},
           {"Formats", counts(pool.formats())},
+          {"Policy", PolicyText(pool.policy())},
           {"Refused", counts(pool.refused())},
           {"Quarantined", pool.quarantined() > 0
                               ? absl::StrCat(pool.quarantined(), "; `seer pool quarantine ",
-                                             Id(pool.name()), "` lists them")
+                                             PoolId(pool.name()), "` lists them")
                               : ""},
           {"Shards", absl::StrCat(pool.shards())},
           {"Created", FormatTime(pool.create_time())},
@@ -55,62 +71,17 @@ std::vector<std::pair<std::string, std::string>> Description(const v1::Pool& poo
           {"URI", pool.uri()}};
 }
 
-int Ingest(Session& session, const std::string& pool, std::vector<std::string> sources,
+int Ingest(Session& session, const std::string& pool, const std::vector<std::string>& sources,
            bool labels) {
-  const auto channel = session.DataService();
-  if (!channel.ok()) return Fail(channel.status());
-  const auto stub = v1::Pools::NewStub(*channel);
   v1::IngestPoolRequest request;
-  request.set_name(absl::StrCat("pools/", Id(pool)));
-  for (const std::string& source : sources) {
-    const bool uri = absl::StrContains(source, "://");
-    request.add_sources(uri ? source
-                            : std::filesystem::absolute(source).lexically_normal().string());
-  }
+  request.set_name(PoolName(pool));
+  for (const std::string& source : sources) request.add_sources(SourcePath(source));
   request.set_labels_from_folders(labels);
   request.set_request_id(NewRequestId());
-  const bool terminal = IsTerminal(STDERR_FILENO);
-  const absl::Duration start = Clock::Real().Steady();
-  absl::Duration printed = start;
-  grpc::ClientContext context;
-  Interrupt::Scope scope(*session.interrupt, context);
-  auto stream = stub->IngestPool(&context, request);
-  v1::IngestProgress progress, last;
-  while (stream->Read(&progress)) {
-    last = progress;
-    const absl::Duration now = Clock::Real().Steady();
-    if (!terminal && now - printed < absl::Seconds(10)) continue;
-    printed = now;
-    const double rate = static_cast<double>(progress.images_seen()) /
-                        std::max(1e-3, absl::ToDoubleSeconds(now - start));
-    const std::string total =
-        progress.images_total() > 0 ? absl::StrFormat("/%d", progress.images_total()) : "";
-    const std::string eta =
-        progress.images_total() > 0
-            ? absl::StrCat("  eta ", FormatSeconds(static_cast<double>(progress.images_total() -
-                                                                       progress.images_seen()) /
-                                                   std::max(rate, 1e-3)))
-            : "";
-    std::fprintf(stderr, "%s%d%s images  %.0f/s%s%s", terminal ? "\r\033[K" : "",
-                 static_cast<int>(progress.images_seen()), total.c_str(), rate, eta.c_str(),
-                 terminal ? "" : "\n");
-  }
-  if (terminal) std::fprintf(stderr, "\r\033[K");
-  const absl::Status status = StreamStatus("the data service", FromGrpc(stream->Finish()));
-  if (!status.ok() && session.interrupt->caught()) {
-    Note(absl::StrCat(
-        "interrupted: the pool keeps its newest committed generation, which `seer pool "
-        "describe ",
-        Id(pool), "` shows; the same command again adds what is missing"));
-    return kExitInterrupted;
-  }
-  if (!status.ok()) return Fail(status);
-  Note(absl::StrFormat("%d images seen, %d added, %d quarantined, %d refused in %s",
-                       last.images_seen(), last.images_added(), last.images_quarantined(),
-                       last.images_refused(),
-                       FormatSeconds(absl::ToDoubleSeconds(Clock::Real().Steady() - start))));
-  PrintOne(session.form, last.pool(), Description(last.pool()));
-  return kExitOk;
+  return FollowFill(session, pool, /*dry_run=*/false,
+                    [&](v1::Pools::Stub& stub, grpc::ClientContext& context) {
+                      return stub.IngestPool(&context, request);
+                    });
 }
 
 int Create(Session& session, v1::CreatePoolRequest& request, bool if_absent) {
@@ -124,7 +95,7 @@ int Create(Session& session, v1::CreatePoolRequest& request, bool if_absent) {
   });
   if (if_absent && HasReason(status, reason::kPoolExists)) return kExitOk;
   if (!status.ok()) return Fail(status);
-  PrintOne(session.form, pool, {{"Pool", Id(pool.name())}, {"URI", pool.uri()}});
+  PrintOne(session.form, pool, {{"Pool", PoolId(pool.name())}, {"URI", pool.uri()}});
   return kExitOk;
 }
 
@@ -133,7 +104,7 @@ int Describe(Session& session, const std::string& name) {
   if (!channel.ok()) return Fail(channel.status());
   const auto stub = v1::Pools::NewStub(*channel);
   v1::GetPoolRequest request;
-  request.set_name(absl::StrCat("pools/", Id(name)));
+  request.set_name(PoolName(name));
   v1::Pool pool;
   const absl::Status status = session.Call("the data service", [&](grpc::ClientContext& context) {
     return FromGrpc(stub->GetPool(&context, request, &pool));
@@ -162,7 +133,7 @@ int List(Session& session) {
   std::vector<const Message*> items;
   for (const auto& pool : pools) items.push_back(&pool);
   PrintList(session.form, items,
-            {{"NAME", [](const Message& m) { return Id(As(m).name()); }},
+            {{"NAME", [](const Message& m) { return PoolId(As(m).name()); }},
              {"GENERATION", [](const Message& m) { return absl::StrCat(As(m).generation()); }},
              {"IMAGES", [](const Message& m) { return absl::StrCat(As(m).images()); }},
              {"SIZE", [](const Message& m) { return FormatBytes(As(m).size_bytes()); }},
@@ -177,7 +148,7 @@ int Quarantine(Session& session, const std::string& name) {
   const auto stub = v1::Pools::NewStub(*channel);
   std::vector<v1::QuarantinedImage> images;
   v1::ListQuarantineRequest request;
-  request.set_name(absl::StrCat("pools/", Id(name)));
+  request.set_name(PoolName(name));
   while (true) {
     v1::ListQuarantineResponse response;
     const absl::Status status = session.Call("the data service", [&](grpc::ClientContext& context) {
@@ -202,6 +173,77 @@ int Quarantine(Session& session, const std::string& name) {
 
 }  // namespace
 
+std::string PoolId(const std::string& pool) {
+  return std::string(absl::StripPrefix(pool, "pools/"));
+}
+
+std::string PoolName(const std::string& pool) { return absl::StrCat("pools/", PoolId(pool)); }
+
+std::string SourcePath(const std::string& source) {
+  return absl::StrContains(source, "://")
+             ? source
+             : std::filesystem::absolute(source).lexically_normal().string();
+}
+
+absl::StatusOr<absl::Duration> ParseAge(const std::string& text, const std::string& field) {
+  const auto duration = ReadDuration(text);
+  if (duration.ok() && *duration >= absl::ZeroDuration()) return *duration;
+  return Error(absl::StatusCode::kInvalidArgument, reason::kInvalidArgument,
+               absl::StrCat("'", text, "' is not a duration"))
+      .Field(field)
+      .Hint("write it as 90d, 36h or 30m");
+}
+
+int FollowFill(Session& session, const std::string& pool, bool dry_run,
+               const std::function<FillStream(v1::Pools::Stub&, grpc::ClientContext&)>& start) {
+  const auto channel = session.DataService();
+  if (!channel.ok()) return Fail(channel.status());
+  const auto stub = v1::Pools::NewStub(*channel);
+  const bool terminal = IsTerminal(STDERR_FILENO);
+  const absl::Duration begun = Clock::Real().Steady();
+  absl::Duration printed = begun;
+  grpc::ClientContext context;
+  Interrupt::Scope scope(*session.interrupt, context);
+  const auto stream = start(*stub, context);
+  v1::IngestProgress progress, last;
+  while (stream->Read(&progress)) {
+    last = progress;
+    const absl::Duration now = Clock::Real().Steady();
+    if (!terminal && now - printed < absl::Seconds(10)) continue;
+    printed = now;
+    const double rate = static_cast<double>(progress.images_seen()) /
+                        std::max(1e-3, absl::ToDoubleSeconds(now - begun));
+    const std::string total =
+        progress.images_total() > 0 ? absl::StrFormat("/%d", progress.images_total()) : "";
+    const std::string eta =
+        progress.images_total() > 0
+            ? absl::StrCat("  eta ", FormatSeconds(static_cast<double>(progress.images_total() -
+                                                                       progress.images_seen()) /
+                                                   std::max(rate, 1e-3)))
+            : "";
+    std::fprintf(stderr, "%s%d%s images  %.0f/s%s%s", terminal ? "\r\033[K" : "",
+                 static_cast<int>(progress.images_seen()), total.c_str(), rate, eta.c_str(),
+                 terminal ? "" : "\n");
+  }
+  if (terminal) std::fprintf(stderr, "\r\033[K");
+  const absl::Status status = StreamStatus("the data service", FromGrpc(stream->Finish()));
+  if (!status.ok() && session.interrupt->caught()) {
+    Note(absl::StrCat(
+        "interrupted: the pool keeps its newest committed generation, which `seer pool "
+        "describe ",
+        PoolId(pool), "` shows; the same command again adds what is missing"));
+    return kExitInterrupted;
+  }
+  if (!status.ok()) return Fail(status);
+  Note(absl::StrFormat("%d images seen, %d added, %d expired, %d quarantined, %d refused in %s%s",
+                       last.images_seen(), last.images_added(), last.images_expired(),
+                       last.images_quarantined(), last.images_refused(),
+                       FormatSeconds(absl::ToDoubleSeconds(Clock::Real().Steady() - begun)),
+                       dry_run ? "; dry run: nothing was changed" : ""));
+  PrintOne(session.form, last.pool(), Description(last.pool()));
+  return kExitOk;
+}
+
 void AddPoolCommands(CLI::App& app, Session& session) {
   CLI::App* noun = app.add_subcommand("pool", "Make, fill and look at image pools");
   noun->require_subcommand(1);
@@ -209,8 +251,9 @@ void AddPoolCommands(CLI::App& app, Session& session) {
   struct CreateOptions {
     v1::CreatePoolRequest request;
     std::string id;
-    int max_age_days = 0, min_side = 0;
-    std::vector<std::string> countries;
+    int max_age_days = 0, min_side = 0, max_side = 0;
+    int64_t max_bytes = 0;
+    std::vector<std::string> countries, formats, conditions;
     bool public_only = false, if_absent = false;
   };
   auto create = std::make_shared<CreateOptions>();
@@ -226,10 +269,24 @@ void AddPoolCommands(CLI::App& app, Session& session) {
       ->add_option("--min-side", create->min_side,
                    "Refuse images with fewer pixels on their shorter side")
       ->check(CLI::PositiveNumber);
+  making
+      ->add_option("--max-side", create->max_side,
+                   "Refuse images with more pixels on their longer side")
+      ->check(CLI::PositiveNumber);
+  making->add_option("--max-bytes", create->max_bytes, "Refuse larger image files; 20MiB, 1000000")
+      ->transform(CLI::AsSizeValue(false))
+      ->check(CLI::PositiveNumber);
+  making->add_option("--format", create->formats, "Take this format, may be repeated; default: all")
+      ->check(CLI::IsMember({"jpeg", "png", "webp"}));
+  making->add_option("--where", create->conditions,
+                     "Refuse what does not fulfil this, or does not say: COLUMN OPERATOR VALUE, "
+                     "such as 'width>=256' or 'country in (US,CA)'; may be repeated");
   making->add_flag("--if-absent", create->if_absent, "No error if the pool exists");
   making->footer(
       "Examples:\n  seer pool create photos\n  seer pool create seer-pool --public-only "
-      "--exclude-country EU --max-age-days 90");
+      "--exclude-country EU --max-age-days 90\n  seer pool create large-photos --where "
+      "'width>=1024' "
+      "--where 'country in (US,CA)' --format jpeg");
   making->callback([&session, create] {
     auto& request = create->request;
     request.set_pool_id(create->id);
@@ -240,6 +297,10 @@ void AddPoolCommands(CLI::App& app, Session& session) {
     for (const std::string& country : create->countries) policy.add_excluded_countries(country);
     policy.set_public_only(create->public_only);
     policy.set_min_side_pixels(create->min_side);
+    policy.set_max_side_pixels(create->max_side);
+    policy.set_max_bytes(create->max_bytes);
+    policy.mutable_formats()->Assign(create->formats.begin(), create->formats.end());
+    policy.mutable_predicates()->Assign(create->conditions.begin(), create->conditions.end());
     session.exit_code = Create(session, request, create->if_absent);
   });
   struct IngestOptions {
@@ -278,6 +339,10 @@ void AddPoolCommands(CLI::App& app, Session& session) {
   list->footer("Example:\n  seer pool list");
   list->callback([&session] { session.exit_code = List(session); });
   AddPoolOrder(*noun, session);
+  AddPoolRefresh(*noun, session);
+  AddPoolGc(*noun, session);
+  AddPoolTakedown(*noun, session);
+  AddPoolLook(*noun, session);
 }
 
 }  // namespace seer::client

@@ -37,34 +37,6 @@ struct Options {
   double flip_probability = 0.5;
 };
 
-// "VIEWSxSIZE" or "VIEWSxSIZE:MIN-MAX"; without scales those of SwAV: the first crops are large.
-absl::StatusOr<v1::CropRecipe> ParseCrop(const std::string& text, bool first, double flip) {
-  v1::CropRecipe recipe;
-  double min_scale = first ? 0.14 : 0.05, max_scale = first ? 1.0 : 0.14;
-  const std::vector<std::string> parts = absl::StrSplit(text, ':');
-  const std::vector<std::string> shape = absl::StrSplit(parts[0], 'x');
-  int views = 0, size = 0;
-  bool good = parts.size() <= 2 && shape.size() == 2 && absl::SimpleAtoi(shape[0], &views) &&
-              absl::SimpleAtoi(shape[1], &size);
-  if (good && parts.size() == 2) {
-    const std::vector<std::string> scales = absl::StrSplit(parts[1], '-');
-    good = scales.size() == 2 && absl::SimpleAtod(scales[0], &min_scale) &&
-           absl::SimpleAtod(scales[1], &max_scale);
-  }
-  if (!good) {
-    return Error(absl::StatusCode::kInvalidArgument, reason::kInvalidArgument,
-                 absl::StrCat("--crops: '", text, "' is not VIEWSxSIZE or VIEWSxSIZE:MIN-MAX"))
-        .Field("crops")
-        .Hint("such as 2x160:0.14-1,4x96:0.05-0.14");
-  }
-  recipe.set_views(views);
-  recipe.set_size(size);
-  recipe.set_min_scale(min_scale);
-  recipe.set_max_scale(max_scale);
-  recipe.set_flip_probability(flip);
-  return recipe;
-}
-
 absl::StatusOr<v1::ListSamplesRequest> ToRequest(const Options& options) {
   v1::ListSamplesRequest request;
   request.set_name(absl::StrCat("pools/", absl::StripPrefix(options.pool, "pools/")));
@@ -145,6 +117,33 @@ int Order(Session& session, const Options& options) {
 }
 
 }  // namespace
+
+absl::StatusOr<v1::CropRecipe> ParseCrop(const std::string& text, bool first, double flip) {
+  v1::CropRecipe recipe;
+  double min_scale = first ? 0.14 : 0.05, max_scale = first ? 1.0 : 0.14;
+  const std::vector<std::string> parts = absl::StrSplit(text, ':');
+  const std::vector<std::string> shape = absl::StrSplit(parts[0], 'x');
+  int views = 0, size = 0;
+  bool good = parts.size() <= 2 && shape.size() == 2 && absl::SimpleAtoi(shape[0], &views) &&
+              absl::SimpleAtoi(shape[1], &size);
+  if (good && parts.size() == 2) {
+    const std::vector<std::string> scales = absl::StrSplit(parts[1], '-');
+    good = scales.size() == 2 && absl::SimpleAtod(scales[0], &min_scale) &&
+           absl::SimpleAtod(scales[1], &max_scale);
+  }
+  if (!good) {
+    return Error(absl::StatusCode::kInvalidArgument, reason::kInvalidArgument,
+                 absl::StrCat("--crops: '", text, "' is not VIEWSxSIZE or VIEWSxSIZE:MIN-MAX"))
+        .Field("crops")
+        .Hint("such as 2x160:0.14-1,4x96:0.05-0.14");
+  }
+  recipe.set_views(views);
+  recipe.set_size(size);
+  recipe.set_min_scale(min_scale);
+  recipe.set_max_scale(max_scale);
+  recipe.set_flip_probability(flip);
+  return recipe;
+}
 
 void AddPoolOrder(CLI::App& parent, Session& session) {
   auto options = std::make_shared<Options>();

@@ -90,18 +90,6 @@ const FieldDescriptor* FindField(const Descriptor& type, const std::string& key)
   return nullptr;
 }
 
-absl::StatusOr<absl::Duration> ReadDuration(const std::string& text) {
-  absl::Duration duration;
-  int64_t days;
-  if (absl::EndsWith(text, "d") && absl::SimpleAtoi(text.substr(0, text.size() - 1), &days)) {
-    duration = absl::Hours(24) * days;
-  } else if (!absl::ParseDuration(text, &duration)) {
-    return absl::InvalidArgumentError("not a duration");
-  }
-  if (absl::AbsDuration(duration) > kMaxDuration) return absl::InvalidArgumentError("too long");
-  return duration;
-}
-
 absl::Status OverlayMessage(const YAML::Node& node, const Place& place, const std::string& path,
                             Message& message, const std::vector<std::string>& more_keys = {});
 
@@ -316,6 +304,18 @@ absl::Status OverlaySpec(const std::string& text, const std::string& source,
 }
 
 }  // namespace
+
+absl::StatusOr<absl::Duration> ReadDuration(const std::string& text) {
+  absl::Duration duration;
+  int64_t days;
+  if (absl::EndsWith(text, "d") && absl::SimpleAtoi(text.substr(0, text.size() - 1), &days)) {
+    duration = absl::Hours(24) * days;
+  } else if (!absl::ParseDuration(text, &duration)) {
+    return absl::InvalidArgumentError("not a duration");
+  }
+  if (absl::AbsDuration(duration) > kMaxDuration) return absl::InvalidArgumentError("too long");
+  return duration;
+}
 
 absl::StatusOr<v1::JobSpec> ParseJobSpec(const std::string& text, const std::string& source,
                                          const std::vector<std::string>& recipe_dirs) {

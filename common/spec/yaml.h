@@ -6,9 +6,13 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "absl/time/time.h"
 #include "seer/v1/job_spec.pb.h"
 
 namespace seer {
+
+// "90s", "1h30m", "90d". INVALID_ARGUMENT: not a duration, or one of more than 10,000 years.
+absl::StatusOr<absl::Duration> ReadDuration(const std::string& text);
 
 // Reads what stands in `text`; unset stays unset (defaults come later). Handles
 // `extends: recipes/<name>` through `recipe_dirs`. `source` names the file in messages.

@@ -24,19 +24,18 @@ struct Header {
   int width = 0;
   int height = 0;
   bool from_top = false;
-  int bits = 0;           // of a pixel
-  size_t pixels_at = 0;   // offset of the first stored row
-  size_t stride = 0;      // of a row, bytes
-  size_t palette_at = 0;  // up to 8 bits
-  size_t colors = 0;      // in the palette
-  int color_bytes = 4;    // of one of them, B G R
+  int bits = 0;                     // of a pixel
+  size_t pixels_at = 0;             // offset of the first stored row
+  size_t stride = 0;                // of a row, bytes
+  size_t palette_at = 0;            // up to 8 bits
+  size_t colors = 0;                // in the palette
+  int color_bytes = 4;              // of one of them, B G R
   std::array<uint32_t, 3> masks{};  // of 16 and 32 bits: red, green, blue
 };
 
 uint32_t Little(absl::string_view bytes, size_t at, int count) {
   uint32_t value = 0;
-  for (int i = 0; i < count; ++i)
-    value |= uint32_t{static_cast<uint8_t>(bytes[at + i])} << (8 * i);
+  for (int i = 0; i < count; ++i) value |= uint32_t{static_cast<uint8_t>(bytes[at + i])} << (8 * i);
   return value;
 }
 
@@ -59,8 +58,7 @@ absl::Status ReadMasks(absl::string_view bytes, uint32_t compression, Header& he
   for (size_t c = 0; c < 3; ++c) {
     const uint32_t mask = Little(bytes, kMasksAt + 4 * c, 4);
     const uint32_t run = mask == 0 ? 0 : mask >> std::countr_zero(mask);
-    if (run == 0 || (run & (uint64_t{run} + 1)) != 0 ||
-        (header.bits == 16 && mask > 0xFFFF)) {
+    if (run == 0 || (run & (uint64_t{run} + 1)) != 0 || (header.bits == 16 && mask > 0xFFFF)) {
       return CorruptImage(absl::StrCat("BMP: colour mask ", mask));
     }
     header.masks[c] = mask;
@@ -79,8 +77,12 @@ absl::StatusOr<Header> ReadHeader(absl::string_view bytes, const DecodeLimits& l
   if (bytes.size() < kFileHeaderBytes + header_bytes) return TruncatedImage("BMP");
   const size_t at = kFileHeaderBytes + 4;
   Header header;
-  const int64_t width = core ? Little(bytes, at, 2) : static_cast<int32_t>(Little(bytes, at, 4));
-  int64_t height = core ? Little(bytes, at + 2, 2) : static_cast<int32_t>(Little(bytes, at + 4, 4));
+  int64_t width = Little(bytes, at, core ? 2 : 4);
+  int64_t height = Little(bytes, core ? at + 2 : at + 4, core ? 2 : 4);
+  if (!core) {  // signed there
+    width = static_cast<int32_t>(width);
+    height = static_cast<int32_t>(height);
+  }
   header.from_top = height < 0;
   height = header.from_top ? -height : height;
   if (width < 0) return CorruptImage("BMP: a negative width");
@@ -138,8 +140,9 @@ void ConvertRow(const uint8_t* row, const Header& header,
                 const std::array<uint8_t, 256 * 3>& palette, uint8_t* out) {
   for (int x = 0; x < header.width; ++x, out += 3) {
     if (header.bits <= 8) {
-      const int bit = x * header.bits;
-      const int index = (row[bit / 8] >> (8 - header.bits - bit % 8)) & ((1 << header.bits) - 1);
+      const size_t bit = static_cast<size_t>(x) * header.bits;
+      const int shift = 8 - header.bits - static_cast<int>(bit % 8);
+      const int index = (row[bit / 8] >> shift) & ((1 << header.bits) - 1);
       std::memcpy(out, palette.data() + size_t{3} * index, 3);
     } else if (header.bits == 24) {
       for (int c = 0; c < 3; ++c) out[c] = row[x * 3 + 2 - c];

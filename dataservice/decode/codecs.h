@@ -1,4 +1,4 @@
-// The three decoders behind decoder.h, one pair of functions a format, and what they share.
+// The decoders behind decoder.h, one pair of functions a format, and what they share.
 // Internal to this folder.
 #pragma once
 
@@ -29,6 +29,9 @@ struct JpegRequest {
 absl::StatusOr<StoredSize> ReadJpegSize(absl::string_view bytes, const DecodeLimits& limits);
 absl::StatusOr<StoredSize> ReadPngSize(absl::string_view bytes, const DecodeLimits& limits);
 absl::StatusOr<StoredSize> ReadWebpSize(absl::string_view bytes, const DecodeLimits& limits);
+absl::StatusOr<StoredSize> ReadGifSize(absl::string_view bytes, const DecodeLimits& limits);
+absl::StatusOr<StoredSize> ReadBmpSize(absl::string_view bytes, const DecodeLimits& limits);
+absl::StatusOr<StoredSize> ReadTiffSize(absl::string_view bytes, const DecodeLimits& limits);
 
 // Each fills `image` with the pixels as stored.
 // Rows that a JpegRequest leaves out are not part of the image.
@@ -36,6 +39,9 @@ absl::Status DecodeJpeg(absl::string_view bytes, const DecodeLimits& limits,
                         const JpegRequest& request, Image& image);
 absl::Status DecodePng(absl::string_view bytes, const DecodeLimits& limits, Image& image);
 absl::Status DecodeWebp(absl::string_view bytes, const DecodeLimits& limits, Image& image);
+absl::Status DecodeGif(absl::string_view bytes, const DecodeLimits& limits, Image& image);
+absl::Status DecodeBmp(absl::string_view bytes, const DecodeLimits& limits, Image& image);
+absl::Status DecodeTiff(absl::string_view bytes, const DecodeLimits& limits, Image& image);
 
 // RESOURCE_EXHAUSTED with IMAGE_TOO_LARGE above limits.max_pixels,
 // DATA_LOSS with IMAGE_CORRUPT if an edge is 0.

@@ -1,6 +1,7 @@
 #include "dataservice/decode/decoder.h"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 
 #include "absl/strings/match.h"
@@ -13,6 +14,8 @@
 namespace seer::dataservice {
 namespace {
 
+constexpr absl::string_view kThreeZeros("\0\0\0", 3);
+
 absl::Status CheckBytes(absl::string_view bytes, const DecodeLimits& limits) {
   if (static_cast<int64_t>(bytes.size()) <= limits.max_bytes) return absl::OkStatus();
   return Error(
@@ -23,31 +26,54 @@ absl::Status CheckBytes(absl::string_view bytes, const DecodeLimits& limits) {
       .With("limit", absl::StrCat(limits.max_bytes));
 }
 
-absl::StatusOr<StoredSize> ReadStoredSize(ImageFormat format, absl::string_view bytes,
-                                          const DecodeLimits& limits) {
-  switch (format) {
-    case ImageFormat::kJpeg:
-      return ReadJpegSize(bytes, limits);
-    case ImageFormat::kPng:
-      return ReadPngSize(bytes, limits);
-    case ImageFormat::kWebp:
-      return ReadWebpSize(bytes, limits);
-  }
-  return CorruptImage("unknown format");
+// What is known of a format: its name, how its files begin, how they are read.
+struct Codec {
+  ImageFormat format;
+  absl::string_view name;
+  bool (*matches)(absl::string_view bytes);
+  absl::StatusOr<StoredSize> (*read_size)(absl::string_view bytes, const DecodeLimits& limits);
+  absl::Status (*decode)(absl::string_view bytes, const DecodeLimits& limits,
+                         const JpegRequest& request, Image& image);
+};
+
+// A decoder that gives the whole image, whatever is asked for.
+template <absl::Status (*decode)(absl::string_view, const DecodeLimits&, Image&)>
+absl::Status Whole(absl::string_view bytes, const DecodeLimits& limits, const JpegRequest&,
+                   Image& image) {
+  return decode(bytes, limits, image);
 }
 
-absl::Status DecodeStored(ImageFormat format, absl::string_view bytes, const DecodeLimits& limits,
-                          const JpegRequest& request, Image& image) {
-  switch (format) {
-    case ImageFormat::kJpeg:
-      return DecodeJpeg(bytes, limits, request, image);
-    case ImageFormat::kPng:
-      return DecodePng(bytes, limits, image);
-    case ImageFormat::kWebp:
-      return DecodeWebp(bytes, limits, image);
-  }
-  return CorruptImage("unknown format");
+// A BMP's two letters begin many a text: the length of its header has to make sense as well.
+bool IsBmp(absl::string_view bytes) {
+  return absl::StartsWith(bytes, "BM") && bytes.size() >= 18 && bytes.substr(15, 3) == kThreeZeros;
 }
+bool IsTiff(absl::string_view bytes) {
+  return absl::StartsWith(bytes, absl::string_view("II*\0", 4)) ||
+         absl::StartsWith(bytes, absl::string_view("MM\0*", 4));
+}
+bool IsWebp(absl::string_view bytes) {
+  return absl::StartsWith(bytes, "RIFF") && bytes.size() >= 12 && bytes.substr(8, 4) == "WEBP";
+}
+
+// In the order of ImageFormat.
+constexpr std::array<Codec, 6> kCodecs = {{
+    {ImageFormat::kJpeg, "jpeg",
+     [](absl::string_view bytes) { return absl::StartsWith(bytes, "\xFF\xD8\xFF"); }, ReadJpegSize,
+     DecodeJpeg},
+    {ImageFormat::kPng, "png",
+     [](absl::string_view bytes) { return absl::StartsWith(bytes, "\x89PNG\r\n\x1A\n"); },
+     ReadPngSize, Whole<DecodePng>},
+    {ImageFormat::kWebp, "webp", IsWebp, ReadWebpSize, Whole<DecodeWebp>},
+    {ImageFormat::kGif, "gif",
+     [](absl::string_view bytes) {
+       return absl::StartsWith(bytes, "GIF87a") || absl::StartsWith(bytes, "GIF89a");
+     },
+     ReadGifSize, Whole<DecodeGif>},
+    {ImageFormat::kBmp, "bmp", IsBmp, ReadBmpSize, Whole<DecodeBmp>},
+    {ImageFormat::kTiff, "tiff", IsTiff, ReadTiffSize, Whole<DecodeTiff>},
+}};
+
+const Codec& CodecOf(ImageFormat format) { return kCodecs[static_cast<size_t>(format)]; }
 
 ImageInfo Upright(ImageFormat format, const StoredSize& stored) {
   const bool swap = SwapsAxes(stored.orientation);
@@ -62,7 +88,7 @@ struct Opened {
 absl::StatusOr<Opened> Open(absl::string_view bytes, const DecodeLimits& limits) {
   SEER_RETURN_IF_ERROR(CheckBytes(bytes, limits));
   SEER_ASSIGN_OR_RETURN(const ImageFormat format, SniffFormat(bytes));
-  SEER_ASSIGN_OR_RETURN(const StoredSize stored, ReadStoredSize(format, bytes, limits));
+  SEER_ASSIGN_OR_RETURN(const StoredSize stored, CodecOf(format).read_size(bytes, limits));
   return Opened{format, stored};
 }
 
@@ -117,25 +143,14 @@ struct ScratchTrimmer {
 
 }  // namespace
 
-absl::string_view FormatName(ImageFormat format) {
-  switch (format) {
-    case ImageFormat::kJpeg:
-      return "jpeg";
-    case ImageFormat::kPng:
-      return "png";
-    case ImageFormat::kWebp:
-      return "webp";
-  }
-  return "unknown";
-}
+absl::string_view FormatName(ImageFormat format) { return CodecOf(format).name; }
 
 absl::StatusOr<ImageFormat> SniffFormat(absl::string_view bytes) {
-  if (absl::StartsWith(bytes, "\xFF\xD8\xFF")) return ImageFormat::kJpeg;
-  if (absl::StartsWith(bytes, "\x89PNG\r\n\x1A\n")) return ImageFormat::kPng;
-  if (absl::StartsWith(bytes, "RIFF") && bytes.size() >= 12 && bytes.substr(8, 4) == "WEBP")
-    return ImageFormat::kWebp;
+  for (const Codec& codec : kCodecs) {
+    if (codec.matches(bytes)) return codec.format;
+  }
   return Error(absl::StatusCode::kInvalidArgument, reason::kUnknownFormat,
-               "the first bytes are not those of a JPEG, PNG or WebP image")
+               "the first bytes are not those of a JPEG, PNG, WebP, GIF, BMP or TIFF image")
       .Hint("The file's name does not count. Convert the image, or leave it out of the source.");
 }
 
@@ -180,7 +195,7 @@ absl::StatusOr<Image> Decode(absl::string_view bytes, const DecodeOptions& optio
     });
   }
   Image image;
-  SEER_RETURN_IF_ERROR(DecodeStored(opened.format, bytes, options.limits, request, image));
+  SEER_RETURN_IF_ERROR(CodecOf(opened.format).decode(bytes, options.limits, request, image));
   MakeUpright(opened.stored.orientation, image);
   return image;
 }
@@ -210,7 +225,7 @@ absl::StatusOr<ImageInfo> DecodeAndCrop(absl::string_view bytes, absl::Span<cons
   DecodeScratch own;
   DecodeScratch& s = scratch != nullptr ? *scratch : own;
   const ScratchTrimmer trimmer{s};
-  SEER_RETURN_IF_ERROR(DecodeStored(opened.format, bytes, limits, request, s.image));
+  SEER_RETURN_IF_ERROR(CodecOf(opened.format).decode(bytes, limits, request, s.image));
   MakeUpright(opened.stored.orientation, s.image);
   for (const CropSpec& crop : crops) {
     SEER_RETURN_IF_ERROR(

@@ -1,15 +1,19 @@
-// Bytes of an image file -> 8-bit RGB pixels: JPEG (libjpeg-turbo), PNG (libpng), WebP (libwebp).
-// Safe on any bytes: sizes are checked against the limits, and those of PNGs and Huffman-coded
-// JPEGs also against what so many bytes can hold, before anything is allocated. Free functions
-// without state; thread-safe.
+// Bytes of an image file -> 8-bit RGB pixels: JPEG (libjpeg-turbo), PNG (libpng), WebP (libwebp),
+// GIF (giflib; the first frame), TIFF (libtiff; the first page) and uncompressed BMP.
+// Safe on any bytes: sizes are checked against the limits, and for all but WebP and
+// arithmetic-coded JPEGs also against what so many bytes can hold, before anything is allocated.
+// Free functions without state; thread-safe.
 //
 // Colours come out as Pillow's Image.convert("RGB") gives them: alpha and transparency are dropped
 // (not composited), CMYK and YCCK JPEGs are read as Adobe writes them (inverted), colour profiles
-// are ignored. One departure: of 16-bit samples the upper 8 bits are kept, grey ones too. EXIF
-// orientation is applied for all three formats.
+// are ignored. Departures: of 16-bit samples the upper 8 bits are kept, grey ones too (TIFF: they
+// are rounded); colours that a TIFF stores multiplied with alpha stay so. Orientation, by EXIF or
+// TIFF's own tag, is applied wherever a format has it.
 //
 // Errors, by reason:
-//   INVALID_ARGUMENT    UNKNOWN_FORMAT   its first bytes are not JPEG, PNG or a still WebP
+//   INVALID_ARGUMENT    UNKNOWN_FORMAT   its first bytes are of no format above, or
+//                                        of a kind that is not read: animated WebP, BMP with run
+//                                        lengths, TIFF with rare compressions or float samples
 //   RESOURCE_EXHAUSTED  IMAGE_TOO_LARGE  above DecodeLimits
 //   DATA_LOSS           IMAGE_TRUNCATED  the bytes end too early
 //   DATA_LOSS           IMAGE_CORRUPT    the bytes contradict the format
@@ -28,9 +32,9 @@
 
 namespace seer::dataservice {
 
-enum class ImageFormat { kJpeg, kPng, kWebp };
+enum class ImageFormat { kJpeg, kPng, kWebp, kGif, kBmp, kTiff };
 
-// "jpeg", "png", "webp": as the catalogue writes it.
+// "jpeg", "png", "webp", "gif", "bmp", "tiff": as the catalogue writes it.
 absl::string_view FormatName(ImageFormat format);
 
 // By the magic bytes alone; the file's name does not matter.
@@ -54,7 +58,7 @@ absl::StatusOr<ImageInfo> ReadImageInfo(absl::string_view bytes, const DecodeLim
 struct DecodeOptions {
   // A JPEG may come out smaller, by 1/2, 1/4 or 1/8, as long as it is at least this large
   // (upright); 0: full size. Scaled decoding drops coefficients before the inverse DCT, which is
-  // much faster. PNG and WebP are always full size.
+  // much faster. The other formats are always full size.
   int min_width = 0;
   int min_height = 0;
   DecodeLimits limits;

@@ -107,12 +107,24 @@ bool HoldsItsRows(const Session& session, size_t packed_row_bytes) {
   return rows * packed_row_bytes <= uint64_t{session.bytes.size()} * 1032;
 }
 
+// Whether a chunk claims more bytes than follow: libpng takes an eXIf chunk's memory before it
+// looks for them. Pixels may be cut off here; reading them shows it.
+bool ChunksEndEarly(absl::string_view bytes) {
+  for (size_t at = 8; bytes.size() - at >= 12;) {
+    const size_t length = png_get_uint_32(reinterpret_cast<const png_byte*>(bytes.data()) + at);
+    if (length > bytes.size() - at - 12) return bytes.substr(at + 4, 4) != "IDAT";
+    at += 12 + length;
+  }
+  return false;
+}
+
 absl::Status ReadHeader(Session& session, const DecodeLimits& limits) {
   // IHDR always comes first, so its sizes can be judged before libpng sees a byte.
   constexpr size_t kSizesAt = 16;
   if (session.bytes.size() < kSizesAt + 8) return TruncatedImage("PNG");
   const auto* ihdr = reinterpret_cast<const png_byte*>(session.bytes.data()) + kSizesAt;
   SEER_RETURN_IF_ERROR(CheckSize(png_get_uint_32(ihdr), png_get_uint_32(ihdr + 4), limits));
+  if (ChunksEndEarly(session.bytes)) return TruncatedImage("PNG");
   if (!Open(session)) {
     return Error(absl::StatusCode::kResourceExhausted, reason::kOutOfMemory,
                  "no memory for a PNG decoder");

@@ -65,7 +65,7 @@ Axis MakeAxis(double origin, double extent, int limit, int size, std::vector<int
   return axis;
 }
 
-absl::Status CheckCrop(const Image& image, const CropBox& box, int size) {
+absl::Status CheckCrop(const Image& image, const CropBox& box, int width, int height) {
   const bool inside = box.width > 0 && box.height > 0 && box.x >= -kEdgeSlack &&
                       box.y >= -kEdgeSlack && box.x + box.width <= image.width + kEdgeSlack &&
                       box.y + box.height <= image.height + kEdgeSlack;
@@ -76,6 +76,7 @@ absl::Status CheckCrop(const Image& image, const CropBox& box, int size) {
                               image.width, "x", image.height, " image"))
         .Field("box");
   }
+  const int size = width >= 1 && width <= 16384 ? height : width;
   if (size < 1 || size > 16384) {
     return Error(absl::StatusCode::kInvalidArgument, reason::kOutOfRange,
                  absl::StrCat("crop size ", size, " is outside [1, 16384]"))
@@ -84,13 +85,13 @@ absl::Status CheckCrop(const Image& image, const CropBox& box, int size) {
   return absl::OkStatus();
 }
 
-absl::Status Resize(const Image& image, const CropBox& box, int size, uint8_t* out_hwc,
+absl::Status Resize(const Image& image, const CropBox& box, int width, int height, uint8_t* out_hwc,
                     ResampleScratch* scratch, const ResampleKernels& kernels) {
-  SEER_RETURN_IF_ERROR(CheckCrop(image, box, size));
+  SEER_RETURN_IF_ERROR(CheckCrop(image, box, width, height));
   ResampleScratch own;
   ResampleScratch& s = scratch != nullptr ? *scratch : own;
-  const Axis x = MakeAxis(box.x, box.width, image.width, size, s.starts_x, s.weights_x);
-  const Axis y = MakeAxis(box.y, box.height, image.height, size, s.starts_y, s.weights_y);
+  const Axis x = MakeAxis(box.x, box.width, image.width, width, s.starts_x, s.weights_x);
+  const Axis y = MakeAxis(box.y, box.height, image.height, height, s.starts_y, s.weights_y);
   const int row_bytes = x.length * 3;
   // The kernel of the columns reads whole vectors and a surplus tap: the zeros it meets there have
   // weight 0.
@@ -101,8 +102,8 @@ absl::Status Resize(const Image& image, const CropBox& box, int size, uint8_t* o
       image.rgb.data() + y.first * image_stride + static_cast<size_t>(x.first) * 3;
   // Two rows at a time, so that the columns' kernel has both in the two halves of a vector, and
   // both stay in cache.
-  for (int i = 0; i < size; i += 2) {
-    const int rows = std::min(2, size - i);
+  for (int i = 0; i < height; i += 2) {
+    const int rows = std::min(2, height - i);
     for (int r = 0; r < rows; ++r) {
       // A surplus tap lies past the box, perhaps past the image: it is dropped, not read.
       const int taps = std::min(y.taps, y.length - s.starts_y[i + r]);
@@ -111,10 +112,10 @@ absl::Status Resize(const Image& image, const CropBox& box, int size, uint8_t* o
                           s.rows.data() + r * stride);
       std::memset(s.rows.data() + r * stride + row_bytes, 0, kRowPadding);
     }
-    uint8_t* out0 = out_hwc + static_cast<size_t>(i) * size * 3;
-    uint8_t* out1 = rows == 2 ? out0 + static_cast<size_t>(size) * 3 : out0;
+    uint8_t* out0 = out_hwc + static_cast<size_t>(i) * width * 3;
+    uint8_t* out1 = rows == 2 ? out0 + static_cast<size_t>(width) * 3 : out0;
     const uint8_t* in1 = rows == 2 ? s.rows.data() + stride : s.rows.data();
-    kernels.filter_columns(s.rows.data(), in1, s.starts_x.data(), s.weights_x.data(), x.taps, size,
+    kernels.filter_columns(s.rows.data(), in1, s.starts_x.data(), s.weights_x.data(), x.taps, width,
                            box.flip, out0, out1);
   }
   return absl::OkStatus();
@@ -124,12 +125,17 @@ absl::Status Resize(const Image& image, const CropBox& box, int size, uint8_t* o
 
 absl::Status ResizeCrop(const Image& image, const CropBox& box, int size, uint8_t* out_hwc,
                         ResampleScratch* scratch) {
-  return Resize(image, box, size, out_hwc, scratch, BestResampleKernels());
+  return Resize(image, box, size, size, out_hwc, scratch, BestResampleKernels());
+}
+
+absl::Status ResizeBox(const Image& image, const CropBox& box, int width, int height,
+                       uint8_t* out_hwc, ResampleScratch* scratch) {
+  return Resize(image, box, width, height, out_hwc, scratch, BestResampleKernels());
 }
 
 absl::Status internal::ResizeCropPortable(const Image& image, const CropBox& box, int size,
                                           uint8_t* out_hwc, ResampleScratch* scratch) {
-  return Resize(image, box, size, out_hwc, scratch, PortableResampleKernels());
+  return Resize(image, box, size, size, out_hwc, scratch, PortableResampleKernels());
 }
 
 }  // namespace seer::dataservice

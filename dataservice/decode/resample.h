@@ -28,6 +28,10 @@ struct ResampleScratch {
 absl::Status ResizeCrop(const Image& image, const CropBox& box, int size, uint8_t* out_hwc,
                         ResampleScratch* scratch = nullptr);
 
+// The same into a rectangle, out_hwc [height, width, 3]. INVALID_ARGUMENT as ResizeCrop.
+absl::Status ResizeBox(const Image& image, const CropBox& box, int width, int height,
+                       uint8_t* out_hwc, ResampleScratch* scratch = nullptr);
+
 namespace internal {
 // The same without AVX2, for the test that compares the two.
 absl::Status ResizeCropPortable(const Image& image, const CropBox& box, int size, uint8_t* out_hwc,

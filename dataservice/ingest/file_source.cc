@@ -1,6 +1,7 @@
 #include "dataservice/ingest/file_source.h"
 
 #include <algorithm>
+#include <array>
 #include <filesystem>
 #include <fstream>
 #include <map>
@@ -9,6 +10,8 @@
 #include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "absl/types/span.h"
 #include "common/base/error.h"
 #include "common/base/status_macros.h"
 #include "dataservice/ingest/parquet_source.h"
@@ -20,7 +23,10 @@ namespace {
 
 namespace fs = std::filesystem;
 
-bool HasExtension(absl::string_view name, std::initializer_list<absl::string_view> extensions) {
+constexpr std::array<absl::string_view, 8> kImageExtensions = {".jpg", ".jpeg", ".png", ".webp",
+                                                               ".gif", ".bmp",  ".tif", ".tiff"};
+
+bool HasExtension(absl::string_view name, absl::Span<const absl::string_view> extensions) {
   return std::any_of(extensions.begin(), extensions.end(), [&](absl::string_view extension) {
     return absl::EndsWithIgnoreCase(name, extension);
   });
@@ -107,7 +113,7 @@ class FolderSource final : public ImageSource {
 }  // namespace
 
 bool IsImageName(absl::string_view name) {
-  return HasExtension(name, {".jpg", ".jpeg", ".png", ".webp"});
+  return HasExtension(name, kImageExtensions);
 }
 bool IsTableName(absl::string_view name) { return HasExtension(name, {".tar", ".parquet"}); }
 bool IsUrlListName(absl::string_view name) { return HasExtension(name, {".txt"}); }
@@ -181,7 +187,8 @@ absl::Status NoClasses(const std::string& where) {
 
 absl::Status NoImages(const std::string& where) {
   return Error(absl::StatusCode::kFailedPrecondition, reason::kSourceEmpty,
-               absl::StrCat(where, " holds no .jpg, .jpeg, .png, .webp, .tar or .parquet file"))
+               absl::StrCat(where, " holds no ", absl::StrJoin(kImageExtensions, ", "),
+                            ", .tar or .parquet file"))
       .Field("sources")
       .Hint("name a folder that holds images, at any depth")
       .With("path", where);

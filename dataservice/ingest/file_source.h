@@ -9,7 +9,7 @@
 namespace seer::dataservice {
 
 // By the name's extension, in any case.
-bool IsImageName(absl::string_view name);    // .jpg, .jpeg, .png, .webp
+bool IsImageName(absl::string_view name);    // of a format that the decoder reads
 bool IsTableName(absl::string_view name);    // .tar, .parquet: holds images of its own
 bool IsUrlListName(absl::string_view name);  // .txt
 

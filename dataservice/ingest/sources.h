@@ -45,8 +45,8 @@ class ImageSource {
 };
 
 // A source is one of
-// - a folder or "s3://bucket/prefix" (gs, abfs): searched at any depth for .jpg, .jpeg, .png, .webp
-//   (any case), .tar and .parquet; or one such file or object;
+// - a folder or "s3://bucket/prefix" (gs, abfs): searched at any depth for images by their
+//   extension (any case), .tar and .parquet; or one such file or object;
 // - a .txt file or object: "http://" or "https://" URLs, one a line; "#" begins a comment;
 // - a URL.
 // In a tar, "<key>.cls" is the label and "<key>.json" may give label, country, visibility and

@@ -31,8 +31,8 @@ enum class OrderKind {
 
 // Changing either default changes the order of every job on a larger pool.
 struct OrderShape {
-  int64_t block_rows = 256;
-  int64_t window_blocks = 1024;
+  int64_t block_rows = 64;
+  int64_t window_blocks = 4096;
 };
 
 class SampleOrder {

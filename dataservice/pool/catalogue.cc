@@ -136,9 +136,10 @@ class ObjectFile final : public arrow::io::RandomAccessFile {
 
 using Columns = std::vector<std::shared_ptr<arrow::Array>>;
 
-// The named columns of each row group, each in one chunk; `status` is the visitor's.
+// The named columns of each row group, or of group `only`, each in one chunk; `status` is the
+// visitor's.
 arrow::Status ReadGroups(const std::shared_ptr<ObjectFile>& file,
-                         const std::vector<std::string>& names,
+                         const std::vector<std::string>& names, std::optional<int> only,
                          absl::FunctionRef<absl::Status(const Columns&)> visit,
                          absl::Status& status) {
   ARROW_ASSIGN_OR_RAISE(auto reader, parquet::arrow::OpenFile(file, arrow::default_memory_pool()));
@@ -155,6 +156,7 @@ arrow::Status ReadGroups(const std::shared_ptr<ObjectFile>& file,
     indices.push_back(index);
   }
   for (int group = 0; status.ok() && group < reader->num_row_groups(); ++group) {
+    if (only && group != *only) continue;
     ARROW_ASSIGN_OR_RAISE(auto table, reader->ReadRowGroup(group, indices));
     ARROW_ASSIGN_OR_RAISE(table, table->CombineChunks());
     if (table->num_rows() == 0) continue;
@@ -166,12 +168,12 @@ arrow::Status ReadGroups(const std::shared_ptr<ObjectFile>& file,
 }
 
 absl::Status ForEachGroup(ObjectStore& objects, const std::string& key,
-                          const std::vector<std::string>& names,
+                          const std::vector<std::string>& names, std::optional<int> only,
                           absl::FunctionRef<absl::Status(const Columns&)> visit) {
   SEER_ASSIGN_OR_RETURN(const ObjectInfo info, objects.Stat(key));
   const auto file = std::make_shared<ObjectFile>(objects, key, info.size_bytes);
   absl::Status visited;
-  const arrow::Status read = ReadGroups(file, names, visit, visited);
+  const arrow::Status read = ReadGroups(file, names, only, visit, visited);
   SEER_RETURN_IF_ERROR(visited);
   SEER_RETURN_IF_ERROR(file->status());
   return read.ok() ? absl::OkStatus() : Corrupt(key, read.message());
@@ -236,7 +238,8 @@ absl::StatusOr<std::string> ParquetBuilder::Finish() {
 }
 
 absl::Status ForEachRow(ObjectStore& objects, const std::string& key,
-                        absl::FunctionRef<absl::Status(CatalogueRow)> visit) {
+                        absl::FunctionRef<absl::Status(CatalogueRow)> visit,
+                        std::optional<int> group) {
   const auto rows = [&](const Columns& c) -> absl::Status {
     for (int64_t n = 0; n < c[0]->length(); ++n) {
       CatalogueRow row;
@@ -261,7 +264,7 @@ absl::Status ForEachRow(ObjectStore& objects, const std::string& key,
   return ForEachGroup(objects, key,
                       {"id", "shard", "offset", "size", "width", "height", "format", "source",
                        "country", "visibility", "captured_at", "added_in", "label"},
-                      rows);
+                      group, rows);
 }
 
 absl::Status ForEachIdentity(ObjectStore& objects, const std::string& key,
@@ -274,7 +277,7 @@ absl::Status ForEachIdentity(ObjectStore& objects, const std::string& key,
     }
     return absl::OkStatus();
   };
-  return ForEachGroup(objects, key, {"id", "source", "label"}, rows);
+  return ForEachGroup(objects, key, {"id", "source", "label"}, std::nullopt, rows);
 }
 
 }  // namespace seer::dataservice

@@ -25,7 +25,7 @@ struct CatalogueRow {
   int64_t size = 0;
   int32_t width = 0;  // upright, pixels
   int32_t height = 0;
-  std::string format;      // "jpeg", "png", "webp"
+  std::string format;      // "jpeg", "png", ... (decode/decoder.h)
   std::string source;      // where it was read from
   std::string country;     // ISO 3166; empty: unknown
   std::string visibility;  // "public" ...; empty: unknown
@@ -53,9 +53,11 @@ class ParquetBuilder {
 };
 
 // Calls `visit` with each row of a Parquet file; a status that is not OK ends it. Holds one row
-// group. DATA_LOSS with POOL_CORRUPT names the file; also the store's errors.
+// group. `group`: the rows of that row group alone, none if the file has fewer groups. DATA_LOSS
+// with POOL_CORRUPT names the file; also the store's errors.
 absl::Status ForEachRow(ObjectStore& objects, const std::string& key,
-                        absl::FunctionRef<absl::Status(CatalogueRow)> visit);
+                        absl::FunctionRef<absl::Status(CatalogueRow)> visit,
+                        std::optional<int> group = std::nullopt);
 
 // What tells two rows apart, and the label.
 struct RowIdentity {

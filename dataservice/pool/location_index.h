@@ -33,8 +33,8 @@ struct ImageLocation {
 };
 
 constexpr int64_t kLocationBytes = 64;
-// Rows that are read and kept together: a block of the sample order, 16 KiB.
-constexpr int64_t kIndexBlockRows = 256;
+// Rows that are read and kept together: a block of the sample order, 4 KiB.
+constexpr int64_t kIndexBlockRows = 64;
 
 void AppendLocation(const ImageLocation& location, std::string& bytes);
 

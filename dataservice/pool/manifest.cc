@@ -6,6 +6,7 @@
 #include "absl/strings/str_cat.h"
 #include "common/base/digest.h"
 #include "common/base/error.h"
+#include "dataservice/pool/json_time.h"
 
 namespace seer::dataservice {
 namespace {
@@ -14,22 +15,14 @@ using nlohmann::json;
 
 constexpr int64_t kMaxRowBytes = 64;  // of a row in any file; keeps their sum within 63 bits
 
-std::string TimeText(absl::Time time) {
-  return absl::FormatTime(absl::RFC3339_full, time, absl::UTCTimeZone());
-}
-
-absl::Time ReadTime(const std::string& text) {
-  absl::Time time;
-  std::string error;
-  if (!absl::ParseTime(absl::RFC3339_full, text, &time, &error))
-    throw std::invalid_argument("time " + text + ": " + error);
-  return time;
-}
-
 json PolicyJson(const PoolPolicy& policy) {
   json out = {{"excluded_countries", policy.excluded_countries},
               {"public_only", policy.public_only},
-              {"min_side_pixels", policy.min_side_pixels}};
+              {"min_side_pixels", policy.min_side_pixels},
+              {"max_side_pixels", policy.max_side_pixels},
+              {"max_bytes", policy.max_bytes},
+              {"formats", policy.formats},
+              {"predicates", policy.predicates}};
   if (policy.max_age != absl::InfiniteDuration())
     out["max_age_seconds"] = absl::ToInt64Seconds(policy.max_age);
   return out;
@@ -145,6 +138,10 @@ absl::StatusOr<PoolInfo> PoolInfoFromJson(const std::string& text, const std::st
         policy.at("excluded_countries").get<std::vector<std::string>>();
     info.policy.public_only = policy.at("public_only");
     info.policy.min_side_pixels = policy.at("min_side_pixels");
+    info.policy.max_side_pixels = policy.value("max_side_pixels", 0);
+    info.policy.max_bytes = policy.value("max_bytes", int64_t{0});
+    info.policy.formats = policy.value("formats", std::vector<std::string>());
+    info.policy.predicates = policy.value("predicates", std::vector<std::string>());
     if (policy.contains("max_age_seconds"))
       info.policy.max_age = absl::Seconds(policy.at("max_age_seconds").get<int64_t>());
     info.request_id = in.value("request_id", "");

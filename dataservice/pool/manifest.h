@@ -18,12 +18,16 @@ struct PoolPolicy {
   std::vector<std::string> excluded_countries;  // ISO 3166 alpha-2; "EU": all of the EU and EEA
   bool public_only = false;
   int min_side_pixels = 1;
+  int max_side_pixels = 0;              // of the longer side; 0: no limit
+  int64_t max_bytes = 0;                // of the image file; 0: no limit
+  std::vector<std::string> formats;     // allowed; none: all
+  std::vector<std::string> predicates;  // all of them hold (dataservice/ingest/predicate.h)
 };
 
 struct ShardInfo {
   std::string name;  // "<sha256>.tar", below <pool>/shards/
   int64_t size_bytes = 0;
-  int64_t images = 0;
+  int64_t images = 0;  // rows of the generation that lie in it; 0: it does not read the shard
 };
 
 // A run of the catalogue's rows, twice: with all columns, and as what serving needs.

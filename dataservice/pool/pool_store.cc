@@ -1,7 +1,9 @@
 #include "dataservice/pool/pool_store.h"
 
+#include <algorithm>
 #include <utility>
 
+#include "absl/container/flat_hash_set.h"
 #include "absl/strings/ascii.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
@@ -16,6 +18,7 @@
 namespace seer::dataservice {
 namespace {
 
+constexpr absl::string_view kWriterPrefix = "writer-";
 constexpr int64_t kCopyBytes = int64_t{16} << 20;  // held at a time
 
 // Does nothing if `to` is there with the size of `from`: names say what is in the files.
@@ -97,6 +100,20 @@ absl::StatusOr<int64_t> PoolStore::Current(const std::string& pool) {
   return generation;
 }
 
+absl::StatusOr<std::vector<int64_t>> PoolStore::Generations(const std::string& pool) {
+  const std::string folder = absl::StrCat(pool, "/generations/");
+  SEER_ASSIGN_OR_RETURN(const auto objects, store_.List(folder));
+  std::vector<int64_t> numbers;
+  for (const ObjectInfo& object : objects) {
+    absl::string_view name = absl::StripPrefix(object.key, folder);
+    int64_t number = 0;
+    if (absl::ConsumeSuffix(&name, "/manifest.json") && absl::SimpleAtoi(name, &number))
+      numbers.push_back(number);
+  }
+  std::sort(numbers.begin(), numbers.end());
+  return numbers;
+}
+
 absl::StatusOr<Manifest> PoolStore::ReadManifest(const std::string& pool, int64_t generation) {
   const std::string key = ManifestKey(pool, generation);
   const auto json = store_.Get(key);
@@ -122,9 +139,11 @@ absl::StatusOr<std::shared_ptr<const Generation>> PoolStore::OpenGeneration(cons
 absl::StatusOr<std::string> PoolStore::WriteShard(const std::string& pool,
                                                   const std::string& bytes) {
   const std::string name = absl::StrCat(Sha256Hex(bytes), ".tar");
-  const auto present = store_.Stat(ShardKey(pool, name));
-  if (!present.ok() || present->size_bytes != static_cast<int64_t>(bytes.size()))
-    SEER_RETURN_IF_ERROR(store_.Put(ShardKey(pool, name), bytes));
+  SEER_ASSIGN_OR_RETURN(const auto present, store_.List(ShardKey(pool, name)));
+  const bool there = !present.empty() &&
+                     present.front().size_bytes == static_cast<int64_t>(bytes.size()) &&
+                     present.front().modified > clock_.Now() - kShardGrace / 2;
+  if (!there) SEER_RETURN_IF_ERROR(store_.Put(ShardKey(pool, name), bytes));
   return name;
 }
 
@@ -166,15 +185,51 @@ absl::Status PoolStore::Commit(const std::string& pool, Manifest& manifest) {
   const absl::Status committed =
       store_.PutIfAbsent(ManifestKey(pool, manifest.generation), ToJson(manifest));
   if (committed.code() == absl::StatusCode::kAlreadyExists) {
+    SEER_ASSIGN_OR_RETURN(const Manifest theirs, ReadManifest(pool, manifest.generation));
+    SEER_RETURN_IF_ERROR(RemoveUnnamed(pool, theirs));
     return Error(absl::StatusCode::kAborted, reason::kPoolWriteConflict,
                  absl::StrCat("another writer committed generation ", manifest.generation,
                               " of pool ", pool, " first"))
-        .Hint("run the ingest again: it goes on from the new generation")
+        .Hint("run the command again: it goes on from the new generation")
         .With("pool", pool);
   }
   SEER_RETURN_IF_ERROR(committed);
   SEER_FAILPOINT("pool.before_current");
-  return store_.Put(absl::StrCat(pool, "/CURRENT"), absl::StrCat(manifest.generation, "\n"));
+  SEER_RETURN_IF_ERROR(
+      store_.Put(absl::StrCat(pool, "/CURRENT"), absl::StrCat(manifest.generation, "\n")));
+  return RemoveUnnamed(pool, manifest);
+}
+
+absl::Status PoolStore::MarkWriter(const std::string& pool, int64_t number, absl::Time since) {
+  return store_.Put(
+      GenerationKey(pool, number, absl::StrCat(kWriterPrefix, absl::ToUnixMicros(since))), "");
+}
+
+absl::StatusOr<absl::Time> PoolStore::OldestWriter(const std::string& pool) {
+  SEER_ASSIGN_OR_RETURN(const auto objects, store_.List(absl::StrCat(pool, "/generations/")));
+  absl::Time oldest = absl::InfiniteFuture();
+  for (const ObjectInfo& object : objects) {
+    absl::string_view name = absl::string_view(object.key).substr(object.key.rfind('/') + 1);
+    int64_t micros = 0;
+    if (absl::ConsumePrefix(&name, kWriterPrefix) && absl::SimpleAtoi(name, &micros) &&
+        object.modified > clock_.Now() - kShardGrace) {
+      oldest = std::min(oldest, absl::FromUnixMicros(micros));
+    }
+  }
+  return oldest;
+}
+
+absl::Status PoolStore::RemoveUnnamed(const std::string& pool, const Manifest& manifest) {
+  absl::flat_hash_set<std::string> named = {ManifestKey(pool, manifest.generation)};
+  for (const CatalogueFile& file : manifest.files) {
+    for (const std::string& name : {file.catalogue, file.index})
+      named.insert(GenerationKey(pool, manifest.generation, name));
+  }
+  SEER_ASSIGN_OR_RETURN(const auto objects,
+                        store_.List(GenerationKey(pool, manifest.generation, "")));
+  for (const ObjectInfo& object : objects)
+    if (!named.contains(object.key)) SEER_RETURN_IF_ERROR(store_.Delete(object.key));
+  return absl::OkStatus();
 }
 
 }  // namespace seer::dataservice

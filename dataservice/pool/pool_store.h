@@ -20,6 +20,9 @@ namespace seer::dataservice {
 
 class PoolStore {
  public:
+  // A shard that no generation names is garbage when it was written longer ago.
+  static constexpr absl::Duration kShardGrace = absl::Hours(1);
+
   // `store` and `clock` must outlive this.
   PoolStore(ObjectStore& store, Clock& clock) : store_(store), clock_(clock) {}
 
@@ -31,6 +34,8 @@ class PoolStore {
   absl::StatusOr<std::vector<std::string>> Names();
   // The newest committed generation; 0: none yet.
   absl::StatusOr<int64_t> Current(const std::string& pool);
+  // Those that are committed, ascending.
+  absl::StatusOr<std::vector<int64_t>> Generations(const std::string& pool);
   // NOT_FOUND with GENERATION_NOT_FOUND.
   absl::StatusOr<Manifest> ReadManifest(const std::string& pool, int64_t generation);
   // GENERATION_NOT_FOUND as ReadManifest, POOL_CORRUPT as Generation::Open; `cache` must outlive
@@ -39,7 +44,8 @@ class PoolStore {
                                                                    int64_t generation,
                                                                    LocationCache& cache);
 
-  // Returns the shard's name; the same bytes are written once.
+  // Returns the shard's name. The same bytes are written once, but for those that lie there for so
+  // long already that a collection of garbage may take them: these are written again.
   absl::StatusOr<std::string> WriteShard(const std::string& pool, const std::string& bytes);
   // Copies the catalogue and index of all of `from`'s rows into generation `to`, without reading
   // the rows.
@@ -52,8 +58,16 @@ class PoolStore {
       absl::FunctionRef<bool(const CatalogueRow&)> drop);
   // Writes the manifest, all of whose files are there (this is the commit: it must not exist), then
   // CURRENT. Sets `created`. ABORTED with POOL_WRITE_CONFLICT: another writer committed this number
-  // first.
+  // first. Either way the number is then taken, so that what other writers, dead ones too, have
+  // left in its folder goes.
   absl::Status Commit(const std::string& pool, Manifest& manifest);
+  // Keeps what a writer of generation `number` has written since `since` from being collected as
+  // garbage; to be said again before kShardGrace is over. Ends with the number's commit.
+  absl::Status MarkWriter(const std::string& pool, int64_t number, absl::Time since);
+  // The earliest `since` of the writers that are at work; the infinite future: there is none.
+  absl::StatusOr<absl::Time> OldestWriter(const std::string& pool);
+  // Deletes the files in a committed generation's folder that its manifest does not name.
+  absl::Status RemoveUnnamed(const std::string& pool, const Manifest& manifest);
 
   ObjectStore& objects() { return store_; }
 

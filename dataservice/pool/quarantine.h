@@ -1,5 +1,5 @@
-// What could not be decoded, and why:
-// <pool>/quarantine/<generation>-<hash>.jsonl, one file an ingest.
+// What an ingest left out, one file an ingest: <pool>/quarantine/<generation>-<hash>.jsonl for what
+// could not be decoded, <pool>/refused/<generation>-<hash>.jsonl for what the policy refused.
 #pragma once
 
 #include <string>
@@ -24,5 +24,18 @@ absl::Status WriteQuarantine(ObjectStore& store, const std::string& pool, const 
 // All of a pool, oldest file first.
 absl::StatusOr<std::vector<QuarantinedImage>> ReadQuarantine(ObjectStore& store,
                                                              const std::string& pool);
+
+struct RefusedImage {
+  // Of an ingest so many are kept for each rule; all are counted.
+  static constexpr int64_t kMostOfARule = 10'000;
+  std::string source;
+  std::string rule;
+  absl::Time time;
+};
+
+// As those of the quarantine.
+absl::Status WriteRefused(ObjectStore& store, const std::string& pool, const std::string& name,
+                          const std::vector<RefusedImage>& images);
+absl::StatusOr<std::vector<RefusedImage>> ReadRefused(ObjectStore& store, const std::string& pool);
 
 }  // namespace seer::dataservice

@@ -25,6 +25,12 @@ absl::Status Damaged(const std::string& why) {
   return Error(absl::StatusCode::kDataLoss, reason::kImageCorrupt, why);
 }
 
+absl::Status TakenDown(const ImageId& id) {
+  return Error(absl::StatusCode::kDataLoss, reason::kImageTakenDown,
+               absl::StrCat("image ", IdHex(id), " was taken down"))
+      .Hint("`seer pool takedown-status` says when and why");
+}
+
 void Fail(PendingBatch& batch, const absl::Status& status) {
   absl::MutexLock lock(&batch.mu);
   if (batch.status.ok()) batch.status = status;
@@ -47,6 +53,7 @@ struct Assembler::Pick {
 struct Assembler::Assembly {
   std::shared_ptr<const StreamPlan> plan;
   std::shared_ptr<const Generation> generation;
+  std::shared_ptr<const TakedownSet> takedowns;
   std::shared_ptr<PendingBatch> batch;
   SampleOrder order;
   int count = 0;
@@ -62,13 +69,14 @@ std::shared_ptr<PendingBatch> Assembler::Begin(std::shared_ptr<const StreamPlan>
   auto batch = std::make_shared<PendingBatch>(count);
   auto order =
       SampleOrder::Create(generation->number(), generation->images(), plan->seed, plan->order);
-  if (!order.ok()) {
-    Fail(*batch, order.status());
+  const auto takedowns = takedowns_.Of(plan->pool);
+  if (!order.ok() || !takedowns.ok()) {
+    Fail(*batch, order.ok() ? takedowns.status() : order.status());
     CountDown(*batch, static_cast<size_t>(count));
     return batch;
   }
   auto assembly = std::make_shared<Assembly>(
-      Assembly{std::move(plan), std::move(generation), batch, *order, count, first});
+      Assembly{std::move(plan), std::move(generation), *takedowns, batch, *order, count, first});
   v1::BatchMessage& message = batch->message;
   message.set_step(step);
   message.set_first_sample(first);
@@ -165,6 +173,7 @@ void Assembler::Sample(Assembly& assembly, const Pick& pick,
   const int64_t index = assembly.first + pick.sample;
   ImageLocation image = pick.image;
   absl::Status status;
+  bool damaged = false;
   for (uint32_t attempt = 0; attempt <= kSubstituteAttempts; ++attempt) {
     if (attempt == 0) {
       status = bytes.ok() ? Fill(assembly, image, *bytes, pick.sample) : bytes.status();
@@ -183,9 +192,10 @@ void Assembler::Sample(Assembly& assembly, const Pick& pick,
       if (attempt == 0) return;
       absl::MutexLock lock(&batch.mu);
       batch.message.add_substituted(pick.sample);
-      ++batch.bad;
+      batch.bad += damaged ? 1 : 0;
       return;
     }
+    damaged = damaged || !HasReason(status, reason::kImageTakenDown);
     const auto detail = GetErrorDetail(status);
     const bool of_the_image = status.code() == absl::StatusCode::kDataLoss ||
                               status.code() == absl::StatusCode::kInvalidArgument ||
@@ -199,9 +209,14 @@ void Assembler::Sample(Assembly& assembly, const Pick& pick,
 
 absl::Status Assembler::Fill(Assembly& assembly, const ImageLocation& image,
                              absl::string_view bytes, int sample) {
-  if (Sha256(bytes) != image.id)
+  if (assembly.takedowns->Contains(image.id)) return TakenDown(image.id);
+  if (Sha256(bytes) != image.id) {
+    // A takedown that this batch does not know of yet may have wiped it: that is no damage.
+    SEER_ASSIGN_OR_RETURN(const auto now, takedowns_.Read(assembly.plan->pool));
+    if (now->Contains(image.id)) return TakenDown(image.id);
     return Damaged(absl::StrCat("bytes of shard ", assembly.generation->ShardOf(image).name, " at ",
                                 image.offset, " are not those that were ingested"));
+  }
   const StreamPlan& plan = *assembly.plan;
   std::vector<CropSpec> crops;
   crops.reserve(static_cast<size_t>(plan.views()));
@@ -228,10 +243,15 @@ absl::Status Assembler::Fill(Assembly& assembly, const ImageLocation& image,
 
 absl::StatusOr<std::string> Assembler::ReadBytes(const Assembly& assembly, int32_t shard,
                                                  int64_t offset, int64_t size) {
+  const std::string& pool = assembly.plan->pool;
   const std::string& name = assembly.generation->manifest().shards[static_cast<size_t>(shard)].name;
-  SEER_ASSIGN_OR_RETURN(std::string bytes,
-                        objects_.GetRange(ShardKey(assembly.plan->pool, name), offset, size));
-  metrics_.bytes_read.Add(static_cast<double>(bytes.size()), {{"source", "pool"}});
+  auto bytes = objects_.GetRange(ShardKey(pool, assembly.takedowns->ShardNow(name)), offset, size);
+  if (bytes.status().code() == absl::StatusCode::kNotFound) {
+    // A takedown that this batch does not know of yet has replaced the shard.
+    SEER_ASSIGN_OR_RETURN(const auto now, takedowns_.Read(pool));
+    bytes = objects_.GetRange(ShardKey(pool, now->ShardNow(name)), offset, size);
+  }
+  if (bytes.ok()) metrics_.bytes_read.Add(static_cast<double>(bytes->size()), {{"source", "pool"}});
   return bytes;
 }
 

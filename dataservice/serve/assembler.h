@@ -11,6 +11,7 @@
 #include "dataservice/metrics.h"
 #include "dataservice/pool/location_index.h"
 #include "dataservice/serve/stream_request.h"
+#include "dataservice/serve/takedown_watch.h"
 #include "dataservice/serve/work_pool.h"
 #include "seer/v1/batches.pb.h"
 
@@ -25,7 +26,7 @@ struct PendingBatch {
   std::atomic<bool> cancelled{false};  // set by the reader: what has not begun is not done
   absl::Mutex mu;
   absl::Status status ABSL_GUARDED_BY(mu);  // the first failure
-  int bad ABSL_GUARDED_BY(mu) = 0;
+  int bad ABSL_GUARDED_BY(mu) = 0;          // undecodable: what was taken down does not count
 };
 
 // Images of a batch that lie close together in a shard are read by one request, of at most
@@ -40,13 +41,18 @@ struct ReadOptions {
 class Assembler {
  public:
   // All must outlive this.
-  Assembler(ObjectStore& objects, WorkPool& work, DataMetrics& metrics, ReadOptions options = {})
-      : objects_(objects), work_(work), metrics_(metrics), options_(options) {}
+  Assembler(ObjectStore& objects, TakedownWatch& takedowns, WorkPool& work, DataMetrics& metrics,
+            ReadOptions options = {})
+      : objects_(objects),
+        takedowns_(takedowns),
+        work_(work),
+        metrics_(metrics),
+        options_(options) {}
 
   // Samples [first, first + count) of the order, global indices; `generation` is the plan's there.
   // A block of the index that several samples lie in is looked up once. A sample whose image cannot
-  // be decoded is replaced by that of SubstituteSample, and noted; an error of the storage or of
-  // the index becomes the batch's status.
+  // be decoded, or was taken down, is replaced by that of SubstituteSample, and noted; an error of
+  // the storage or of the index becomes the batch's status. May read the pool's takedowns.
   std::shared_ptr<PendingBatch> Begin(std::shared_ptr<const StreamPlan> plan,
                                       std::shared_ptr<const Generation> generation, int64_t step,
                                       int64_t first, int count);
@@ -63,6 +69,7 @@ class Assembler {
                                         int64_t size);
 
   ObjectStore& objects_;
+  TakedownWatch& takedowns_;
   WorkPool& work_;
   DataMetrics& metrics_;
   const ReadOptions options_;

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 
-#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "common/base/error.h"
 #include "common/base/log.h"
@@ -11,69 +10,11 @@
 #include "dataservice/ingest/ingest.h"
 #include "dataservice/order/sample_order.h"
 #include "dataservice/pool/quarantine.h"
+#include "dataservice/serve/pool_protos.h"
 #include "dataservice/serve/stream_request.h"
 
 namespace seer::dataservice {
 namespace {
-
-void SetTime(absl::Time time, google::protobuf::Timestamp& proto) {
-  const int64_t nanos = absl::ToUnixNanos(time);
-  proto.set_seconds(nanos / 1'000'000'000);
-  proto.set_nanos(static_cast<int32_t>(nanos % 1'000'000'000));
-}
-
-absl::StatusOr<PoolPolicy> PolicyFromProto(const v1::PoolPolicy& proto) {
-  PoolPolicy policy;
-  if (proto.has_max_age()) policy.max_age = absl::Seconds(proto.max_age().seconds());
-  if (policy.max_age <= absl::ZeroDuration())
-    return Error(absl::StatusCode::kInvalidArgument, reason::kOutOfRange,
-                 "policy.max_age is not above 0")
-        .Field("policy.max_age");
-  for (const std::string& country : proto.excluded_countries()) {
-    if (country.size() != 2)
-      return Error(absl::StatusCode::kInvalidArgument, reason::kOutOfRange,
-                   absl::StrCat("policy.excluded_countries: '", country,
-                                "' is not a two-letter code"))
-          .Field("policy.excluded_countries")
-          .Hint("ISO 3166 codes such as DE, or EU for all of the EU and EEA");
-    policy.excluded_countries.push_back(country);
-  }
-  policy.public_only = proto.public_only();
-  policy.min_side_pixels = std::max(1, proto.min_side_pixels());
-  return policy;
-}
-
-void PolicyToProto(const PoolPolicy& policy, v1::PoolPolicy& proto) {
-  if (policy.max_age != absl::InfiniteDuration())
-    proto.mutable_max_age()->set_seconds(absl::ToInt64Seconds(policy.max_age));
-  for (const std::string& country : policy.excluded_countries)
-    proto.add_excluded_countries(country);
-  proto.set_public_only(policy.public_only);
-  proto.set_min_side_pixels(policy.min_side_pixels);
-}
-
-absl::Status NoGeneration(const std::string& pool, int64_t generation) {
-  return Error(absl::StatusCode::kNotFound, reason::kGenerationNotFound,
-               absl::StrCat("pool ", pool, " has no generation ", generation))
-      .Hint("generations count from 1");
-}
-
-// Page tokens are the offset of the page's first item.
-struct Page {
-  size_t begin = 0, end = 0;
-};
-absl::StatusOr<Page> PageOf(const std::string& token, int size, int default_size, size_t items) {
-  Page page;
-  if (!token.empty() && (!absl::SimpleAtoi(token, &page.begin) || page.begin > items)) {
-    return Error(absl::StatusCode::kInvalidArgument, reason::kInvalidPageToken,
-                 "the page token is not one that this call gave")
-        .Field("page_token")
-        .Hint("start again without a page token");
-  }
-  page.end = std::min(
-      items, page.begin + static_cast<size_t>(size > 0 ? std::min(size, 1000) : default_size));
-  return page;
-}
 
 void AddViews(const v1::ListSamplesRequest& request, v1::Sample& sample) {
   uint32_t view = 0;
@@ -120,7 +61,8 @@ absl::Status PoolsService::Describe(const std::string& id, int64_t generation, v
   pool.set_size_bytes(manifest.size_bytes);
   pool.set_labelled_images(manifest.labelled_images);
   pool.set_classes(manifest.classes);
-  pool.set_shards(static_cast<int64_t>(manifest.shards.size()));
+  pool.set_shards(std::count_if(manifest.shards.begin(), manifest.shards.end(),
+                                [](const ShardInfo& shard) { return shard.images > 0; }));
   SetTime(manifest.created, *pool.mutable_update_time());
   for (const auto& [format, count] : manifest.formats) (*pool.mutable_formats())[format] = count;
   for (const auto& [rule, count] : manifest.refused) (*pool.mutable_refused())[rule] = count;
@@ -141,31 +83,42 @@ absl::Status PoolsService::Ingest(grpc::ServerContext& context,
   options.labels_from_folders = request.labels_from_folders();
   options.request_id = request.request_id();
   options.threads = threads_;
+  const auto ingest = [&](const IngestReport& report) {
+    return IngestIntoPool(store_, clock_, id, options, report);
+  };
+  return Fill(context, id, "pool_ingested", ingest, writer);
+}
+
+absl::Status PoolsService::Fill(
+    grpc::ServerContext& context, const std::string& id, const char* event,
+    absl::FunctionRef<absl::StatusOr<IngestCounts>(const IngestReport&)> work,
+    grpc::ServerWriter<v1::IngestProgress>& writer) {
   v1::IngestProgress message;
-  const auto report = [&](const IngestCounts& counts) -> absl::Status {
+  const IngestReport report = [&](const IngestCounts& counts) -> absl::Status {
     if (context.IsCancelled())
       return absl::CancelledError("the caller went away; the pool is as it was");
     message.set_images_seen(counts.seen);
     message.set_images_added(counts.added);
     message.set_images_quarantined(counts.quarantined);
     message.set_images_refused(counts.refused);
+    message.set_images_expired(counts.expired);
     message.set_bytes_read(counts.bytes_read);
     message.set_images_total(counts.total);
     return writer.Write(message)
                ? absl::OkStatus()
                : absl::CancelledError("the caller went away; the pool is as it was");
   };
-  SEER_ASSIGN_OR_RETURN(const IngestCounts counts,
-                        IngestIntoPool(store_, clock_, id, options, report));
+  SEER_ASSIGN_OR_RETURN(const IngestCounts counts, work(report));
   SEER_RETURN_IF_ERROR(Describe(id, 0, *message.mutable_pool()));
   for (const auto& [rule, count] : counts.refused_by_rule)
     metrics_.pool_refused.Add(static_cast<double>(count), {{"pool", id}, {"rule", rule}});
   message.set_done(true);
-  LogInfo("pool_ingested", {{"pool", id},
-                            {"generation", message.pool().generation()},
-                            {"added", counts.added},
-                            {"quarantined", counts.quarantined},
-                            {"refused", counts.refused}});
+  LogInfo(event, {{"pool", id},
+                  {"generation", message.pool().generation()},
+                  {"added", counts.added},
+                  {"expired", counts.expired},
+                  {"quarantined", counts.quarantined},
+                  {"refused", counts.refused}});
   return report(counts);
 }
 
@@ -197,6 +150,7 @@ absl::Status PoolsService::Samples(const v1::ListSamplesRequest& request,
       SampleOrder::Create(number, generation ? generation->images() : 0, request.seed(), kind));
   SEER_ASSIGN_OR_RETURN(const Page page, PageOf(request.page_token(), request.page_size(), 100,
                                                 static_cast<size_t>(slice.count)));
+  SEER_ASSIGN_OR_RETURN(const auto takedowns, takedowns_.Of(id));
   for (size_t i = page.begin; i < page.end; ++i) {
     v1::Sample& sample = *response.add_samples();
     sample.set_sample_index(slice.first + static_cast<int64_t>(i));
@@ -205,7 +159,7 @@ absl::Status PoolsService::Samples(const v1::ListSamplesRequest& request,
     SEER_ASSIGN_OR_RETURN(const auto found, generation->Locations(sample.row(), 1));
     const ImageLocation& image = found.front();
     sample.set_image_id(IdHex(image.id));
-    sample.set_shard(generation->ShardOf(image).name);
+    sample.set_shard(takedowns->ShardNow(generation->ShardOf(image).name));
     sample.set_offset(image.offset);
     sample.set_size_bytes(image.size);
     sample.set_width(image.width);

@@ -64,7 +64,8 @@ TEST_P(LargePool, AStepReadsItsOwnBlocksOfTheIndex) {
     MetricsRegistry registry;
     DataMetrics metrics(registry);
     WorkPool work(2);
-    Assembler assembler(objects, work, metrics);
+    TakedownWatch takedowns(objects, Clock::Real());
+    Assembler assembler(objects, takedowns, work, metrics);
     ASSERT_OK_AND_ASSIGN(const auto generation, generations.Get("p", 1));
     EXPECT_EQ(objects.reads(), 0) << "opening reads no row";
     EXPECT_EQ(whole.reads(), 1) << "but the manifest";
@@ -103,7 +104,7 @@ TEST(Assembler, ReadsNeighboursInAShardAtOnce) {
   testing::TempDir dir;
   ASSERT_OK_AND_ASSIGN(const auto sparse,
                        testing::SparseGeneration::Make(dir.path().string(), "p", 600, 1));
-  ASSERT_OK(sparse.WriteBlocksOf({0, 256, 512}));
+  ASSERT_OK(sparse.WriteBlocksOf({0, 64, 128, 192}));
   ASSERT_OK_AND_ASSIGN(const auto disk, OpenLocalStore(dir.path().string()));
   const auto plan = std::make_shared<const StreamPlan>(Plan(OrderKind::kSequential));
   MetricsRegistry registry;
@@ -113,7 +114,8 @@ TEST(Assembler, ReadsNeighboursInAShardAtOnce) {
     testing::WatchedStore objects(*disk, "/shards/");
     PoolStore store(objects, Clock::Real());
     GenerationCache generations(store);
-    Assembler assembler(objects, work, metrics, options);
+    TakedownWatch takedowns(objects, Clock::Real());
+    Assembler assembler(objects, takedowns, work, metrics, options);
     const auto batch = assembler.Begin(plan, *generations.Get("p", 1), 0, 0, count);
     batch->done.Wait();
     absl::MutexLock lock(&batch->mu);
@@ -136,14 +138,15 @@ TEST(Assembler, ADamagedIndexEndsTheBatch) {
   testing::TempDir dir;
   ASSERT_OK_AND_ASSIGN(const auto sparse,
                        testing::SparseGeneration::Make(dir.path().string(), "p", 600, 1));
-  ASSERT_OK(sparse.WriteBlocksOf({0, 512}));  // the block between is zeros: images without pixels
+  ASSERT_OK(sparse.WriteBlocksOf({0, 64, 128, 192, 320}));  // the block between is zeros: images without pixels
   ASSERT_OK_AND_ASSIGN(const auto objects, OpenLocalStore(dir.path().string()));
   PoolStore store(*objects, Clock::Real());
   GenerationCache generations(store);
   MetricsRegistry registry;
   DataMetrics metrics(registry);
   WorkPool work(2);
-  Assembler assembler(*objects, work, metrics);
+  TakedownWatch takedowns(*objects, Clock::Real());
+  Assembler assembler(*objects, takedowns, work, metrics);
   const auto plan = std::make_shared<const StreamPlan>(Plan(OrderKind::kSequential));
   ASSERT_OK_AND_ASSIGN(const auto generation, generations.Get("p", 1));
   const auto batch = assembler.Begin(plan, generation, 0, 0, 300);
