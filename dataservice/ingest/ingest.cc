@@ -224,6 +224,7 @@ class Ingest {
       SEER_RETURN_IF_ERROR(shard_->Add(key + ".cls", absl::StrCat(row.label)).status());
     ++manifest_.images;
     manifest_.size_bytes += row.size;
+    manifest_.longest_side = std::max({manifest_.longest_side, row.width, row.height});
     ++manifest_.formats[row.format];
     if (row.label >= 0) {
       ++manifest_.labelled_images;

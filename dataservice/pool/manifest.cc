@@ -58,6 +58,7 @@ std::string ToJson(const Manifest& m) {
                     {"size_bytes", m.size_bytes},
                     {"labelled_images", m.labelled_images},
                     {"classes", m.classes},
+                    {"longest_side", m.longest_side},
                     {"formats", m.formats},
                     {"refused", m.refused},
                     {"quarantined", m.quarantined},
@@ -104,6 +105,7 @@ absl::StatusOr<Manifest> ManifestFromJson(const std::string& text, const std::st
     m.size_bytes = in.at("size_bytes");
     m.labelled_images = in.at("labelled_images");
     m.classes = in.at("classes");
+    m.longest_side = in.value("longest_side", 0);
     m.formats = in.at("formats").get<std::map<std::string, int64_t>>();
     m.refused = in.at("refused").get<std::map<std::string, int64_t>>();
     m.quarantined = in.at("quarantined");

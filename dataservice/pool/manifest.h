@@ -49,6 +49,7 @@ struct Manifest {
   int64_t size_bytes = 0;  // of the images
   int64_t labelled_images = 0;
   int classes = 0;
+  int longest_side = 0;  // pixels, of any image; 0: not known
   std::map<std::string, int64_t> formats;
   std::map<std::string, int64_t> refused;  // by rule, over all ingests
   int64_t quarantined = 0;                 // over all ingests

@@ -1,5 +1,7 @@
 #include "dataservice/pool/succession.h"
 
+#include <algorithm>
+
 #include "absl/strings/str_cat.h"
 #include "common/base/error.h"
 #include "common/base/status_macros.h"
@@ -13,6 +15,7 @@ absl::StatusOr<Manifest> Succession::Survey(absl::FunctionRef<void(const Catalog
   next.files.clear();
   next.formats.clear();
   next.images = next.size_bytes = next.labelled_images = dropped_ = 0;
+  next.longest_side = 0;
   for (ShardInfo& shard : next.shards) shard.images = 0;
   changes_.assign(parent_.files.size(), false);
   for (size_t i = 0; i < parent_.files.size(); ++i) {
@@ -31,6 +34,7 @@ absl::StatusOr<Manifest> Succession::Survey(absl::FunctionRef<void(const Catalog
       ++next.shards[static_cast<size_t>(row.shard)].images;
       ++next.images;
       next.size_bytes += row.size;
+      next.longest_side = std::max({next.longest_side, row.width, row.height});
       ++next.formats[row.format];
       next.labelled_images += row.label >= 0 ? 1 : 0;
       kept(row);

@@ -73,6 +73,8 @@ absl::Status BatchesService::Stream(grpc::ServerContext& context,
   const auto plan = std::make_shared<const StreamPlan>(std::move(checked));
   SEER_ASSIGN_OR_RETURN(auto generation,
                         generations_.Get(plan->pool, plan->GenerationAt(plan->first_step)));
+  SEER_RETURN_IF_ERROR(
+      CheckCropsFit(plan->crops, plan->pool, generation->manifest().longest_side));
   int64_t end_step = plan->end_step;
   if (plan->one_epoch) {
     end_step =

@@ -123,6 +123,21 @@ absl::StatusOr<StreamPlan> CheckStreamRequest(const v1::StreamBatchesRequest& r)
   return plan;
 }
 
+absl::Status CheckCropsFit(const std::vector<v1::CropRecipe>& crops, const std::string& pool,
+                           int longest_side) {
+  for (const v1::CropRecipe& crop : crops) {
+    if (longest_side == 0 || crop.size() <= kMostEnlarged * longest_side) continue;
+    return Error(absl::StatusCode::kInvalidArgument, reason::kOutOfRange,
+                 absl::StrCat("a crop of ", crop.size(), " pixels is more than ", kMostEnlarged,
+                              " times the longest side of any image of pool ", pool, ", ",
+                              longest_side, " pixels"))
+        .Field("augment.crops.size")
+        .Hint("ask for crops of about the images' size, or train on a pool of larger images")
+        .With("pool", pool);
+  }
+  return absl::OkStatus();
+}
+
 int64_t StreamPlan::GenerationAt(int64_t step) const {
   int64_t generation = entries.front().generation;
   for (const Entry& entry : entries)

@@ -48,6 +48,13 @@ absl::Status CheckCrop(const v1::CropRecipe& crop);
 CropBox BoxOf(const v1::CropRecipe& recipe, uint64_t seed, int64_t sample_index, uint32_t view,
               int64_t image_width, int64_t image_height);
 
+// A crop has at most so many pixels for one of the largest image's: more is a mistake in a recipe.
+constexpr int kMostEnlarged = 8;
+// INVALID_ARGUMENT names augment.crops.size: a crop is larger than that allows. `longest_side`: of
+// the generation's images, 0: not known.
+absl::Status CheckCropsFit(const std::vector<v1::CropRecipe>& crops, const std::string& pool,
+                           int longest_side);
+
 // INVALID_ARGUMENT names the field.
 absl::StatusOr<StreamPlan> CheckStreamRequest(const v1::StreamBatchesRequest& request);
 

@@ -250,6 +250,13 @@ TEST_F(BadInputTest, AJobOfRefusedStepsDoesAsItsPolicySays) {
   EXPECT_EQ(cluster().Describe(rolls)["attempt"], 2);
 }
 
+TEST_F(BadInputTest, CropsFarLargerThanTheImagesFailTheJobBeforeItsFirstStep) {
+  const std::string job =
+      cluster().Submit("--set 'augment.crops=[{views: 2, size: 160}]' --name enlarged");
+  ExpectResult("wait", cluster().Wait(job), 100, {"160 pixels", "16 pixels", "digits"});
+  EXPECT_EQ(cluster().Step(job), 0);
+}
+
 TEST_F(BadInputTest, WaitOfAFailedJobSaysWhy) {
   const std::string job =
       cluster().Submit("--set optim.steps=100000 --set failure.maxRestarts=0 --name fails");

@@ -206,6 +206,21 @@ TEST_F(DataServiceTest, ErrorsSayWhatAndWhatNext) {
   EXPECT_EQ(GetErrorDetail(bad)->field, "crops.size");
 }
 
+TEST_F(DataServiceTest, CropsFarLargerThanEveryImageAreRefused) {
+  testing::WriteLabelledFolder(dir_ / "small", 1, 3, 12);
+  ASSERT_TRUE(Create("p").ok());
+  ASSERT_TRUE(Ingest("p", {dir_ / "small"}).ok());
+  std::vector<v1::BatchMessage> messages;
+  auto request = Request("p", 1, 1);
+  request.mutable_crops(0)->set_size(8 * 12);
+  EXPECT_TRUE(Stream(*server_, request, messages).ok());
+  request.mutable_crops(0)->set_size(8 * 12 + 1);
+  const absl::Status refused = Stream(*server_, request, messages);
+  EXPECT_EQ(refused.code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(GetErrorDetail(refused)->field, "augment.crops.size");
+  EXPECT_TRUE(absl::StrContains(refused.message(), "12 pixels")) << refused;
+}
+
 TEST_F(DataServiceTest, ARepeatedCreateRequestGivesThePoolThatItMade) {
   v1::CreatePoolRequest request;
   request.set_pool_id("p");
