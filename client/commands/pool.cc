@@ -235,9 +235,11 @@ int FollowFill(Session& session, const std::string& pool, bool dry_run,
     return kExitInterrupted;
   }
   if (!status.ok()) return Fail(status);
-  Note(absl::StrFormat("%d images seen, %d added, %d expired, %d quarantined, %d refused in %s%s",
-                       last.images_seen(), last.images_added(), last.images_expired(),
-                       last.images_quarantined(), last.images_refused(),
+  const std::string expired =
+      last.images_expired() > 0 ? absl::StrCat(", ", last.images_expired(), " expired") : "";
+  Note(absl::StrFormat("%d images seen, %d added, %d quarantined, %d refused%s in %s%s",
+                       last.images_seen(), last.images_added(), last.images_quarantined(),
+                       last.images_refused(), expired,
                        FormatSeconds(absl::ToDoubleSeconds(Clock::Real().Steady() - begun)),
                        dry_run ? "; dry run: nothing was changed" : ""));
   PrintOne(session.form, last.pool(), Description(last.pool()));
