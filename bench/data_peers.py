@@ -93,6 +93,7 @@ def forever(loader):
 def measure_peer(kind, source, args, resume, out):
     """In a process of its own: the numbers of one run, from the middle on if `resume`."""
     os.sched_setaffinity(0, {1})
+    multiprocessing.set_start_method("fork", force=True)  # of the loaders' workers
     if kind == "webdataset":
         import webdataset  # noqa: F401
     else:
