@@ -212,6 +212,8 @@ class StoreGang final : public Gang {
  public:
   explicit StoreGang(const GangOptions& options)
       : options_(options), timeout_(static_cast<int64_t>(options.timeout_seconds * 1000)) {
+    // Before the store: a rank that gave up would take it away from those that come later.
+    if (UsesNccl(options)) CheckNccl(options.device);
     c10d::TCPStoreOptions store;
     store.port = static_cast<uint16_t>(options.store_port);
     store.isServer = options.rank == 0;

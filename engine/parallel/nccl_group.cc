@@ -6,8 +6,11 @@
 
 namespace seer::engine {
 
+void CheckNccl(at::Device device) {
+  if (!device.is_cuda()) throw std::invalid_argument("NCCL needs a GPU for every rank");
+}
+
 c10::intrusive_ptr<c10d::Backend> MakeNcclGroup(const NcclGroupOptions& options) {
-  if (!options.device.is_cuda()) throw std::invalid_argument("NCCL needs a GPU for every rank");
   // A collective is waited for by the computation that is next in line: it goes first.
   auto nccl = c10d::ProcessGroupNCCL::Options::create(/*is_high_priority_stream=*/true);
   nccl->timeout = options.timeout;

@@ -15,6 +15,9 @@ struct NcclGroupOptions {
   std::chrono::milliseconds timeout{};
 };
 
+// Throws std::invalid_argument: NCCL is not for tensors of `device`, or not in this build.
+void CheckNccl(at::Device device);
+
 // A communicator with streams of its own. Collective: returns once all ranks of the group are in
 // it. A collective that is not done in `timeout` ends the process: nothing can be saved of it.
 // Throws if the group cannot be made: no GPU, or a build without GPUs.

@@ -5,10 +5,15 @@
 
 namespace seer::engine {
 
-c10::intrusive_ptr<c10d::Backend> MakeNcclGroup(const NcclGroupOptions&) {
+void CheckNccl(at::Device) {
   throw std::invalid_argument(
       "this program was built without NCCL: take the preset cuda, or set distributed.backend to "
       "gloo");
+}
+
+c10::intrusive_ptr<c10d::Backend> MakeNcclGroup(const NcclGroupOptions& options) {
+  CheckNccl(options.device);
+  return {};
 }
 
 }  // namespace seer::engine
