@@ -90,16 +90,24 @@ absl::Status SyncFolder(const fs::path& folder) {
   return absl::OkStatus();
 }
 
-// Makes every missing folder down to `folder`, each one durable in its parent.
-absl::Status MakeFolders(const fs::path& folder) {
+// Makes every missing folder down to `folder`. Each is durable once the folder that it lies in,
+// which is appended to `parents`, has been synced: only after it is in use, for while it is empty
+// others may take it away.
+absl::Status MakeFolders(const fs::path& folder, std::vector<fs::path>& parents) {
   std::error_code error;
   if (fs::is_directory(folder, error)) return absl::OkStatus();
   if (folder.has_parent_path() && folder.parent_path() != folder)
-    SEER_RETURN_IF_ERROR(MakeFolders(folder.parent_path()));
+    SEER_RETURN_IF_ERROR(MakeFolders(folder.parent_path(), parents));
   if (::mkdir(folder.c_str(), 0755) != 0 && errno != EEXIST) {
     return ErrnoStatus(errno, "cannot make the folder", folder.string());
   }
-  return SyncFolder(folder.has_parent_path() ? folder.parent_path() : fs::path("."));
+  parents.push_back(folder.has_parent_path() ? folder.parent_path() : fs::path("."));
+  return absl::OkStatus();
+}
+
+absl::Status SyncFolders(const std::vector<fs::path>& folders) {
+  for (const fs::path& folder : folders) SEER_RETURN_IF_ERROR(SyncFolder(folder));
+  return absl::OkStatus();
 }
 
 class LocalWriter final : public ObjectWriter {
@@ -144,12 +152,14 @@ class LocalWriter final : public ObjectWriter {
     if (fd_.Close() != 0) return ErrnoStatus(errno, "cannot close", path_.string());
     if (mode_ == Mode::kReplace && ::rename(temporary_.c_str(), path_.c_str()) != 0)
       return ErrnoStatus(errno, "cannot replace", path_.string());
-    return SyncFolder(path_.parent_path());
+    parents_.push_back(path_.parent_path());
+    return SyncFolders(parents_);
   }
 
  private:
   static absl::StatusOr<std::unique_ptr<LocalWriter>> TryOpen(fs::path path, Mode mode) {
-    SEER_RETURN_IF_ERROR(MakeFolders(path.parent_path()));
+    std::vector<fs::path> parents;
+    SEER_RETURN_IF_ERROR(MakeFolders(path.parent_path(), parents));
     static std::atomic<uint64_t> counter{0};
     fs::path temporary =
         path.parent_path() /
@@ -161,16 +171,18 @@ class LocalWriter final : public ObjectWriter {
     const bool named = fd < 0;  // not every file system can
     if (named) fd = ::open(temporary.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
     if (fd < 0) return ErrnoStatus(errno, "cannot write", temporary.string());
-    return std::unique_ptr<LocalWriter>(
-        new LocalWriter(std::move(path), std::move(temporary), fd, named, mode));
+    return std::unique_ptr<LocalWriter>(new LocalWriter(std::move(path), std::move(temporary), fd,
+                                                        named, mode, std::move(parents)));
   }
 
-  LocalWriter(fs::path path, fs::path temporary, int fd, bool named, Mode mode)
+  LocalWriter(fs::path path, fs::path temporary, int fd, bool named, Mode mode,
+              std::vector<fs::path> parents)
       : path_(std::move(path)),
         temporary_(std::move(temporary)),
         fd_(fd),
         named_(named),
-        mode_(mode) {}
+        mode_(mode),
+        parents_(std::move(parents)) {}
 
   // Gives the file the name `to`; not 0: failed, see errno.
   int LinkAs(const fs::path& to) {
@@ -179,7 +191,7 @@ class LocalWriter final : public ObjectWriter {
     for (int again = 0;; ++again) {
       const int result = ::linkat(AT_FDCWD, file.c_str(), AT_FDCWD, to.c_str(), AT_SYMLINK_FOLLOW);
       if (result == 0 || errno != ENOENT || again == kRaces) return result;
-      MakeFolders(to.parent_path()).IgnoreError();  // it went away meanwhile
+      MakeFolders(to.parent_path(), parents_).IgnoreError();  // it went away meanwhile
     }
   }
 
@@ -188,6 +200,7 @@ class LocalWriter final : public ObjectWriter {
   FileDescriptor fd_;
   const bool named_;  // temporary_ is there already
   const Mode mode_;
+  std::vector<fs::path> parents_;  // of folders made for it; Commit syncs them
 };
 
 class MappedView final : public ObjectView {
@@ -351,7 +364,11 @@ absl::StatusOr<std::unique_ptr<ObjectStore>> OpenLocalStore(const std::string& r
   const fs::path path = fs::absolute(root).lexically_normal();
   const fs::path folder = path.has_filename() ? path : path.parent_path();
   const bool write = use == StoreUse::kReadAndWrite;
-  if (write) SEER_RETURN_IF_ERROR(MakeFolders(folder));
+  if (write) {
+    std::vector<fs::path> parents;
+    SEER_RETURN_IF_ERROR(MakeFolders(folder, parents));
+    SEER_RETURN_IF_ERROR(SyncFolders(parents));
+  }
   if (::access(folder.c_str(), R_OK | X_OK | (write ? W_OK : 0)) != 0)
     return ErrnoStatus(errno, "cannot use the folder", folder.string());
   return std::make_unique<LocalStore>(folder);
