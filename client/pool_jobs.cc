@@ -6,8 +6,8 @@
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "client/paging.h"
 #include "common/base/status_macros.h"
-#include "common/rpc/status_grpc.h"
 #include "seer/v1/checkpoints.grpc.pb.h"
 #include "seer/v1/jobs.grpc.pb.h"
 
@@ -25,30 +25,19 @@ absl::StatusOr<PoolJobs> FetchJobs(Session& session) {
   SEER_ASSIGN_OR_RETURN(const auto channel, session.Coordinator());
   PoolJobs all;
   const auto jobs = v1::Jobs::NewStub(channel);
-  v1::ListJobsRequest job_request;
-  job_request.set_page_size(1000);
-  for (bool more = true; more;) {
-    v1::ListJobsResponse page;
-    SEER_RETURN_IF_ERROR(session.Call("the coordinator", [&](grpc::ClientContext& context) {
-      return FromGrpc(jobs->ListJobs(&context, job_request, &page));
-    }));
-    all.jobs.insert(all.jobs.end(), page.jobs().begin(), page.jobs().end());
-    job_request.set_page_token(page.next_page_token());
-    more = !page.next_page_token().empty();
-  }
+  v1::ListJobsRequest of_jobs;
+  of_jobs.set_page_size(1000);
+  SEER_ASSIGN_OR_RETURN(
+      all.jobs, FetchPages<v1::Job>(session, "the coordinator", *jobs, &v1::Jobs::Stub::ListJobs,
+                                    of_jobs, &v1::ListJobsResponse::jobs));
   const auto checkpoints = v1::Checkpoints::NewStub(channel);
-  v1::ListCheckpointsRequest request;
-  request.set_page_size(1000);
-  for (bool more = true; more;) {
-    v1::ListCheckpointsResponse page;
-    SEER_RETURN_IF_ERROR(session.Call("the coordinator", [&](grpc::ClientContext& context) {
-      return FromGrpc(checkpoints->ListCheckpoints(&context, request, &page));
-    }));
-    all.checkpoints.insert(all.checkpoints.end(), page.checkpoints().begin(),
-                           page.checkpoints().end());
-    request.set_page_token(page.next_page_token());
-    more = !page.next_page_token().empty();
-  }
+  v1::ListCheckpointsRequest of_checkpoints;
+  of_checkpoints.set_page_size(1000);
+  SEER_ASSIGN_OR_RETURN(
+      all.checkpoints,
+      FetchPages<v1::Checkpoint>(session, "the coordinator", *checkpoints,
+                                 &v1::Checkpoints::Stub::ListCheckpoints, of_checkpoints,
+                                 &v1::ListCheckpointsResponse::checkpoints));
   return all;
 }
 

@@ -11,6 +11,7 @@
 #include "absl/strings/strip.h"
 #include "client/cli.h"
 #include "client/exit_code.h"
+#include "client/paging.h"
 #include "common/base/error.h"
 #include "common/base/status_macros.h"
 #include "common/objectstore/local_store.h"
@@ -43,20 +44,12 @@ int List(Session& session, const std::string& job) {
   v1::ListCheckpointsRequest request;
   if (!job.empty())
     request.set_parent(absl::StartsWith(job, "jobs/") ? job : absl::StrCat("jobs/", job));
-  std::vector<v1::Checkpoint> checkpoints;
-  while (true) {
-    v1::ListCheckpointsResponse response;
-    const absl::Status status = session.Call("the coordinator", [&](grpc::ClientContext& context) {
-      return FromGrpc(stub->ListCheckpoints(&context, request, &response));
-    });
-    if (!status.ok()) return Fail(status);
-    checkpoints.insert(checkpoints.end(), response.checkpoints().begin(),
-                       response.checkpoints().end());
-    if (response.next_page_token().empty()) break;
-    request.set_page_token(response.next_page_token());
-  }
+  const auto checkpoints = FetchPages<v1::Checkpoint>(
+      session, "the coordinator", *stub, &v1::Checkpoints::Stub::ListCheckpoints, request,
+      &v1::ListCheckpointsResponse::checkpoints);
+  if (!checkpoints.ok()) return Fail(checkpoints.status());
   std::vector<const Message*> items;
-  for (const auto& checkpoint : checkpoints) items.push_back(&checkpoint);
+  for (const auto& checkpoint : *checkpoints) items.push_back(&checkpoint);
   PrintList(session.form, items,
             {{"NAME", [](const Message& m) { return As(m).name(); }},
              {"STEP", [](const Message& m) { return absl::StrCat(As(m).step()); }},

@@ -10,8 +10,8 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "client/commands/job.h"
+#include "client/paging.h"
 #include "common/base/error.h"
-#include "common/base/status_macros.h"
 #include "common/rpc/status_grpc.h"
 
 namespace seer::client {
@@ -26,16 +26,8 @@ absl::StatusOr<std::vector<v1::Job>> FetchJobs(const Session& session, v1::Jobs:
   v1::ListJobsRequest request;
   request.set_page_size(1000);
   for (const v1::JobState state : states) request.add_states(state);
-  std::vector<v1::Job> jobs;
-  while (true) {
-    v1::ListJobsResponse response;
-    SEER_RETURN_IF_ERROR(session.Call("the coordinator", [&](grpc::ClientContext& context) {
-      return FromGrpc(stub.ListJobs(&context, request, &response));
-    }));
-    jobs.insert(jobs.end(), response.jobs().begin(), response.jobs().end());
-    if (response.next_page_token().empty()) return jobs;
-    request.set_page_token(response.next_page_token());
-  }
+  return FetchPages<v1::Job>(session, "the coordinator", stub, &v1::Jobs::Stub::ListJobs, request,
+                             &v1::ListJobsResponse::jobs);
 }
 
 std::vector<const Message*> Pointers(const std::vector<v1::Job>& jobs) {

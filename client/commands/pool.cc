@@ -15,6 +15,7 @@
 #include "absl/strings/strip.h"
 #include "client/commands/pool.h"
 #include "client/exit_code.h"
+#include "client/paging.h"
 #include "common/base/clock.h"
 #include "common/base/error.h"
 #include "common/rpc/status_grpc.h"
@@ -118,20 +119,13 @@ int List(Session& session) {
   const auto channel = session.DataService();
   if (!channel.ok()) return Fail(channel.status());
   const auto stub = v1::Pools::NewStub(*channel);
-  std::vector<v1::Pool> pools;
   v1::ListPoolsRequest request;
-  while (true) {
-    v1::ListPoolsResponse response;
-    const absl::Status status = session.Call("the data service", [&](grpc::ClientContext& context) {
-      return FromGrpc(stub->ListPools(&context, request, &response));
-    });
-    if (!status.ok()) return Fail(status);
-    pools.insert(pools.end(), response.pools().begin(), response.pools().end());
-    if (response.next_page_token().empty()) break;
-    request.set_page_token(response.next_page_token());
-  }
+  const auto pools =
+      FetchPages<v1::Pool>(session, "the data service", *stub, &v1::Pools::Stub::ListPools, request,
+                           &v1::ListPoolsResponse::pools);
+  if (!pools.ok()) return Fail(pools.status());
   std::vector<const Message*> items;
-  for (const auto& pool : pools) items.push_back(&pool);
+  for (const auto& pool : *pools) items.push_back(&pool);
   PrintList(session.form, items,
             {{"NAME", [](const Message& m) { return PoolId(As(m).name()); }},
              {"GENERATION", [](const Message& m) { return absl::StrCat(As(m).generation()); }},
@@ -146,24 +140,17 @@ int Quarantine(Session& session, const std::string& name) {
   const auto channel = session.DataService();
   if (!channel.ok()) return Fail(channel.status());
   const auto stub = v1::Pools::NewStub(*channel);
-  std::vector<v1::QuarantinedImage> images;
   v1::ListQuarantineRequest request;
   request.set_name(PoolName(name));
-  while (true) {
-    v1::ListQuarantineResponse response;
-    const absl::Status status = session.Call("the data service", [&](grpc::ClientContext& context) {
-      return FromGrpc(stub->ListQuarantine(&context, request, &response));
-    });
-    if (!status.ok()) return Fail(status);
-    images.insert(images.end(), response.images().begin(), response.images().end());
-    if (response.next_page_token().empty()) break;
-    request.set_page_token(response.next_page_token());
-  }
+  const auto images = FetchPages<v1::QuarantinedImage>(session, "the data service", *stub,
+                                                       &v1::Pools::Stub::ListQuarantine, request,
+                                                       &v1::ListQuarantineResponse::images);
+  if (!images.ok()) return Fail(images.status());
   const auto as = [](const Message& m) -> const v1::QuarantinedImage& {
     return static_cast<const v1::QuarantinedImage&>(m);
   };
   std::vector<const Message*> items;
-  for (const auto& image : images) items.push_back(&image);
+  for (const auto& image : *images) items.push_back(&image);
   PrintList(session.form, items,
             {{"SOURCE", [&](const Message& m) { return as(m).source(); }},
              {"REASON", [&](const Message& m) { return as(m).reason(); }},

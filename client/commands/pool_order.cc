@@ -14,9 +14,9 @@
 #include "absl/strings/strip.h"
 #include "client/commands/pool.h"
 #include "client/exit_code.h"
+#include "client/paging.h"
 #include "common/base/error.h"
 #include "common/base/status_macros.h"
-#include "common/rpc/status_grpc.h"
 #include "seer/v1/pools.grpc.pb.h"
 
 namespace seer::client {
@@ -95,23 +95,16 @@ int Order(Session& session, const Options& options) {
   const auto channel = session.DataService();
   if (!channel.ok()) return Fail(channel.status());
   const auto stub = v1::Pools::NewStub(*channel);
-  std::vector<v1::Sample> samples;
-  while (true) {
-    v1::ListSamplesResponse response;
-    const absl::Status status = session.Call("the data service", [&](grpc::ClientContext& context) {
-      return FromGrpc(stub->ListSamples(&context, *request, &response));
-    });
-    if (!status.ok()) return Fail(status);
-    samples.insert(samples.end(), response.samples().begin(), response.samples().end());
-    if (response.next_page_token().empty()) break;
-    request->set_page_token(response.next_page_token());
-  }
+  const auto samples =
+      FetchPages<v1::Sample>(session, "the data service", *stub, &v1::Pools::Stub::ListSamples,
+                             *request, &v1::ListSamplesResponse::samples);
+  if (!samples.ok()) return Fail(samples.status());
   if (session.form == OutputForm::kName) {  // samples have no name of their own
-    for (const v1::Sample& sample : samples) std::printf("%s\n", sample.image_id().c_str());
+    for (const v1::Sample& sample : *samples) std::printf("%s\n", sample.image_id().c_str());
     return kExitOk;
   }
   std::vector<const Message*> items;
-  for (const v1::Sample& sample : samples) items.push_back(&sample);
+  for (const v1::Sample& sample : *samples) items.push_back(&sample);
   PrintList(session.form, items, Columns(!options.crops.empty()));
   return kExitOk;
 }

@@ -4,10 +4,9 @@
 #include <CLI/CLI.hpp>
 #include <memory>
 
-#include "absl/strings/str_cat.h"
 #include "client/commands/pool.h"
 #include "client/exit_code.h"
-#include "common/rpc/status_grpc.h"
+#include "client/paging.h"
 
 namespace seer::client {
 namespace {
@@ -43,26 +42,19 @@ int Refused(Session& session, const std::string& pool, const std::string& rule) 
   const auto channel = session.DataService();
   if (!channel.ok()) return Fail(channel.status());
   const auto stub = v1::Pools::NewStub(*channel);
-  std::vector<v1::RefusedImage> images;
   v1::ListRefusedRequest request;
   request.set_name(PoolName(pool));
   request.set_rule(rule);
   request.set_page_size(1000);
-  while (true) {
-    v1::ListRefusedResponse response;
-    const absl::Status status = session.Call("the data service", [&](grpc::ClientContext& context) {
-      return FromGrpc(stub->ListRefused(&context, request, &response));
-    });
-    if (!status.ok()) return Fail(status);
-    images.insert(images.end(), response.images().begin(), response.images().end());
-    if (response.next_page_token().empty()) break;
-    request.set_page_token(response.next_page_token());
-  }
+  const auto images = FetchPages<v1::RefusedImage>(session, "the data service", *stub,
+                                                   &v1::Pools::Stub::ListRefused, request,
+                                                   &v1::ListRefusedResponse::images);
+  if (!images.ok()) return Fail(images.status());
   const auto as = [](const Message& m) -> const v1::RefusedImage& {
     return static_cast<const v1::RefusedImage&>(m);
   };
   std::vector<const Message*> items;
-  for (const auto& image : images) items.push_back(&image);
+  for (const auto& image : *images) items.push_back(&image);
   PrintList(session.form, items,
             {{"SOURCE", [&](const Message& m) { return as(m).source(); }},
              {"RULE", [&](const Message& m) { return as(m).rule(); }},

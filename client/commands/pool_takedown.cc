@@ -15,6 +15,7 @@
 #include "client/commands/pool.h"
 #include "client/confirm.h"
 #include "client/exit_code.h"
+#include "client/paging.h"
 #include "client/pool_jobs.h"
 #include "common/base/error.h"
 #include "common/base/status_macros.h"
@@ -120,19 +121,11 @@ int TakeDown(Session& session, const Options& options) {
 
 absl::StatusOr<std::vector<v1::Takedown>> FetchTakedowns(Session& session, v1::Pools::Stub& stub,
                                                          const std::string& pool) {
-  std::vector<v1::Takedown> takedowns;
   v1::ListTakedownsRequest request;
   request.set_name(PoolName(pool));
-  for (bool more = true; more;) {
-    v1::ListTakedownsResponse response;
-    SEER_RETURN_IF_ERROR(session.Call("the data service", [&](grpc::ClientContext& context) {
-      return FromGrpc(stub.ListTakedowns(&context, request, &response));
-    }));
-    takedowns.insert(takedowns.end(), response.takedowns().begin(), response.takedowns().end());
-    request.set_page_token(response.next_page_token());
-    more = !response.next_page_token().empty();
-  }
-  return takedowns;
+  return FetchPages<v1::Takedown>(session, "the data service", stub,
+                                  &v1::Pools::Stub::ListTakedowns, request,
+                                  &v1::ListTakedownsResponse::takedowns);
 }
 
 // Steps by image, of a run of a job.

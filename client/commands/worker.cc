@@ -8,7 +8,7 @@
 #include "absl/strings/strip.h"
 #include "client/cli.h"
 #include "client/exit_code.h"
-#include "common/rpc/status_grpc.h"
+#include "client/paging.h"
 #include "seer/v1/workers.grpc.pb.h"
 
 namespace seer::client {
@@ -22,20 +22,13 @@ int List(Session& session) {
   const auto channel = session.Coordinator();
   if (!channel.ok()) return Fail(channel.status());
   const auto stub = v1::Workers::NewStub(*channel);
-  std::vector<v1::Worker> workers;
   v1::ListWorkersRequest request;
-  while (true) {
-    v1::ListWorkersResponse response;
-    const absl::Status status = session.Call("the coordinator", [&](grpc::ClientContext& context) {
-      return FromGrpc(stub->ListWorkers(&context, request, &response));
-    });
-    if (!status.ok()) return Fail(status);
-    workers.insert(workers.end(), response.workers().begin(), response.workers().end());
-    if (response.next_page_token().empty()) break;
-    request.set_page_token(response.next_page_token());
-  }
+  const auto workers =
+      FetchPages<v1::Worker>(session, "the coordinator", *stub, &v1::Workers::Stub::ListWorkers,
+                             request, &v1::ListWorkersResponse::workers);
+  if (!workers.ok()) return Fail(workers.status());
   std::vector<const Message*> items;
-  for (const auto& worker : workers) items.push_back(&worker);
+  for (const auto& worker : *workers) items.push_back(&worker);
   PrintList(
       session.form, items,
       {{"NAME",

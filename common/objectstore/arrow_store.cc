@@ -16,6 +16,7 @@
 #include "absl/strings/strip.h"
 #include "common/base/error.h"
 #include "common/base/status_macros.h"
+#include "common/objectstore/object_key.h"
 #include "common/objectstore/storage_error.h"
 
 namespace seer {
@@ -51,15 +52,6 @@ class ArrowWriter final : public ObjectWriter {
 };
 
 }  // namespace
-
-absl::Status CheckObjectKey(absl::string_view key) {
-  bool bad = key.empty() || key.find('\0') != absl::string_view::npos;
-  for (absl::string_view part : absl::StrSplit(key, '/'))
-    bad = bad || part.empty() || part == "." || part == "..";
-  if (!bad) return absl::OkStatus();
-  return Error(absl::StatusCode::kInvalidArgument, reason::kInvalidArgument,
-               absl::StrCat("object key '", key, "' is not a relative path"));
-}
 
 ArrowStore::ArrowStore(std::shared_ptr<arrow::fs::FileSystem> file_system,
                        std::shared_ptr<arrow::fs::FileSystem> streams, std::string root,

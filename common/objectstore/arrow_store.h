@@ -48,9 +48,6 @@ class ArrowStore : public ObjectStore {
   const std::string uri_;
 };
 
-// Key of an object: not empty, relative, without empty parts, "." and "..". INVALID_ARGUMENT.
-absl::Status CheckObjectKey(absl::string_view key);
-
 // "gs://bucket/prefix", "abfs://container@account.dfs.core.windows.net/prefix", as
 // arrow::fs::FileSystemFromUri reads them. INVALID_ARGUMENT: the URI.
 absl::StatusOr<std::unique_ptr<ObjectStore>> OpenArrowStore(const std::string& uri);

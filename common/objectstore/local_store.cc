@@ -20,6 +20,7 @@
 #include "common/base/error.h"
 #include "common/base/failpoint.h"
 #include "common/base/status_macros.h"
+#include "common/objectstore/object_key.h"
 
 namespace seer {
 namespace {
@@ -54,17 +55,6 @@ absl::Status ErrnoStatus(int error, absl::string_view doing, absl::string_view p
       return Error(absl::StatusCode::kUnavailable, reason::kStorageFailed, message)
           .With("path", path);
   }
-}
-
-absl::Status CheckKey(absl::string_view key) {
-  bool bad = key.empty() || absl::StartsWith(key, "/") || key.find('\0') != absl::string_view::npos;
-  for (absl::string_view part : absl::StrSplit(key, '/')) {
-    bad = bad || part.empty() || part == "." || part == ".." ||
-          absl::StartsWith(part, kTemporaryPrefix);
-  }
-  if (!bad) return absl::OkStatus();
-  return Error(absl::StatusCode::kInvalidArgument, reason::kInvalidArgument,
-               absl::StrCat("object key '", key, "' is not a relative path"));
 }
 
 class FileDescriptor {
@@ -259,11 +249,11 @@ class LocalStore final : public ObjectStore {
   }
   absl::StatusOr<std::string> GetRange(absl::string_view key, int64_t offset,
                                        int64_t length) override {
-    SEER_RETURN_IF_ERROR(CheckKey(key));
+    SEER_RETURN_IF_ERROR(CheckObjectKey(key, kTemporaryPrefix));
     return ReadRange(PathOf(key), offset, length);
   }
   absl::StatusOr<std::unique_ptr<ObjectView>> View(absl::string_view key) override {
-    SEER_RETURN_IF_ERROR(CheckKey(key));
+    SEER_RETURN_IF_ERROR(CheckObjectKey(key, kTemporaryPrefix));
     struct stat info;
     SEER_ASSIGN_OR_RETURN(const FileDescriptor fd, OpenForReading(PathOf(key), info));
     const auto size = static_cast<size_t>(info.st_size);
@@ -275,7 +265,7 @@ class LocalStore final : public ObjectStore {
     return std::make_unique<MappedView>(start, size);
   }
   absl::StatusOr<ObjectInfo> Stat(absl::string_view key) override {
-    SEER_RETURN_IF_ERROR(CheckKey(key));
+    SEER_RETURN_IF_ERROR(CheckObjectKey(key, kTemporaryPrefix));
     struct stat info;
     if (::stat(PathOf(key).c_str(), &info) != 0)
       return ErrnoStatus(errno, "cannot find", PathOf(key).string());
@@ -289,7 +279,7 @@ class LocalStore final : public ObjectStore {
     return Write(key, bytes, LocalWriter::Mode::kIfAbsent);
   }
   absl::StatusOr<std::unique_ptr<ObjectWriter>> OpenWriter(absl::string_view key) override {
-    SEER_RETURN_IF_ERROR(CheckKey(key));
+    SEER_RETURN_IF_ERROR(CheckObjectKey(key, kTemporaryPrefix));
     SEER_ASSIGN_OR_RETURN(auto writer, LocalWriter::Open(PathOf(key), LocalWriter::Mode::kReplace));
     return std::unique_ptr<ObjectWriter>(std::move(writer));
   }
@@ -313,7 +303,7 @@ class LocalStore final : public ObjectStore {
     return objects;
   }
   absl::Status Delete(absl::string_view key) override {
-    SEER_RETURN_IF_ERROR(CheckKey(key));
+    SEER_RETURN_IF_ERROR(CheckObjectKey(key, kTemporaryPrefix));
     const fs::path path = PathOf(key);
     if (::unlink(path.c_str()) != 0 && errno != ENOENT && errno != ENOTDIR)
       return ErrnoStatus(errno, "cannot delete", path.string());
@@ -346,7 +336,7 @@ class LocalStore final : public ObjectStore {
   }
 
   absl::Status Write(absl::string_view key, absl::string_view bytes, LocalWriter::Mode mode) {
-    SEER_RETURN_IF_ERROR(CheckKey(key));
+    SEER_RETURN_IF_ERROR(CheckObjectKey(key, kTemporaryPrefix));
     SEER_ASSIGN_OR_RETURN(auto writer, LocalWriter::Open(PathOf(key), mode));
     SEER_RETURN_IF_ERROR(writer->Append(bytes));
     return writer->Commit();

@@ -21,6 +21,7 @@
 #include "common/base/status_macros.h"
 #include "common/http/http_client.h"
 #include "common/objectstore/arrow_store.h"
+#include "common/objectstore/object_key.h"
 #include "common/objectstore/storage_error.h"
 
 namespace seer {

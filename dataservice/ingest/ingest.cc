@@ -222,14 +222,8 @@ class Ingest {
                                 checked.image.bytes));
     if (row.label >= 0)
       SEER_RETURN_IF_ERROR(shard_->Add(key + ".cls", absl::StrCat(row.label)).status());
-    ++manifest_.images;
-    manifest_.size_bytes += row.size;
-    manifest_.longest_side = std::max({manifest_.longest_side, row.width, row.height});
-    ++manifest_.formats[row.format];
-    if (row.label >= 0) {
-      ++manifest_.labelled_images;
-      classes_.insert(row.label);
-    }
+    CountRow(row, manifest_);
+    if (row.label >= 0) classes_.insert(row.label);
     if (!dry_run()) SEER_RETURN_IF_ERROR(writer_->Add(std::move(row)));
     ++shard_images_;
     ++counts_.added;

@@ -19,13 +19,23 @@ static_assert(std::is_trivially_copyable_v<ImageLocation>);
 static_assert(std::has_unique_object_representations_v<ImageLocation>, "no padding");
 static_assert(std::endian::native == std::endian::little);
 
-absl::Status Corrupt(const std::string& key, const std::string& why) {
+}  // namespace
+
+absl::Status CorruptIndex(const std::string& key, const std::string& why) {
   return Error(absl::StatusCode::kDataLoss, reason::kPoolCorrupt, absl::StrCat(key, " ", why))
       .Hint("restore the file from a copy of the pool, or ingest into a new pool")
       .With("object", key);
 }
 
-}  // namespace
+absl::Status CheckInsideShard(const ImageLocation& image, const std::vector<ShardInfo>& shards,
+                              const std::string& key, int64_t row) {
+  const bool inside =
+      image.shard >= 0 && image.shard < static_cast<int64_t>(shards.size()) && image.offset >= 0 &&
+      image.size >= 0 &&
+      image.offset <= shards[static_cast<size_t>(image.shard)].size_bytes - image.size;
+  return inside ? absl::OkStatus()
+                : CorruptIndex(key, absl::StrCat("points outside its shards at row ", row));
+}
 
 std::string IdHex(const ImageId& id) {
   return ToHex(absl::string_view(reinterpret_cast<const char*>(id.data()), id.size()));
@@ -58,11 +68,11 @@ absl::StatusOr<std::shared_ptr<const Generation>> Generation::Open(ObjectStore& 
     const auto found =
         std::lower_bound(present.begin(), present.end(), key,
                          [](const ObjectInfo& a, const std::string& b) { return a.key < b; });
-    if (found == present.end() || found->key != key) return Corrupt(key, "is absent");
+    if (found == present.end() || found->key != key) return CorruptIndex(key, "is absent");
     const int64_t rows = generation->manifest_.files[i].rows;
     if (found->size_bytes != rows * kLocationBytes) {
-      return Corrupt(key, absl::StrCat("has ", found->size_bytes, " bytes, not the ",
-                                       rows * kLocationBytes, " of its ", rows, " rows"));
+      return CorruptIndex(key, absl::StrCat("has ", found->size_bytes, " bytes, not the ",
+                                            rows * kLocationBytes, " of its ", rows, " rows"));
     }
   }
   return generation;
@@ -99,7 +109,7 @@ absl::StatusOr<LocationBlock> Generation::Block(size_t file, int64_t number) con
     SEER_ASSIGN_OR_RETURN(const std::string bytes,
                           objects_.GetRange(keys_[file], first * kLocationBytes, size_bytes));
     if (static_cast<int64_t>(bytes.size()) != size_bytes)
-      return Corrupt(keys_[file], absl::StrCat("ends inside of row ", first, " and after"));
+      return CorruptIndex(keys_[file], absl::StrCat("ends inside of row ", first, " and after"));
     auto block = std::make_shared<std::vector<ImageLocation>>(static_cast<size_t>(count));
     std::memcpy(block->data(), bytes.data(), bytes.size());
     for (int64_t i = 0; i < count; ++i)
@@ -112,13 +122,9 @@ absl::StatusOr<LocationBlock> Generation::Block(size_t file, int64_t number) con
 absl::Status Generation::Check(const ImageLocation& image, const std::string& key,
                                int64_t row) const {
   // A size from here is what serving asks storage for, and allocates.
-  const std::vector<ShardInfo>& shards = manifest_.shards;
-  const bool inside = image.shard >= 0 && image.shard < static_cast<int64_t>(shards.size()) &&
-                      image.offset >= 0 && image.size >= 0 &&
-                      image.offset <= ShardOf(image).size_bytes - image.size;
-  if (!inside) return Corrupt(key, absl::StrCat("points outside its shards at row ", row));
+  SEER_RETURN_IF_ERROR(CheckInsideShard(image, manifest_.shards, key, row));
   if (image.width < 1 || image.height < 1)
-    return Corrupt(key, absl::StrCat("has an image without pixels at row ", row));
+    return CorruptIndex(key, absl::StrCat("has an image without pixels at row ", row));
   return absl::OkStatus();
 }
 

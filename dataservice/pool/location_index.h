@@ -38,6 +38,12 @@ constexpr int64_t kIndexBlockRows = 64;
 
 void AppendLocation(const ImageLocation& location, std::string& bytes);
 
+// DATA_LOSS with POOL_CORRUPT: the index file `key` is not what its manifest says.
+absl::Status CorruptIndex(const std::string& key, const std::string& why);
+// POOL_CORRUPT: the record of `row` names bytes that are in none of `shards`.
+absl::Status CheckInsideShard(const ImageLocation& image, const std::vector<ShardInfo>& shards,
+                              const std::string& key, int64_t row);
+
 // Blocks of records in memory, of all generations. A key is the index file's and a block's number.
 using LocationBlock = std::shared_ptr<const std::vector<ImageLocation>>;
 class LocationCache : public ReadOnceCache<std::pair<std::string, int64_t>, LocationBlock> {

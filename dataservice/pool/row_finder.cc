@@ -14,12 +14,6 @@ namespace {
 
 constexpr int64_t kRowsAtOnce = (int64_t{16} << 20) / kLocationBytes;
 
-absl::Status Corrupt(const std::string& key, const std::string& why) {
-  return Error(absl::StatusCode::kDataLoss, reason::kPoolCorrupt, absl::StrCat(key, " ", why))
-      .Hint("restore the file from a copy of the pool, or ingest into a new pool")
-      .With("object", key);
-}
-
 }  // namespace
 
 absl::StatusOr<ImageId> ParseImageId(const std::string& hex) {
@@ -47,14 +41,8 @@ absl::StatusOr<std::vector<RowFinder::Row>> RowFinder::Find(const Manifest& mani
       SEER_ASSIGN_OR_RETURN(found_[file.index], FindInFile(key, file.rows));
     }
     for (const Row& row : found_[file.index]) {
-      const ImageLocation& image = row.image;
-      const auto shards = static_cast<int64_t>(manifest.shards.size());
-      if (image.shard < 0 || image.shard >= shards || image.offset < 0 || image.size < 0 ||
-          image.offset >
-              manifest.shards[static_cast<size_t>(image.shard)].size_bytes - image.size) {
-        return Corrupt(key, absl::StrCat("points outside its shards at row ", row.row));
-      }
-      rows.push_back({first_row + row.row, image});
+      SEER_RETURN_IF_ERROR(CheckInsideShard(row.image, manifest.shards, key, row.row));
+      rows.push_back({first_row + row.row, row.image});
     }
     first_row += file.rows;
   }
@@ -69,7 +57,7 @@ absl::StatusOr<std::vector<RowFinder::Row>> RowFinder::FindInFile(const std::str
     SEER_ASSIGN_OR_RETURN(const std::string bytes,
                           objects_.GetRange(key, first * kLocationBytes, size));
     if (static_cast<int64_t>(bytes.size()) != size)
-      return Corrupt(key, absl::StrCat("ends inside of row ", first, " and after"));
+      return CorruptIndex(key, absl::StrCat("ends inside of row ", first, " and after"));
     for (int64_t at = 0; at < size; at += kLocationBytes) {
       ImageLocation image;
       std::memcpy(&image, bytes.data() + at, sizeof(image));

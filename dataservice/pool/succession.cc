@@ -8,6 +8,14 @@
 
 namespace seer::dataservice {
 
+void CountRow(const CatalogueRow& row, Manifest& manifest) {
+  ++manifest.images;
+  manifest.size_bytes += row.size;
+  manifest.labelled_images += row.label >= 0 ? 1 : 0;
+  manifest.longest_side = std::max({manifest.longest_side, row.width, row.height});
+  ++manifest.formats[row.format];
+}
+
 absl::StatusOr<Manifest> Succession::Survey(absl::FunctionRef<void(const CatalogueRow&)> kept) {
   Manifest next = parent_;
   next.parent = parent_.generation;
@@ -32,11 +40,7 @@ absl::StatusOr<Manifest> Succession::Survey(absl::FunctionRef<void(const Catalog
             .Hint("restore the file from a copy of the pool, or ingest into a new pool");
       }
       ++next.shards[static_cast<size_t>(row.shard)].images;
-      ++next.images;
-      next.size_bytes += row.size;
-      next.longest_side = std::max({next.longest_side, row.width, row.height});
-      ++next.formats[row.format];
-      next.labelled_images += row.label >= 0 ? 1 : 0;
+      CountRow(row, next);
       kept(row);
       return absl::OkStatus();
     };

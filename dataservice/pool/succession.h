@@ -14,6 +14,10 @@
 
 namespace seer::dataservice {
 
+// Adds an image's row to the counts of a manifest; `classes` takes the set of all labels and is not
+// moved.
+void CountRow(const CatalogueRow& row, Manifest& manifest);
+
 class Succession {
  public:
   using Drop = std::function<bool(const CatalogueRow&)>;

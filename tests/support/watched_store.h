@@ -10,18 +10,18 @@
 #include <vector>
 
 #include "absl/strings/match.h"
-#include "common/base/object_store.h"
+#include "tests/support/forwarding_store.h"
 
 namespace seer::testing {
 
-class WatchedStore final : public ObjectStore {
+class WatchedStore final : public ForwardingStore {
  public:
   // `on_read`: called with the key before each Get and GetRange. Reads of keys that contain
   // `counted` are counted.
   explicit WatchedStore(
       ObjectStore& inner, std::string counted = "",
       std::function<void(absl::string_view key)> on_read = [](absl::string_view) {})
-      : inner_(inner), counted_(std::move(counted)), on_read_(std::move(on_read)) {}
+      : ForwardingStore(inner), counted_(std::move(counted)), on_read_(std::move(on_read)) {}
 
   int64_t reads() const { return reads_; }
   int64_t bytes_read() const { return bytes_read_; }
@@ -35,20 +35,6 @@ class WatchedStore final : public ObjectStore {
     on_read_(key);
     return Count(key, inner_.GetRange(key, offset, length));
   }
-  absl::StatusOr<ObjectInfo> Stat(absl::string_view key) override { return inner_.Stat(key); }
-  absl::Status Put(absl::string_view key, absl::string_view bytes) override {
-    return inner_.Put(key, bytes);
-  }
-  absl::Status PutIfAbsent(absl::string_view key, absl::string_view bytes) override {
-    return inner_.PutIfAbsent(key, bytes);
-  }
-  absl::StatusOr<std::unique_ptr<ObjectWriter>> OpenWriter(absl::string_view key) override {
-    return inner_.OpenWriter(key);
-  }
-  absl::StatusOr<std::vector<ObjectInfo>> List(absl::string_view prefix) override {
-    return inner_.List(prefix);
-  }
-  absl::Status Delete(absl::string_view key) override { return inner_.Delete(key); }
 
  private:
   absl::StatusOr<std::string> Count(absl::string_view key, absl::StatusOr<std::string> bytes) {
@@ -59,7 +45,6 @@ class WatchedStore final : public ObjectStore {
     return bytes;
   }
 
-  ObjectStore& inner_;
   const std::string counted_;
   const std::function<void(absl::string_view key)> on_read_;
   std::atomic<int64_t> reads_{0}, bytes_read_{0};

@@ -11,12 +11,15 @@
 #include "tests/integration/dataservice/pool_client.h"
 #include "tests/support/image_files.h"
 #include "tests/support/parquet_files.h"
+#include "tests/support/read_sources.h"
 #include "tests/support/s3_server.h"
 #include "tests/support/status_matchers.h"
 #include "tests/support/temp_dir.h"
 
 namespace seer::dataservice {
 namespace {
+
+using testing::ReadAll;
 
 using testing::FailsWith;
 using testing::MakePng;
@@ -37,16 +40,6 @@ class SourcesTest : public ::testing::Test {
   }
   void SetUp() override { s3_->SetFaults("{}"); }
 
-  static absl::StatusOr<std::vector<SourceImage>> ReadAll(const std::vector<std::string>& paths,
-                                                          const SourceOptions& options = {}) {
-    SEER_ASSIGN_OR_RETURN(const auto source, OpenSources(paths, options));
-    std::vector<SourceImage> images;
-    while (true) {
-      SEER_ASSIGN_OR_RETURN(auto image, source->Next());
-      if (!image) return images;
-      images.push_back(std::move(*image));
-    }
-  }
   // Writes a list of `urls` and reads what they bring.
   absl::StatusOr<std::vector<SourceImage>> Fetch(const std::vector<std::string>& urls,
                                                  const SourceOptions& options = {}) {

@@ -12,11 +12,14 @@
 #include "dataservice/pool/tar_shard.h"
 #include "tests/support/image_files.h"
 #include "tests/support/parquet_files.h"
+#include "tests/support/read_sources.h"
 #include "tests/support/status_matchers.h"
 #include "tests/support/temp_dir.h"
 
 namespace seer::dataservice {
 namespace {
+
+using testing::ReadAll;
 
 using testing::BytesColumn;
 using testing::FailsWith;
@@ -25,17 +28,6 @@ using testing::IntegerColumn;
 using testing::TextColumn;
 using testing::WriteFile;
 using testing::WriteParquet;
-
-absl::StatusOr<std::vector<SourceImage>> ReadAll(const std::vector<std::string>& paths,
-                                                 const SourceOptions& options = {}) {
-  SEER_ASSIGN_OR_RETURN(const auto source, OpenSources(paths, options));
-  std::vector<SourceImage> images;
-  while (true) {
-    SEER_ASSIGN_OR_RETURN(auto image, source->Next());
-    if (!image) return images;
-    images.push_back(std::move(*image));
-  }
-}
 
 TEST(Sources, AFolderHoldsImagesTarsAndParquetInTheOrderOfTheirNames) {
   const testing::TempDir dir;

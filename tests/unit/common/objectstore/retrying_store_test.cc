@@ -11,6 +11,7 @@
 #include "common/base/error.h"
 #include "common/objectstore/faulty_store.h"
 #include "common/objectstore/memory_store.h"
+#include "tests/support/forwarding_store.h"
 #include "tests/support/status_matchers.h"
 
 namespace seer {
@@ -152,38 +153,10 @@ TEST_F(RetryingStoreTest, BytesThatWereCutShortAreReadAgain) {
   EXPECT_EQ(store_->GetRange("k", 2'999'990, 1000)->size(), 10u);  // the end is no cut
 }
 
-// Passes every call on; tests change one.
-class Forwarding : public ObjectStore {
- public:
-  explicit Forwarding(ObjectStore& inner) : inner_(inner) {}
-  absl::StatusOr<std::string> Get(absl::string_view key) override { return inner_.Get(key); }
-  absl::StatusOr<std::string> GetRange(absl::string_view key, int64_t offset,
-                                       int64_t length) override {
-    return inner_.GetRange(key, offset, length);
-  }
-  absl::StatusOr<ObjectInfo> Stat(absl::string_view key) override { return inner_.Stat(key); }
-  absl::Status Put(absl::string_view key, absl::string_view bytes) override {
-    return inner_.Put(key, bytes);
-  }
-  absl::Status PutIfAbsent(absl::string_view key, absl::string_view bytes) override {
-    return inner_.PutIfAbsent(key, bytes);
-  }
-  absl::StatusOr<std::unique_ptr<ObjectWriter>> OpenWriter(absl::string_view key) override {
-    return inner_.OpenWriter(key);
-  }
-  absl::StatusOr<std::vector<ObjectInfo>> List(absl::string_view prefix) override {
-    return inner_.List(prefix);
-  }
-  absl::Status Delete(absl::string_view key) override { return inner_.Delete(key); }
-
- protected:
-  ObjectStore& inner_;
-};
-
 // Fails after it has written, as when the answer is lost.
-class LosesAnswers final : public Forwarding {
+class LosesAnswers final : public testing::ForwardingStore {
  public:
-  using Forwarding::Forwarding;
+  using ForwardingStore::ForwardingStore;
   absl::Status PutIfAbsent(absl::string_view key, absl::string_view bytes) override {
     const absl::Status status = inner_.PutIfAbsent(key, bytes);
     return std::exchange(lost_, true) ? status : Unavailable();
@@ -237,15 +210,15 @@ TEST_F(RetryingStoreTest, AnOpenBreakerIsNamedAtTheDeadline) {
 }
 
 // A read takes 5 ms of the test's clock; one that is told to stall waits to be released.
-class SlowStore final : public Forwarding {
+class SlowStore final : public testing::ForwardingStore {
  public:
-  SlowStore(ObjectStore& inner, FakeClock& clock) : Forwarding(inner), clock_(clock) {}
+  SlowStore(ObjectStore& inner, FakeClock& clock) : ForwardingStore(inner), clock_(clock) {}
   absl::StatusOr<std::string> GetRange(absl::string_view key, int64_t offset,
                                        int64_t length) override {
     ++reads;
     if (stall.exchange(false)) released.WaitForNotification();
     clock_.Advance(absl::Milliseconds(5));
-    return Forwarding::GetRange(key, offset, length);
+    return ForwardingStore::GetRange(key, offset, length);
   }
 
   std::atomic<int> reads{0};
