@@ -154,6 +154,8 @@ void FillDefaults(v1::JobSpec& spec) {
   if (data.prefetch_steps() == 0) data.set_prefetch_steps(4);
   if (!data.has_max_bad_ratio()) data.set_max_bad_ratio(0.01);
   if (data.sampling() == v1::SAMPLING_MODE_UNSPECIFIED) data.set_sampling(v1::SAMPLING_MODE_EPOCHS);
+  if (data.transport() == v1::DATA_TRANSPORT_UNSPECIFIED)
+    data.set_transport(v1::DATA_TRANSPORT_AUTO);
   FillOptim(*spec.mutable_optim(), data.global_batch());
   FillSchedules(spec);
   if (spec.precision().mode() == v1::PRECISION_MODE_UNSPECIFIED)

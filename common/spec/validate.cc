@@ -204,6 +204,13 @@ absl::Status CheckData(const v1::DataSpec& data, int ranks, int64_t accumulation
     return Missing("data.pool", "name the pool to train on; `seer pool list` shows them");
   SEER_RETURN_IF_ERROR(CheckName("data.pool", data.pool()));
   if (data.has_generation()) SEER_RETURN_IF_ERROR(AtLeast("data.generation", data.generation(), 1));
+  if (data.has_generation() && data.follow_pool())
+    return Broken("data.followPool", "true together with data.generation",
+                  "a job keeps to one generation or follows the pool: leave one of them out");
+  if (data.transport() < v1::DATA_TRANSPORT_AUTO ||
+      data.transport() > v1::DATA_TRANSPORT_IN_TRAINER)
+    return Broken("data.transport", absl::StrCat(static_cast<int>(data.transport())),
+                  "auto, grpc or in-trainer");
   SEER_RETURN_IF_ERROR(AtLeast("data.globalBatch", data.global_batch(), 1));
   if (data.global_batch() % ranks != 0) {
     return Broken("data.globalBatch", absl::StrCat(data.global_batch()),

@@ -200,6 +200,8 @@ TEST(SpecToConfigTest, EveryFieldOfASpecReachesTheTrainerOrIsKnownNotTo) {
       "kind",
       "metadata.name",
       "data.generation",  // the assignment's data plan
+      "data.follow_pool",
+      "data.transport",
       "data.prefetch_steps",
       "data.record_ids",
       "distributed.ranks",  // the assignment's world size

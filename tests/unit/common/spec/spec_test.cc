@@ -439,6 +439,27 @@ TEST(SpecPrecision, TheLossScaleBelongsToFp16) {
             "precision.mode");
 }
 
+TEST(SpecData, AJobKeepsToAGenerationOrFollowsThePool) {
+  v1::JobSpec spec = Valid();
+  EXPECT_FALSE(spec.data().follow_pool());
+  ASSERT_TRUE(ApplySet(spec, "data.followPool=true").ok());
+  EXPECT_TRUE(ValidateJobSpec(spec).ok());
+  spec.mutable_data()->set_generation(3);
+  const auto status = ValidateJobSpec(spec);
+  EXPECT_EQ(GetErrorDetail(status).value_or(ErrorDetail()).field, "data.followPool") << status;
+}
+
+TEST(SpecData, TheTransportIsTheFastestThereIsUnlessOneIsAskedFor) {
+  v1::JobSpec spec = Valid();
+  EXPECT_EQ(spec.data().transport(), v1::DATA_TRANSPORT_AUTO);
+  ASSERT_TRUE(ApplySet(spec, "data.transport=in-trainer").ok());
+  EXPECT_TRUE(ValidateJobSpec(spec).ok());
+  EXPECT_EQ(spec.data().transport(), v1::DATA_TRANSPORT_IN_TRAINER);
+  EXPECT_FALSE(ApplySet(spec, "data.transport=pigeon").ok());
+  spec.mutable_data()->set_transport(static_cast<v1::DataTransport>(77));
+  EXPECT_EQ(GetErrorDetail(ValidateJobSpec(spec)).value_or(ErrorDetail()).field, "data.transport");
+}
+
 TEST(SpecData, SamplingIsByEpochsUnlessReplacementIsAskedFor) {
   v1::JobSpec spec = Valid();
   EXPECT_EQ(spec.data().sampling(), v1::SAMPLING_MODE_EPOCHS);
