@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <optional>
 #include <utility>
 
 #include "absl/strings/match.h"
@@ -24,6 +25,7 @@
 #include "coordinator/services/jobs_service.h"
 #include "coordinator/services/log_store.h"
 #include "coordinator/services/pool_lookup.h"
+#include "coordinator/services/pool_watch.h"
 #include "coordinator/services/profiles_service.h"
 #include "coordinator/services/trainers_service.h"
 #include "coordinator/services/workers_service.h"
@@ -31,6 +33,8 @@
 
 namespace seer::coordinator {
 namespace {
+
+constexpr absl::Duration kPoolWatchPeriod = absl::Seconds(5);
 
 // Trainers on other machines read it: absolute, with a scheme, without '/' at its end.
 std::string StorageUri(std::string uri) {
@@ -114,6 +118,7 @@ class Server final : public CoordinatorServer {
         trainers_service_(runner_) {}
 
   ~Server() override {
+    pool_watch_.reset();
     feed_.Stop();     // watchers leave
     agents_.Close();  // and agents, who dial again until a coordinator is there
     rpc_.reset();
@@ -127,6 +132,7 @@ class Server final : public CoordinatorServer {
       SEER_ASSIGN_OR_RETURN(http_, MetricsHttp::Start(config.metrics, registry_));
     }
     SEER_RETURN_IF_ERROR(runner_.Start(effects_, config.heartbeat));
+    pool_watch_.emplace(runner_, *pools_, kPoolWatchPeriod);
     RpcServerOptions options;
     options.address = config.listen;
     SEER_ASSIGN_OR_RETURN(
@@ -160,6 +166,7 @@ class Server final : public CoordinatorServer {
   ProfilesService profiles_service_;
   WorkersService workers_service_;
   TrainersService trainers_service_;
+  std::optional<PoolWatch> pool_watch_;
   std::unique_ptr<MetricsHttp> http_;
   std::unique_ptr<RpcServer> rpc_;
 };

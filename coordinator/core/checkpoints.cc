@@ -59,6 +59,7 @@ void Core::On(const command::ReportCheckpoint& c, Moment now, Decision& out) {
                            .Hint("the next attempt writes it again");
     return;
   }
+  NotePlan(c.plan, job, now, out);
   auto& files = reports_[{c.attempt_id, c.step}];
   files[c.rank] = c.file;
   if (static_cast<int>(files.size()) < job.numbers.ranks) return;

@@ -77,6 +77,7 @@ struct ReportProgress {
   Progress progress;
   int64_t profile = 0;  // number of the newest profile that was begun; 0: none
   int64_t profile_first_step = 0;
+  std::vector<PlanEntry> plan;  // as the ranks follow it; empty: they do not say
 };
 struct ReportCheckpoint {
   int64_t attempt_id = 0;
@@ -85,6 +86,7 @@ struct ReportCheckpoint {
   int world_size = 0;
   int64_t step = 0;
   CheckpointFile file;
+  std::vector<PlanEntry> plan;  // as in ReportProgress
 };
 struct ReportEval {
   int64_t attempt_id = 0;
@@ -102,6 +104,12 @@ struct ReportProfile {
   std::shared_ptr<const std::string> trace;
 };
 
+// --- the data service: the newest committed generation of a pool
+struct PoolGeneration {
+  std::string pool;
+  int64_t generation = 0;
+};
+
 // --- time (about once a second: leases, stalled gangs, the queue) and effects that are done
 struct Tick {};
 struct CommittedMarked {
@@ -115,11 +123,12 @@ struct FilesDeleted {
 
 }  // namespace command
 
-using Command = std::variant<command::CreateJob, command::PauseJob, command::ResumeJob,
-                             command::CancelJob, command::WorkerHello, command::WorkerHeartbeat,
-                             command::WorkerGone, command::RankStarted, command::RankExited,
-                             command::ReportProgress, command::ReportCheckpoint,
-                             command::ReportEval, command::CreateProfile, command::ReportProfile,
-                             command::Tick, command::CommittedMarked, command::FilesDeleted>;
+using Command =
+    std::variant<command::CreateJob, command::PauseJob, command::ResumeJob, command::CancelJob,
+                 command::WorkerHello, command::WorkerHeartbeat, command::WorkerGone,
+                 command::RankStarted, command::RankExited, command::ReportProgress,
+                 command::ReportCheckpoint, command::ReportEval, command::CreateProfile,
+                 command::ReportProfile, command::PoolGeneration, command::Tick,
+                 command::CommittedMarked, command::FilesDeleted>;
 
 }  // namespace seer::coordinator

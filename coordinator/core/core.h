@@ -63,6 +63,8 @@ class Core {
   std::map<std::string, int> DevicesInUse() const;         // by worker
   int64_t NewestCheckpoint(const std::string& job) const;  // that is sound; 0: none
   int64_t last_attempt() const { return last_attempt_; }
+  // Those that jobs follow which have not ended.
+  std::set<std::string> FollowedPools() const;
 
  private:
   void On(const command::CreateJob& c, Moment now, Decision& out);
@@ -79,6 +81,7 @@ class Core {
   void On(const command::ReportEval& c, Moment now, Decision& out);
   void On(const command::CreateProfile& c, Moment now, Decision& out);
   void On(const command::ReportProfile& c, Moment now, Decision& out);
+  void On(const command::PoolGeneration& c, Moment now, Decision& out);
   void On(const command::Tick& c, Moment now, Decision& out);
   void On(const command::CommittedMarked& c, Moment now, Decision& out);
   void On(const command::FilesDeleted& c, Moment now, Decision& out);
@@ -127,6 +130,7 @@ class Core {
                   const std::string& message, Moment now, Decision& out);
   void ForgetProfiles(Moment now);
   bool MakeRoom(const std::string& job, size_t bytes);
+  void NotePlan(const std::vector<PlanEntry>& plan, Job& job, Moment now, Decision& out);
 
   const CoreOptions options_;
   LeaseTable leases_;
@@ -142,6 +146,7 @@ class Core {
   std::map<std::pair<int64_t, int64_t>, std::map<int, CheckpointFile>> reports_;
   std::map<std::string, Profile> profiles_;  // job id -> its newest; not stored
   int64_t last_profile_ = 0;
+  std::map<std::string, int64_t> newest_generations_;  // of pools that jobs follow; not stored
   int64_t last_event_ = 0;
   int64_t last_attempt_ = 0;
   int64_t last_queue_number_ = 0;

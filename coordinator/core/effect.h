@@ -58,6 +58,7 @@ struct Reply {
   bool yes = false;     // progress: checkpoint and pause; checkpoint: it is committed
   int64_t profile = 0;  // number of the profile that was made, or, after progress, is wanted
   int profile_steps = 0;
+  int64_t newest_generation = 0;  // after progress: that the job should go on with; 0: as it does
 };
 
 struct Decision {

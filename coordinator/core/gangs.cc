@@ -198,6 +198,39 @@ void Core::On(const command::ReportProgress& c, Moment now, Decision& out) {
   }
   out.reply.yes = job.state == JobState::kPausing;
   NoteProfile(c, job, out);
+  NotePlan(c.plan, job, now, out);
+  const auto newest = newest_generations_.find(job.numbers.followed_pool);
+  if (job.state == JobState::kRunning && newest != newest_generations_.end() && !job.plan.empty() &&
+      newest->second > job.plan.back().generation)
+    out.reply.newest_generation = newest->second;
+}
+
+// The ranks decide at which step a newer generation begins, some steps ahead; a checkpoint beyond
+// that step is committed with the plan that it was trained by.
+void Core::NotePlan(const std::vector<PlanEntry>& plan, Job& job, Moment now, Decision& out) {
+  if (job.numbers.followed_pool.empty() || !Extends(plan, job.plan)) return;
+  for (size_t i = job.plan.size(); i < plan.size(); ++i) {
+    AddEvent(job, job.attempt->number, "generation_changed", "",
+             absl::StrCat("generation ", plan[i].generation, " of pool ", job.numbers.followed_pool,
+                          " from step ", plan[i].first_step, " on"),
+             now, out);
+  }
+  job.plan = plan;
+  Changed(job, out);
+}
+
+void Core::On(const command::PoolGeneration& c, Moment, Decision&) {
+  int64_t& newest = newest_generations_[c.pool];
+  newest = std::max(newest, c.generation);
+}
+
+std::set<std::string> Core::FollowedPools() const {
+  std::set<std::string> pools;
+  for (const auto& [id, job] : jobs_) {
+    if (!Ended(job.state) && !job.numbers.followed_pool.empty())
+      pools.insert(job.numbers.followed_pool);
+  }
+  return pools;
 }
 
 void Core::On(const command::ReportEval& c, Moment now, Decision& out) {
@@ -415,7 +448,7 @@ void Core::Schedule(Moment now, Decision& out) {
     // Files that the attempt would write anew are on their way out: it waits until they are gone.
     // Others need not: storage may take long, or refuse for ever.
     if (DeletesBeyond(job->id, NewestCheckpoint(job->id))) continue;
-    const std::vector<std::string> placement = 
+    const std::vector<std::string> placement =
         PlaceGang(job->numbers.ranks, job->numbers.group_ranks, free);
     if (!placement.empty()) {
       for (const std::string& worker : placement) --free[worker];

@@ -59,6 +59,7 @@ struct Attempt {
 struct PlanEntry {
   int64_t first_step = 0;
   int64_t generation = 0;
+  bool operator==(const PlanEntry&) const = default;
 };
 
 // The newest that rank 0 reported. Stored whenever the job is: not on every report.
@@ -90,7 +91,8 @@ struct JobNumbers {
   int keep_last = 1;
   bool evaluation = false;
   absl::Duration no_progress_timeout = absl::Minutes(10);
-  std::string eval_job;  // an evaluation's checkpoint: job and step; empty: none
+  std::string followed_pool;  // whose newer generations the job goes on with; empty: none
+  std::string eval_job;       // an evaluation's checkpoint: job and step; empty: none
   int64_t eval_step = 0;
 };
 

@@ -205,6 +205,7 @@ JobNumbers NumbersOf(const v1::JobSpec& spec) {
   numbers.evaluation = spec.kind() == v1::JOB_KIND_EVAL_KNN;
   if (!numbers.evaluation) {
     numbers.steps = spec.optim().steps();
+    if (spec.data().follow_pool()) numbers.followed_pool = spec.data().pool();
     return numbers;
   }
   const std::vector<std::string> parts = absl::StrSplit(spec.eval().checkpoint(), '/');
@@ -230,6 +231,13 @@ Progress FromProto(const internal::v1::ReportProgressRequest& request) {
   p.train_seconds = request.train_seconds();
   p.first_loss = request.first_loss();
   return p;
+}
+
+std::vector<PlanEntry> FromProto(
+    const google::protobuf::RepeatedPtrField<internal::v1::DataPlanEntry>& plan) {
+  std::vector<PlanEntry> entries;
+  for (const auto& entry : plan) entries.push_back({entry.first_step(), entry.generation()});
+  return entries;
 }
 
 RunningRank FromProto(const internal::v1::RunningRank& rank) {

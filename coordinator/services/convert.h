@@ -34,6 +34,8 @@ std::string CheckpointUri(const std::string& storage_uri, const std::string& job
 JobNumbers NumbersOf(const v1::JobSpec& spec);
 
 Progress FromProto(const internal::v1::ReportProgressRequest& request);
+std::vector<PlanEntry> FromProto(
+    const google::protobuf::RepeatedPtrField<internal::v1::DataPlanEntry>& plan);
 RunningRank FromProto(const internal::v1::RunningRank& rank);
 
 struct AssignContext {

@@ -30,12 +30,13 @@ absl::Status ForTrainer(const absl::Status& status) {
 grpc::Status TrainersService::ReportProgress(grpc::ServerContext*,
                                              const internal::v1::ReportProgressRequest* request,
                                              internal::v1::ReportProgressResponse* out) {
-  const Reply reply = runner_.Execute(
-      command::ReportProgress{request->attempt_id(), request->job(), FromProto(*request),
-                              request->profile(), request->profile_first_step()});
+  const Reply reply = runner_.Execute(command::ReportProgress{
+      request->attempt_id(), request->job(), FromProto(*request), request->profile(),
+      request->profile_first_step(), FromProto(request->data_plan())});
   out->set_pause(reply.yes);
   out->set_profile(reply.profile);
   out->set_profile_steps(reply.profile_steps);
+  out->set_newest_generation(reply.newest_generation);
   return ToGrpc(ForTrainer(reply.status));
 }
 
@@ -49,6 +50,7 @@ grpc::Status TrainersService::ReportCheckpoint(grpc::ServerContext*,
   report.world_size = request->world_size();
   report.step = request->step();
   report.file = {request->file_name(), request->size_bytes(), request->sha256()};
+  report.plan = FromProto(request->data_plan());
   const Reply reply = runner_.Execute(std::move(report));
   out->set_committed(reply.yes);
   return ToGrpc(ForTrainer(reply.status));

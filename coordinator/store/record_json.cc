@@ -77,6 +77,7 @@ json NumbersJson(const JobNumbers& n) {
           {"keep_last", n.keep_last},
           {"evaluation", n.evaluation},
           {"no_progress_ms", absl::ToInt64Milliseconds(n.no_progress_timeout)},
+          {"followed_pool", n.followed_pool},
           {"eval_job", n.eval_job},
           {"eval_step", n.eval_step}};
 }
@@ -90,6 +91,7 @@ JobNumbers NumbersFrom(const json& in) {
   n.keep_last = in.at("keep_last");
   n.evaluation = in.at("evaluation");
   n.no_progress_timeout = absl::Milliseconds(in.at("no_progress_ms").get<int64_t>());
+  n.followed_pool = in.value("followed_pool", "");
   n.eval_job = in.at("eval_job");
   n.eval_step = in.at("eval_step");
   return n;

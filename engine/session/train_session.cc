@@ -98,6 +98,7 @@ class Session final : public TrainSession {
 
   void RequestStop() override { step_->RequestStop(); }
   void RequestTrace(TraceRequest request) override { step_->RequestTrace(request); }
+  void Announce(int64_t number) override { step_->Announce(number); }
   TraceRecorder& trace() override { return step_->trace(); }
 
   absl::StatusOr<std::unique_ptr<CheckpointSnapshot>> Snapshot() override {

@@ -41,6 +41,9 @@ struct StepReport {
   double gradient_norm =
       0;  // L2, of the mean gradient over ranks, before clipping, LARC and weight decay
   bool stop_requested = false;  // some rank had voted to stop before this step; same on all ranks
+  // What Announce told before this step: same on all ranks, and in one step's report only; 0:
+  // nothing.
+  int64_t announced = 0;
   // What RequestTrace asked for before this step: the next one is the first to record. Same on all
   // ranks, and in one step's report only.
   TraceRequest trace;
@@ -119,6 +122,9 @@ class TrainSession {
   // Tells all ranks, by the same all-reduce, to record; see StepReport::trace. By one rank alone;
   // from any thread. A number not above that of an earlier request is passed over.
   virtual void RequestTrace(TraceRequest request) = 0;
+  // Tells all ranks a number above 0, by the same all-reduce; see StepReport::announced. By one
+  // rank alone; from any thread. A number not above that of an earlier call is passed over.
+  virtual void Announce(int64_t number) = 0;
   // Off until it is started. The session's steps record into it; others may. Lives as long as the
   // session.
   virtual TraceRecorder& trace() = 0;

@@ -26,7 +26,8 @@ StepHealth GatherHealth(const RankVote& vote, const at::Tensor& codes, const at:
                                      vote.stop ? 1.0 : 0.0,
                                      static_cast<double>(flat_codes.size(0)),
                                      static_cast<double>(vote.trace.number),
-                                     static_cast<double>(vote.trace.steps)};
+                                     static_cast<double>(vote.trace.steps),
+                                     static_cast<double>(vote.announced)};
   const at::Tensor scalars = CopyTo(codes.device(), at::tensor(votes, at::kDouble));
   at::Tensor sums = at::cat({scalars, flat_codes.sum(0, false, at::kDouble), chosen,
                              flat_features.sum(0), flat_features.square().sum(0)});
@@ -55,6 +56,7 @@ StepHealth GatherHealth(const RankVote& vote, const at::Tensor& codes, const at:
   health.all_finite = number[1] == world.size();
   health.stop_requested = number[2] > 0;
   health.trace = {static_cast<int64_t>(number[4]), static_cast<int>(number[5])};
+  health.announced = static_cast<int64_t>(number[6]);
   number += votes.size();
   health.prototypes_used_ratio = number[0];
   health.top_prototype_share = number[1];

@@ -10,10 +10,11 @@
 namespace seer::engine {
 
 struct RankVote {
-  double loss = 0;      // this rank's mean over its samples
-  bool finite = false;  // this rank's loss and gradients
-  bool stop = false;    // this rank wants to stop
-  TraceRequest trace;   // this rank wants all to record; of one rank at most
+  double loss = 0;        // this rank's mean over its samples
+  bool finite = false;    // this rank's loss and gradients
+  bool stop = false;      // this rank wants to stop
+  TraceRequest trace;     // this rank wants all to record; of one rank at most
+  int64_t announced = 0;  // what this rank tells all; of one rank at most
 };
 
 struct StepHealth {
@@ -21,6 +22,7 @@ struct StepHealth {
   bool all_finite = false;      // on every rank
   bool stop_requested = false;  // on any rank
   TraceRequest trace;           // of the rank that has one
+  int64_t announced = 0;        // likewise
   double prototypes_used_ratio = 0;
   double assignment_entropy_nats = 0;
   double top_prototype_share = 0;

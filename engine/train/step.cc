@@ -189,7 +189,9 @@ StepReport TrainStep::Run(const Batch& batch) {
     report.sinkhorn_residual = std::max(report.sinkhorn_residual, layer.residual.item<double>());
   const at::Tensor assigned = features.detach().narrow(0, 0, config_.swav.assign_views);
   const bool finite = std::isfinite(own_loss) && std::isfinite(report.gradient_norm);
-  const StepHealth health = GatherHealth({own_loss, finite, stop_vote_, TraceVote()},
+  const int64_t announcement = announcement_;
+  const StepHealth health = GatherHealth({own_loss, finite, stop_vote_, TraceVote(),
+                                          announcement > last_announced_ ? announcement : 0},
                                          codes.front().codes, assigned, world_);
   if (health.all_finite) {
     if (config_.optim.clip_norm > 0)
@@ -212,6 +214,7 @@ StepReport TrainStep::Run(const Batch& batch) {
     report.trace = health.trace;
     last_trace_ = health.trace.number;
   }
+  if (health.announced > last_announced_) report.announced = last_announced_ = health.announced;
   report.skipped = !health.all_finite;
   // Reduced gradients are everybody's: they tell nothing where the losses do.
   report.own_finite =
@@ -233,6 +236,12 @@ StepReport TrainStep::Run(const Batch& batch) {
 void TrainStep::RequestTrace(TraceRequest request) {
   absl::MutexLock lock(&trace_mu_);
   if (request.number > trace_request_.number) trace_request_ = request;
+}
+
+void TrainStep::Announce(int64_t number) {
+  int64_t known = announcement_;
+  while (number > known && !announcement_.compare_exchange_weak(known, number)) {
+  }
 }
 
 TraceRequest TrainStep::TraceVote() const {

@@ -49,6 +49,7 @@ class TrainStep {
   void RequestStop() { stop_vote_ = true; }  // thread-safe; see TrainSession::RequestStop
   // Thread-safe; see TrainSession::RequestTrace.
   void RequestTrace(TraceRequest request) ABSL_LOCKS_EXCLUDED(trace_mu_);
+  void Announce(int64_t number);  // thread-safe; see TrainSession::Announce
   TraceRecorder& trace() { return *trace_; }
   int64_t next_step() const { return next_step_; }
   void set_next_step(int64_t step) { next_step_ = step; }
@@ -98,6 +99,8 @@ class TrainStep {
   std::optional<FeatureQueue> queue_;
   int64_t next_step_ = 0;
   std::atomic<bool> stop_vote_ = false;
+  std::atomic<int64_t> announcement_ = 0;
+  int64_t last_announced_ = 0;  // that all ranks know of
   // Shared with collectives in flight.
   const std::shared_ptr<TraceRecorder> trace_ = std::make_shared<TraceRecorder>();
   int64_t last_trace_ = 0;  // number of the newest request that all ranks know of

@@ -23,6 +23,7 @@
 #include "worker/trainer/checkpointer.h"
 #include "worker/trainer/id_log.h"
 #include "worker/trainer/initial_weights.h"
+#include "worker/trainer/planned_batches.h"
 #include "worker/trainer/profiler.h"
 #include "worker/trainer/progress.h"
 #include "worker/trainer/refused_steps.h"
@@ -85,6 +86,15 @@ class Rank {
       SEER_RETURN_IF_ERROR(LoadInitialWeights(config.weights, *session_));
     }
     SEER_ASSIGN_OR_RETURN(ids_, IdLog::Open(spec_, assign_));
+    BatchStreamOptions options;
+    options.replicas.assign(assign_.dataservice_addresses().begin(),
+                            assign_.dataservice_addresses().end());
+    options.first_replica = assign_.rank();
+    options.prefetch_steps = spec_.data().prefetch_steps();
+    batches_.emplace(ToStreamRequest(spec_, assign_, session_->next_step()),
+                     [options](const v1::StreamBatchesRequest& request) {
+                       return std::make_unique<BatchStream>(request, options);
+                     });
     Checkpointer checkpointer(
         *store, absl::StrCat(JobId(assign_), "/checkpoints"),
         [this](int64_t step, const engine::CheckpointFile& file) {
@@ -96,20 +106,14 @@ class Rank {
         [this](const internal::v1::ReportProfileRequest& report) { return SendProfile(report); });
     ProgressReporter progress(
         [this](const internal::v1::ReportProgressRequest& report) { return SendProgress(report); });
-    BatchStreamOptions options;
-    options.replicas.assign(assign_.dataservice_addresses().begin(),
-                            assign_.dataservice_addresses().end());
-    options.first_replica = assign_.rank();
-    options.prefetch_steps = spec_.data().prefetch_steps();
-    BatchStream batches(ToStreamRequest(spec_, assign_, session_->next_step()), std::move(options));
-    SEER_ASSIGN_OR_RETURN(const Ended ended, Train(batches, checkpointer, progress, profiler));
+    SEER_ASSIGN_OR_RETURN(const Ended ended, Train(checkpointer, progress, profiler));
     SEER_RETURN_IF_ERROR(checkpointer.Finish());
     return ended;
   }
 
  private:
-  absl::StatusOr<Ended> Train(BatchStream& batches, Checkpointer& checkpointer,
-                              ProgressReporter& progress, Profiler& profiler) {
+  absl::StatusOr<Ended> Train(Checkpointer& checkpointer, ProgressReporter& progress,
+                              Profiler& profiler) {
     TrainMetrics metrics(metrics_, assign_, spec_.loss().swav().prototypes());
     StepTally tally;
     RefusedSteps refused(spec_.failure());
@@ -122,7 +126,7 @@ class Rank {
                      "a newer attempt took over");
       SEER_RETURN_IF_ERROR(checkpointer.status());
       const absl::Duration start = clock.Steady();
-      SEER_ASSIGN_OR_RETURN(const engine::Batch batch, NextBatch(batches));
+      SEER_ASSIGN_OR_RETURN(const engine::Batch batch, NextBatch());
       const double waited = absl::ToDoubleSeconds(clock.Steady() - start);
       if (ids_) SEER_RETURN_IF_ERROR(ids_->Write(batch));
       SEER_FAILPOINT("trainer.before_step");
@@ -130,10 +134,14 @@ class Rank {
       tally.Add(report, waited, absl::ToDoubleSeconds(clock.Steady() - start));
       metrics.Observe(report, waited, tally.stall_ratio());
       const int64_t done = session_->next_step();
+      // All ranks are told of it by the same step. What is ready by then is still used.
+      if (report.announced > 0)
+        batches_->Follow(done + spec_.data().prefetch_steps(), report.announced);
       if (assign_.rank() == 0) {
         auto message = tally.Report(report, spec_.data().global_batch());
         message.set_attempt_id(assign_.attempt_id());
         message.set_job(assign_.job());
+        *message.mutable_data_plan() = batches_->plan();
         message.set_profile(profiler.profile());
         message.set_profile_first_step(profiler.first_step());
         progress.Update(std::move(message));
@@ -157,10 +165,10 @@ class Rank {
     return Ended::kDone;
   }
 
-  absl::StatusOr<engine::Batch> NextBatch(BatchStream& batches) {
+  absl::StatusOr<engine::Batch> NextBatch() {
     const engine::TraceScope span(&session_->trace(), engine::TraceTrack::kTraining,
                                   "wait for data", "data");
-    return batches.Next();
+    return batches_->Next();
   }
 
   absl::Status TakeCheckpoint(Checkpointer& checkpointer) {
@@ -188,6 +196,7 @@ class Rank {
     request.set_file_name(file.name);
     request.set_size_bytes(file.size_bytes);
     request.set_sha256(file.sha256);
+    *request.mutable_data_plan() = batches_->plan();
     internal::v1::ReportCheckpointResponse response;
     grpc::ClientContext context;
     SetDeadline(context);
@@ -201,6 +210,7 @@ class Rank {
     SetDeadline(context);
     SEER_RETURN_IF_ERROR(FromGrpc(coordinator_->ReportProgress(&context, request, &response)));
     session_->RequestTrace({response.profile(), response.profile_steps()});
+    session_->Announce(response.newest_generation());
     return response.pause();
   }
 
@@ -218,6 +228,7 @@ class Rank {
   const std::unique_ptr<internal::v1::Trainers::Stub> coordinator_;
   std::unique_ptr<engine::TrainSession> session_;
   std::optional<IdLog> ids_;
+  std::optional<PlannedBatches> batches_;
 };
 
 }  // namespace

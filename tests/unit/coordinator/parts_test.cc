@@ -85,6 +85,18 @@ TEST(Retention, KeepsTheNewestAndThePinned) {
   EXPECT_THAT(StepsToDelete({7}, 0, none), IsEmpty()) << "the newest always stays";
 }
 
+TEST(DataPlan, IsExtendedByLaterStepsAndNewerGenerationsAlone) {
+  const std::vector<PlanEntry> recorded = {{0, 3}, {10, 4}};
+  EXPECT_TRUE(Extends({{0, 3}, {10, 4}, {20, 6}}, recorded));
+  EXPECT_FALSE(Extends(recorded, recorded));
+  EXPECT_FALSE(Extends({{0, 3}}, recorded));
+  EXPECT_FALSE(Extends({}, recorded));
+  EXPECT_FALSE(Extends({{0, 3}}, {}));
+  EXPECT_FALSE(Extends({{0, 3}, {11, 4}, {20, 6}}, recorded));
+  EXPECT_FALSE(Extends({{0, 3}, {10, 4}, {10, 6}}, recorded));
+  EXPECT_FALSE(Extends({{0, 3}, {10, 4}, {20, 4}}, recorded));
+}
+
 TEST(DataPlan, ThePresentGenerationIsTheLastEntryThatHasBegun) {
   EXPECT_EQ(GenerationAt({{0, 3}, {100, 4}}, 99), 3);
   EXPECT_EQ(GenerationAt({{0, 3}, {100, 4}}, 100), 4);

@@ -3,6 +3,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "absl/strings/str_replace.h"
 #include "absl/strings/str_split.h"
 #include "absl/strings/strip.h"
@@ -46,6 +47,18 @@ std::vector<RunningRank> ParseRanks(const std::string& text) {
   for (absl::string_view part : absl::StrSplit(text, ',', absl::SkipEmpty()))
     ranks.push_back(ParseRank(std::string(part)));
   return ranks;
+}
+
+std::vector<PlanEntry> ParsePlan(const std::string& text) {
+  std::vector<PlanEntry> plan;
+  for (absl::string_view part : absl::StrSplit(text, ',', absl::SkipEmpty())) {
+    const std::pair<std::string, std::string> entry = absl::StrSplit(part, ':');
+    PlanEntry& to = plan.emplace_back();
+    SEER_CHECK(absl::SimpleAtoi(entry.first, &to.first_step) &&
+               absl::SimpleAtoi(entry.second, &to.generation))
+        << text;
+  }
+  return plan;
 }
 
 }  // namespace
@@ -116,6 +129,7 @@ Command Script::Parse(const std::string& verb, const Arguments& arguments) {
     create.job.numbers.steps = Number(arguments, "steps", 10);
     create.job.numbers.max_restarts = static_cast<int>(Number(arguments, "max_restarts", 10));
     create.job.numbers.keep_last = static_cast<int>(Number(arguments, "keep", 3));
+    create.job.numbers.followed_pool = Text(arguments, "follows");
     create.job.numbers.no_progress_timeout = absl::Seconds(Number(arguments, "timeout", 600));
     if (const std::string eval = Text(arguments, "eval"); !eval.empty()) {
       const std::pair<std::string, std::string> parts = absl::StrSplit(eval, '/');
@@ -137,8 +151,12 @@ Command Script::Parse(const std::string& verb, const Arguments& arguments) {
   if (verb == "progress") {
     Progress progress;
     progress.step = Number(arguments, "step", 1);
-    return command::ReportProgress{Number(arguments, "attempt", 1), "jobs/" + job, progress,
-                                   Number(arguments, "profile", 0), Number(arguments, "first", 0)};
+    return command::ReportProgress{Number(arguments, "attempt", 1),
+                                   "jobs/" + job,
+                                   progress,
+                                   Number(arguments, "profile", 0),
+                                   Number(arguments, "first", 0),
+                                   ParsePlan(Text(arguments, "plan"))};
   }
   if (verb == "profile")
     return command::CreateProfile{first, static_cast<int>(Number(arguments, "steps", 3)),
@@ -163,10 +181,12 @@ Command Script::Parse(const std::string& verb, const Arguments& arguments) {
     report.step = Number(arguments, "step", 1);
     report.file = {Text(arguments, "file", absl::StrCat("rank-", report.rank)), 8,
                    std::string(64, 'a')};
+    report.plan = ParsePlan(Text(arguments, "plan"));
     return report;
   }
   if (verb == "eval")
     return command::ReportEval{Number(arguments, "attempt", 1), "jobs/" + job, {}};
+  if (verb == "pool") return command::PoolGeneration{first, Number(arguments, "1", 1)};
   if (verb == "wait") return command::Tick{};
   if (verb == "marked") return command::CommittedMarked{job, Number(arguments, "1", 0)};
   SEER_CHECK(verb == "deleted") << "unknown command " << verb;
@@ -199,6 +219,8 @@ std::string Script::Print(const Decision& decision) {
       absl::StrAppend(&out, ": record ", decision.reply.profile_steps, " steps");
     absl::StrAppend(&out, "\n");
   }
+  if (decision.reply.newest_generation != 0)
+    absl::StrAppend(&out, "  go on with generation ", decision.reply.newest_generation, "\n");
   for (const Event& event : decision.changes.events) {
     absl::StrAppend(&out, "  event ", event.number, " ", event.job, " ", event.type);
     if (event.attempt > 0) absl::StrAppend(&out, " attempt=", event.attempt);
@@ -231,6 +253,12 @@ std::string Script::Jobs() const {
   for (const auto& [number, job] : jobs) {
     absl::StrAppend(&out, "  ", job->name, " ", StateName(job->state), " attempts=", job->attempts,
                     " restarts=", job->restarts, " checkpoint=", core_->NewestCheckpoint(job->id));
+    if (job->plan.size() > 1) {
+      absl::StrAppend(&out, " plan=",
+                      absl::StrJoin(job->plan, ",", [](std::string* to, const PlanEntry& entry) {
+                        absl::StrAppend(to, entry.first_step, ":", entry.generation);
+                      }));
+    }
     if (!job->message.empty()) absl::StrAppend(&out, ": ", job->message);
     absl::StrAppend(&out, "\n");
   }

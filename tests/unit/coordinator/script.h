@@ -5,13 +5,16 @@
 //   > beat w1 [running=1:0]      > gone w1
 //   > create NAME [ranks=1] [steps=10] [max_restarts=10] [keep=3] [timeout=600]
 //                 [request=ID] [eval=JOB/STEP]
+//                 [follows=POOL]
 //   > pause|resume|cancel NAME [request=ID]
 //   > started|exited w1 1:0 [code=0] [reason=R]
 //   > progress NAME attempt=1 step=3 [profile=NUMBER] [first=STEP]
+//                 [plan=STEP:GENERATION,...]
+//   > pool NAME GENERATION    the data service's newest
 //   > profile NAME [steps=3] [request=ID]
 //   > trace NAME attempt=1 rank=0 profile=NUMBER [first=4] [bytes=10]
 //   > profiles NAME NUMBER       prints it
-//   > checkpoint NAME attempt=1 rank=0 step=5 [world=1] [file=f]
+//   > checkpoint NAME attempt=1 rank=0 step=5 [world=1] [file=f] [plan=...]
 //   > eval NAME attempt=1
 //   > wait SECONDS              time passes, then a tick
 //   > marked|deleted NAME STEP

@@ -115,6 +115,26 @@ TEST(Gang, OneRanksVoteStopsAllAfterTheSameStep) {
   });
 }
 
+TEST(Gang, AllLearnOfAnAnnouncementByTheSameStepAndOnce) {
+  const TrainConfig config = SmallConfig();
+  OnRanks(2, [&](const RankConfig& rank) {
+    ASSERT_OK_AND_ASSIGN(const auto session, TrainSession::Create(config, rank));
+    for (int64_t step = 0; step < 5; ++step) {
+      if (rank.rank == 0) {
+        if (step == 1) session->Announce((int64_t{1} << 40) + 1);  // exact in the all-reduce
+        if (step == 2) session->Announce(7);                       // an older one
+        if (step == 3) session->Announce((int64_t{1} << 40) + 2);
+      }
+      ASSERT_OK_AND_ASSIGN(const StepReport report,
+                           session->Step(SmallBatch(config, step, rank.rank, 2)));
+      EXPECT_EQ(report.announced, step == 1   ? (int64_t{1} << 40) + 1
+                                  : step == 3 ? (int64_t{1} << 40) + 2
+                                              : 0)
+          << "rank " << rank.rank << " step " << step;
+    }
+  });
+}
+
 class RefusedStep : public ::testing::TestWithParam<OptimizerKind> {};
 
 TEST_P(RefusedStep, OneRanksNanLeavesNoTraceOnAny) {

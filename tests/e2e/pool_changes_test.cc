@@ -1,0 +1,151 @@
+// A pool that grows and loses an image under a job that follows it, on two ranks and two replicas,
+// with a rank killed in between: what was read when is what order and record say.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <fstream>
+#include <iostream>
+#include <map>
+#include <set>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "absl/strings/str_split.h"
+#include "tests/e2e/cluster.h"
+#include "tests/support/image_files.h"
+
+namespace seer::e2e {
+namespace {
+
+using nlohmann::json;
+using Exposure = std::pair<int64_t, std::string>;  // step, image
+
+constexpr char kOrder[] = "--seed 7 --global-batch 16";
+
+class PoolChangesTest : public ::testing::Test {
+ protected:
+  std::vector<std::string> Order(int64_t generation, int64_t step) const {
+    const Result order = cluster_.Seer(absl::StrCat("pool order digits --generation ", generation,
+                                                    " --step ", step, " ", kOrder, " -o name"));
+    EXPECT_EQ(order.code, 0) << order.out;
+    return absl::StrSplit(order.out, '\n', absl::SkipEmpty());
+  }
+  size_t PlanSize() const { return cluster_.Describe(job_)["dataPlan"].size(); }
+  // Waits until the job reads generation `number`, its plan's newest; the step it begins at.
+  int64_t FirstStepOf(size_t number) const {
+    WaitFor([&] { return PlanSize() == number; });
+    const json plan = cluster_.Describe(job_)["dataPlan"];
+    if (plan.size() != number) return -1;
+    const json& entry = plan[number - 1];
+    EXPECT_EQ(entry["generation"], std::to_string(number)) << plan;
+    const int64_t first = std::stoll(entry["firstStep"].get<std::string>());
+    WaitFor([&] { return cluster_.Step(job_) > first + 5; });
+    return first;
+  }
+
+  const Cluster cluster_;
+  std::string job_;
+};
+
+TEST_F(PoolChangesTest, UnderAJobThatFollowsThePool) {
+  const Result up = cluster_.Up("--workers 2 --dataservices 2");
+  ASSERT_EQ(up.code, 0) << up.out;
+  cluster_.AddDigits();
+  job_ = cluster_.Submit(
+      "--name follower --set data.followPool=true --set data.recordIds=true --set seed=7 --set "
+      "checkpoint.everySteps=50 --set checkpoint.keepLast=10000 --set optim.steps=1000000");
+  ASSERT_FALSE(job_.empty());
+  WaitFor([&] { return cluster_.Step(job_) > 5; });
+
+  // More images: the next generation, at a step that is recorded.
+  testing::WriteLabelledFolder(cluster_.root() / "more", 4, 60, 20);
+  const Result more = cluster_.Seer(absl::StrCat(
+      "pool ingest digits ", (cluster_.root() / "more").string(), " --labels-from-folders"));
+  ASSERT_EQ(more.code, 0) << more.out;
+  const int64_t second = FirstStepOf(2);
+
+  // A rank is killed: the next attempt reads on by the plan that was recorded.
+  std::string worker = cluster_.Describe(job_)["ranks"][0]["worker"];
+  KillNow(Cluster::TrainerOf(cluster_.Pid(worker.substr(worker.find('/') + 1))));
+  WaitFor([&] { return cluster_.Describe(job_)["attempt"] == 2; });
+  WaitFor([&] { return cluster_.State(job_) == "JOB_STATE_RUNNING"; });
+
+  // The images of a step to come are taken down.
+  WaitFor([&] { return cluster_.Step(job_) > second + 10; });
+  const std::vector<std::string> gone = Order(2, cluster_.Step(job_) + 25);
+  std::ofstream(cluster_.root() / "ids.txt") << absl::StrJoin(gone, "\n") << "\n";
+  const Result taken =
+      cluster_.Seer(absl::StrCat("pool takedown digits --reason 'request 4711' --yes --ids ",
+                                 (cluster_.root() / "ids.txt").string()));
+  ASSERT_EQ(taken.code, 0) << taken.out;
+  const int64_t third = FirstStepOf(3);
+  ASSERT_EQ(cluster_.Seer("job pause " + job_).code, 0);
+  WaitFor([&] { return cluster_.State(job_) == "JOB_STATE_PAUSED"; });
+  const std::string events = cluster_.Seer("job events " + job_).out;
+  EXPECT_TRUE(absl::StrContains(
+      events, absl::StrCat("generation 2 of pool digits from step ", second, " on")))
+      << events;
+  EXPECT_TRUE(absl::StrContains(
+      events, absl::StrCat("generation 3 of pool digits from step ", third, " on")))
+      << events;
+
+  // The proof is computed from order and record alone, and names all that had shown it.
+  const json proof = cluster_.Json("pool takedown-status digits " + gone.front());
+  ASSERT_TRUE(proof.contains("finishTime")) << proof;
+  std::set<Exposure> told;
+  std::map<std::string, std::set<std::string>> checkpoints;  // by image
+  for (const auto& exposure : proof["exposures"]) {
+    EXPECT_EQ(exposure["job"], "jobs/" + job_);
+    const std::string image = exposure["imageId"];
+    for (const auto& step : exposure["steps"])
+      told.emplace(std::stoll(step.get<std::string>()), image);
+    for (const auto& checkpoint : exposure["checkpoints"]) checkpoints[image].insert(checkpoint);
+  }
+  std::set<int64_t> told_steps;
+  for (const auto& [step, image] : told) told_steps.insert(step);
+
+  // Every step had the images of its generation's order; those of what was taken down went to
+  // substitutes.
+  const auto consumed = cluster_.ConsumedIds(job_);
+  ASSERT_EQ(consumed.size(), cluster_.Step(job_));
+  std::set<Exposure> shown, substituted;
+  for (const auto& [step, ids] : consumed) {
+    for (const std::string& id : ids)
+      if (std::count(gone.begin(), gone.end(), id) > 0) shown.emplace(step, id);
+    const bool near = std::min({std::abs(step - second), std::abs(step - third), step}) < 5;
+    if (!near && step % 25 != 0 && !told_steps.contains(step)) continue;
+    const std::vector<std::string> order = Order(step < second ? 1 : step < third ? 2 : 3, step);
+    ASSERT_EQ(order.size(), ids.size());
+    for (size_t i = 0; i < ids.size(); ++i) {
+      if (ids[i] == order[i]) continue;
+      EXPECT_EQ(std::count(gone.begin(), gone.end(), order[i]), 1) << "step " << step << ": " << i;
+      substituted.emplace(step, order[i]);
+    }
+  }
+  // Shown before, substituted after, gone with the generation that does not have them.
+  ASSERT_FALSE(shown.empty());
+  EXPECT_LT(shown.rbegin()->first, third);
+  if (!substituted.empty()) {
+    EXPECT_LE(shown.rbegin()->first, substituted.begin()->first);
+    EXPECT_LT(substituted.rbegin()->first, third);
+  }
+  std::set<Exposure> expected = shown;
+  expected.insert(substituted.begin(), substituted.end());
+  EXPECT_EQ(told, expected);
+  for (const auto& checkpoint : cluster_.Json("checkpoint list " + job_)) {
+    const int64_t step = std::stoll(checkpoint["step"].get<std::string>());
+    for (const std::string& image : gone) {
+      const bool saw = std::any_of(told.begin(), told.end(), [&](const Exposure& exposure) {
+        return exposure.second == image && exposure.first < step;
+      });
+      EXPECT_EQ(checkpoints[image].contains(checkpoint["name"]), saw) << image << " " << checkpoint;
+    }
+  }
+  std::cout << "generation 2 from step " << second << ", 3 from step " << third << "; "
+            << shown.size() << " times shown, " << substituted.size() << " times substituted\n"
+            << cluster_.Seer("pool takedown-status digits " + gone.front()).out;
+}
+
+}  // namespace
+}  // namespace seer::e2e
