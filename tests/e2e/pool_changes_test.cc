@@ -12,12 +12,14 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
+#include "common/base/digest.h"
 #include "tests/e2e/cluster.h"
 #include "tests/support/image_files.h"
 
 namespace seer::e2e {
 namespace {
 
+namespace fs = std::filesystem;
 using nlohmann::json;
 using Exposure = std::pair<int64_t, std::string>;  // step, image
 
@@ -145,6 +147,77 @@ TEST_F(PoolChangesTest, UnderAJobThatFollowsThePool) {
   std::cout << "generation 2 from step " << second << ", 3 from step " << third << "; "
             << shown.size() << " times shown, " << substituted.size() << " times substituted\n"
             << cluster_.Seer("pool takedown-status digits " + gone.front()).out;
+}
+
+// A data service of its own that dies with SIGKILL at `failpoint`, or never, if that is empty.
+class KilledService {
+ public:
+  KilledService(const fs::path& pools, const std::string& failpoint) {
+    const fs::path ports = pools.parent_path() / "ports";
+    fs::remove(ports);
+    const std::string fail = failpoint.empty() ? "" : "SEER_FAILPOINTS=" + failpoint + "=kill ";
+    const Result started = Shell(absl::StrCat(
+        fail, (Bin() / "seer-dataservice").string(), " --pools ", pools.string(),
+        " --listen 127.0.0.1:0 --port-file ", ports.string(), " >/dev/null 2>&1 & echo $!"));
+    pid_ = std::stoi(started.out);
+    WaitFor([&] { return fs::exists(ports) && !ReadAll(ports).empty(); });
+    address_ = absl::StrCat("127.0.0.1:", std::stoi(ReadAll(ports)));
+  }
+  ~KilledService() {
+    if (Runs(pid_)) KillNow(pid_);
+  }
+  Result Seer(const std::string& arguments) const {
+    return Shell(absl::StrCat((Bin() / "seer").string(), " ", arguments, " --dataservice ",
+                              address_, " 2>&1"));
+  }
+  bool runs() const { return Runs(pid_); }
+
+ private:
+  int pid_ = 0;
+  std::string address_;
+};
+
+TEST(TakedownTest, KilledAnywhereItIsCompletedByTheSameCommand) {
+  for (const std::string failpoint :
+       {"takedown.after_record", "takedown.after_mapping", "takedown.after_delete",
+        "takedown.after_shards", "pool.before_manifest", "pool.before_current",
+        "takedown.after_commit"}) {
+    SCOPED_TRACE(failpoint);
+    const testing::TempDir dir;
+    const fs::path pools = dir / "pools";
+    testing::WriteLabelledFolder(dir / "images", 2, 20, 16);
+    const std::string image = testing::ReadFile(dir / "images/0/1003.png");
+    ASSERT_FALSE(image.empty());
+    std::ofstream(dir / "ids.txt") << Sha256Hex(image) << "\n";
+    const std::string takedown =
+        absl::StrCat("pool takedown p --ids ", dir / "ids.txt", " --reason asked --yes");
+    {
+      const KilledService sound(pools, "");
+      ASSERT_EQ(sound.Seer("pool create p").code, 0);
+      ASSERT_EQ(sound.Seer("pool ingest p " + (dir / "images")).code, 0);
+    }
+    {
+      const KilledService dies(pools, failpoint);
+      const Result result = dies.Seer(takedown);
+      EXPECT_NE(result.code, 0) << result.out;
+      WaitFor([&] { return !dies.runs(); });
+    }
+    const KilledService sound(pools, "");
+    const Result again = sound.Seer(takedown);
+    ASSERT_EQ(again.code, 0) << again.out;
+    for (const auto& file : fs::recursive_directory_iterator(pools)) {
+      if (file.is_regular_file())
+        EXPECT_FALSE(absl::StrContains(ReadAll(file.path()), image)) << file.path();
+    }
+    const Result status = sound.Seer("pool takedown-status p -o json");
+    EXPECT_TRUE(absl::StrContains(status.out, "finishTime")) << status.out;
+    const Result order = sound.Seer("pool order p --step 0 --global-batch 39 -o name");
+    EXPECT_FALSE(absl::StrContains(order.out, Sha256Hex(image)));
+    EXPECT_EQ(std::set<std::string>(absl::StrSplit(order.out, '\n', absl::SkipEmpty())).size(), 39u)
+        << order.out;
+    const Result verified = sound.Seer("pool verify p");
+    EXPECT_EQ(verified.code, 0) << verified.out;
+  }
 }
 
 }  // namespace
