@@ -32,16 +32,27 @@ Axis MakeAxis(double origin, double extent, int limit, int size, std::vector<int
   axis.length = end - axis.first;
   const double scale = extent / size;
   const double support = std::max(scale, 1.0);
-  const int most = std::min(static_cast<int>(std::ceil(support)) * 2 + 1, axis.length);
+  const auto centre_of = [&](int i) { return origin - axis.first + (i + 0.5) * scale; };
+  const auto low_of = [&](double centre) {
+    return std::clamp(static_cast<int>(centre - support + 0.5), 0, axis.length - 1);
+  };
+  const auto high_of = [&](double centre, int low) {
+    return std::clamp(static_cast<int>(centre + support + 0.5), low + 1, axis.length);
+  };
+  // As many taps as some output has, often two fewer than any scale so large might need.
+  int most = 1;
+  for (int i = 0; i < size; ++i) {
+    const double centre = centre_of(i);
+    const int low = low_of(centre);
+    most = std::max(most, high_of(centre, low) - low);
+  }
   axis.taps = (most + 1) / 2 * 2;
   starts.assign(size, 0);
   weights.assign(static_cast<size_t>(size) * axis.taps, 0);
   std::vector<double> exact(axis.taps);
   for (int i = 0; i < size; ++i) {
-    const double centre = origin - axis.first + (i + 0.5) * scale;
-    const int low = std::clamp(static_cast<int>(centre - support + 0.5), 0, axis.length - 1);
-    const int high = std::clamp(static_cast<int>(centre + support + 0.5), low + 1,
-                                std::min(axis.length, low + most));
+    const double centre = centre_of(i);
+    const int low = low_of(centre), high = high_of(centre, low);
     double sum = 0;
     for (int k = 0; k < high - low; ++k) {
       exact[k] = std::max(0.0, 1.0 - std::abs((low + k + 0.5 - centre) / support));

@@ -51,9 +51,10 @@ __attribute__((target("avx2"))) inline __m256i PairOfWeights(const int16_t* w) {
 }
 
 // 32 bytes of filter_rows at `in` and `out`.
-__attribute__((target("avx2"))) inline void FilterRows32(const uint8_t* in, size_t stride,
-                                                         const int16_t* weights, int taps,
-                                                         uint8_t* out) {
+__attribute__((target("avx2"), always_inline)) inline void FilterRows32(const uint8_t* in,
+                                                                        size_t stride,
+                                                                        const int16_t* weights,
+                                                                        int taps, uint8_t* out) {
   const __m256i zero = _mm256_setzero_si256();
   const __m256i half = _mm256_set1_epi32(kHalf);
   __m256i s0 = half, s1 = half, s2 = half, s3 = half;
@@ -83,14 +84,27 @@ __attribute__((target("avx2"))) inline void FilterRows32(const uint8_t* in, size
   _mm256_storeu_si256(reinterpret_cast<__m256i*>(out), _mm256_packus_epi16(low, high));
 }
 
-__attribute__((target("avx2"))) void FilterRowsAvx2(const uint8_t* in, size_t stride, int bytes,
-                                                    const int16_t* weights, int taps,
-                                                    uint8_t* out) {
-  if (bytes < 32) return FilterRows(in, stride, bytes, weights, taps, out);
+// kTaps: `taps` known when this is compiled, so that its loop unrolls; 0: not known.
+template <int kTaps>
+__attribute__((target("avx2"))) void FilterRowsOf(const uint8_t* in, size_t stride, int bytes,
+                                                  const int16_t* weights, int any_taps,
+                                                  uint8_t* out) {
+  const int taps = kTaps > 0 ? kTaps : any_taps;
   int b = 0;
   for (; b + 32 <= bytes; b += 32) FilterRows32(in + b, stride, weights, taps, out + b);
   // The rest overlaps what is done: the same bytes once more are cheaper than single ones.
   if (b < bytes) FilterRows32(in + bytes - 32, stride, weights, taps, out + bytes - 32);
+}
+
+__attribute__((target("avx2"))) void FilterRowsAvx2(const uint8_t* in, size_t stride, int bytes,
+                                                    const int16_t* weights, int taps,
+                                                    uint8_t* out) {
+  const auto filter = bytes < 32  ? FilterRows
+                      : taps == 2 ? FilterRowsOf<2>
+                      : taps == 4 ? FilterRowsOf<4>
+                      : taps == 6 ? FilterRowsOf<6>
+                                  : FilterRowsOf<0>;
+  filter(in, stride, bytes, weights, taps, out);
 }
 
 __attribute__((target("avx2"))) inline __m256i LoadBoth(const uint8_t* a, const uint8_t* b) {
@@ -102,8 +116,10 @@ __attribute__((target("avx2"))) inline __m256i LoadBoth(const uint8_t* a, const 
 // One output pixel of both rows before the shift, [r, g, b, unused] in 32 bits: the low half of the
 // vector works on row 0, the high half on row 1. A load of 16 bytes holds 5 pixels, of which 4 are
 // used: two pairs of taps.
-__attribute__((target("avx2"))) inline __m256i SumColumns(const uint8_t* a, const uint8_t* b,
-                                                          const int16_t* w, int taps) {
+__attribute__((target("avx2"), always_inline)) inline __m256i SumColumns(const uint8_t* a,
+                                                                         const uint8_t* b,
+                                                                         const int16_t* w,
+                                                                         int taps) {
   // r0 r1 g0 g1 b0 b1 as 16-bit numbers, of pixels 0 and 1 and of pixels 2 and 3.
   const __m256i pick01 = _mm256_broadcastsi128_si256(
       _mm_setr_epi8(0, -1, 3, -1, 1, -1, 4, -1, 2, -1, 5, -1, -1, -1, -1, -1));
@@ -126,11 +142,13 @@ __attribute__((target("avx2"))) inline __m256i SumColumns(const uint8_t* a, cons
   return sum;
 }
 
-// Four pixels at a time, from the left of the output whether it is mirrored or not.
-__attribute__((target("avx2"))) void FilterColumnsAvx2(const uint8_t* in0, const uint8_t* in1,
-                                                       const int* starts, const int16_t* weights,
-                                                       int taps, int size, bool flip, uint8_t* out0,
-                                                       uint8_t* out1) {
+// Four pixels at a time, from the left of the output whether it is mirrored or not. kTaps as above.
+template <int kTaps>
+__attribute__((target("avx2"))) void FilterColumnsOf(const uint8_t* in0, const uint8_t* in1,
+                                                     const int* starts, const int16_t* weights,
+                                                     int any_taps, int size, bool flip,
+                                                     uint8_t* out0, uint8_t* out1) {
+  const int taps = kTaps > 0 ? kTaps : any_taps;
   const __m256i pack = _mm256_broadcastsi128_si256(
       _mm_setr_epi8(0, 1, 2, 4, 5, 6, 8, 9, 10, 12, 13, 14, -1, -1, -1, -1));
   for (int place = 0; place < size; place += 4) {
@@ -158,6 +176,17 @@ __attribute__((target("avx2"))) void FilterColumnsAvx2(const uint8_t* in0, const
       std::memcpy(to1, pixels + 16, static_cast<size_t>(size - place) * 3);
     }
   }
+}
+
+__attribute__((target("avx2"))) void FilterColumnsAvx2(const uint8_t* in0, const uint8_t* in1,
+                                                       const int* starts, const int16_t* weights,
+                                                       int taps, int size, bool flip, uint8_t* out0,
+                                                       uint8_t* out1) {
+  const auto filter = taps == 2   ? FilterColumnsOf<2>
+                      : taps == 4 ? FilterColumnsOf<4>
+                      : taps == 6 ? FilterColumnsOf<6>
+                                  : FilterColumnsOf<0>;
+  filter(in0, in1, starts, weights, taps, size, flip, out0, out1);
 }
 
 #endif
