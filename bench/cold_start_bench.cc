@@ -1,5 +1,5 @@
 // Claim: a stream starts, at step 0 or deep inside an epoch, as fast from a billion images as from
-// a million, in seconds and in less than 1 GiB, the messages of a stream's window (BatchesService)
+// a million, in seconds and in less than 1 GiB, the messages of a stream's window (BatchSequence)
 // included. The real path: manifest, index, order, assembler,
 // decoder, on the local store; the index files are sparse but for the blocks that the steps read
 // (tests/support/sparse_generation). The peer is the same stream from the smallest pool. Each case
@@ -19,13 +19,14 @@
 
 #include "common/base/clock.h"
 #include "common/base/status_macros.h"
+#include "common/batches/message.h"
 #include "common/metrics/registry.h"
 #include "common/objectstore/local_store.h"
 #include "dataservice/metrics.h"
 #include "dataservice/order/sample_order.h"
 #include "dataservice/pool/pool_store.h"
 #include "dataservice/serve/assembler.h"
-#include "dataservice/serve/batches.h"
+#include "dataservice/serve/batch_sequence.h"
 #include "dataservice/serve/generation_cache.h"
 #include "tests/support/sparse_generation.h"
 #include "tests/support/temp_dir.h"
@@ -62,7 +63,7 @@ std::shared_ptr<const StreamPlan> Plan(const Options& options) {
 
 int64_t WindowOf(const StreamPlan& plan) {
   return static_cast<int64_t>(
-      BatchesService::WindowOf(plan.global_batch / plan.world_size * plan.bytes_per_image()));
+      BatchSequence::WindowOf(plan.global_batch / plan.world_size * plan.bytes_per_image()));
 }
 
 absl::Status MakePool(const Options& options, const std::string& root, int64_t images) {
@@ -114,7 +115,8 @@ absl::Status Measure(const Options& options, const std::string& root, int64_t im
   for (int64_t ahead = 0; ahead < WindowOf(*plan); ++ahead) {
     window.push_back(assembler.Begin(plan, generation, step + ahead,
                                      slice.first + ahead * options.global_batch,
-                                     static_cast<int>(slice.count)));
+                                     static_cast<int>(slice.count),
+                                     {NewPixels(slice.count * plan->bytes_per_image())}));
   }
   double first = 0;
   for (const auto& batch : window) {

@@ -39,7 +39,7 @@ class Server final : public DataServer {
         takedowns_(objects_, Clock::Real()),
         work_(threads),
         assembler_(objects_, takedowns_, work_, metrics_),
-        batches_service_(generations_, assembler_, metrics_),
+        batches_service_(generations_, assembler_, metrics_, config.slot_folder, threads),
         pools_service_(pools_, generations_, takedowns_, Clock::Real(), metrics_,
                        config.pools.substr(0, config.pools.find('?')), threads),
         look_service_(pools_, generations_, takedowns_, Clock::Real()) {}
@@ -51,8 +51,8 @@ class Server final : public DataServer {
     RpcServerOptions options;
     options.address = config.listen;
     SEER_ASSIGN_OR_RETURN(
-        rpc_, RpcServer::Start(options, {&batches_service_, &pools_service_, &look_service_},
-                                           registry_));
+        rpc_,
+        RpcServer::Start(options, {&batches_service_, &pools_service_, &look_service_}, registry_));
     return absl::OkStatus();
   }
   int port() const override { return rpc_->port(); }

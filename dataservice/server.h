@@ -14,6 +14,7 @@ struct ServerConfig {
   std::string metrics = "127.0.0.1:0";
   std::string pools;  // as OpenStore: "file:///dir", "s3://bucket/prefix"; pool P lives in <it>/P
   int threads = 0;    // that decode; 0: the machine's cores
+  std::string slot_folder = "/dev/shm";  // where readers on this machine have their shared memory
 };
 
 class DataServer {

@@ -11,6 +11,7 @@
 #include "common/base/digest.h"
 #include "common/base/error.h"
 #include "common/base/status_macros.h"
+#include "common/batches/message.h"
 #include "dataservice/decode/decoder.h"
 #include "dataservice/order/sample_order.h"
 #include "dataservice/order/substitute.h"
@@ -35,6 +36,20 @@ void Fail(PendingBatch& batch, const absl::Status& status) {
   absl::MutexLock lock(&batch.mu);
   if (batch.status.ok()) batch.status = status;
 }
+
+// What a task spends on a batch. A lap that ends after the last sample is done may go uncounted.
+class BusyTime {
+ public:
+  explicit BusyTime(PendingBatch& batch) : batch_(batch) {}
+  void Lap() {
+    const absl::Duration now = Clock::Real().Steady();
+    batch_.busy_nanoseconds += absl::ToInt64Nanoseconds(now - std::exchange(since_, now));
+  }
+
+ private:
+  PendingBatch& batch_;
+  absl::Duration since_ = Clock::Real().Steady();
+};
 
 void CountDown(PendingBatch& batch, size_t samples) {
   for (size_t i = 0; i < samples; ++i) batch.done.DecrementCount();
@@ -65,8 +80,10 @@ struct Assembler::Assembly {
 
 std::shared_ptr<PendingBatch> Assembler::Begin(std::shared_ptr<const StreamPlan> plan,
                                                std::shared_ptr<const Generation> generation,
-                                               int64_t step, int64_t first, int count) {
+                                               int64_t step, int64_t first, int count,
+                                               BatchMemory memory) {
   auto batch = std::make_shared<PendingBatch>(count);
+  batch->pixels = std::move(memory.pixels);
   auto order =
       SampleOrder::Create(generation->number(), generation->images(), plan->seed, plan->order);
   const auto takedowns = takedowns_.Of(plan->pool);
@@ -80,14 +97,15 @@ std::shared_ptr<PendingBatch> Assembler::Begin(std::shared_ptr<const StreamPlan>
   v1::BatchMessage& message = batch->message;
   message.set_step(step);
   message.set_first_sample(first);
+  message.set_slot(memory.slot);
+  uint8_t* pixels = batch->pixels.get();
   for (const v1::CropRecipe& recipe : assembly->plan->crops) {
     v1::CropTensor& crop = *message.add_crops();
     crop.set_views(recipe.views());
     crop.set_samples(count);
     crop.set_size(recipe.size());
-    crop.mutable_pixels()->resize(static_cast<size_t>(recipe.views()) * count * recipe.size() *
-                                  recipe.size() * 3);
-    assembly->pixels.push_back(reinterpret_cast<uint8_t*>(crop.mutable_pixels()->data()));
+    assembly->pixels.push_back(pixels);
+    pixels += PixelBytes(crop);
   }
   message.mutable_image_ids()->resize(static_cast<size_t>(count) * 32);
   assembly->ids = reinterpret_cast<uint8_t*>(message.mutable_image_ids()->data());
@@ -112,6 +130,7 @@ void Assembler::LookUp(const std::shared_ptr<Assembly>& assembly, size_t begin, 
   PendingBatch& batch = *assembly->batch;
   std::vector<Pick>& picks = assembly->picks;
   if (batch.cancelled) return CountDown(batch, end - begin);
+  BusyTime busy(batch);
   const int64_t first_row = picks[begin].row;
   const auto rows = assembly->generation->Locations(first_row, picks[end - 1].row - first_row + 1);
   if (!rows.ok()) {
@@ -125,6 +144,7 @@ void Assembler::LookUp(const std::shared_ptr<Assembly>& assembly, size_t begin, 
               return std::tie(a.image.shard, a.image.offset, a.sample) <
                      std::tie(b.image.shard, b.image.offset, b.sample);
             });
+  busy.Lap();
   // A small batch is still spread over all threads.
   const size_t most = static_cast<size_t>(
       std::clamp(assembly->count / (2 * work_.threads()), 1, options_.read_images));
@@ -148,6 +168,7 @@ void Assembler::LookUp(const std::shared_ptr<Assembly>& assembly, size_t begin, 
 void Assembler::Read(Assembly& assembly, size_t begin, size_t end) {
   PendingBatch& batch = *assembly.batch;
   if (batch.cancelled) return CountDown(batch, end - begin);
+  BusyTime busy(batch);
   const ImageLocation& head = assembly.picks[begin].image;
   int64_t read_end = head.offset;
   for (size_t i = begin; i < end; ++i)
@@ -162,6 +183,7 @@ void Assembler::Read(Assembly& assembly, size_t begin, size_t end) {
                                       at, static_cast<size_t>(pick.image.size)))
                                 : run.status();
     Sample(assembly, pick, bytes);
+    busy.Lap();
     batch.done.DecrementCount();
   }
 }

@@ -8,6 +8,7 @@
 #include "absl/status/status.h"
 #include "absl/synchronization/blocking_counter.h"
 #include "absl/synchronization/mutex.h"
+#include "common/batches/slots.h"
 #include "dataservice/metrics.h"
 #include "dataservice/pool/location_index.h"
 #include "dataservice/serve/stream_request.h"
@@ -21,8 +22,11 @@ namespace seer::dataservice {
 // read the rest only after it.
 struct PendingBatch {
   PendingBatch(int samples) : done(samples) {}  // NOLINT
-  v1::BatchMessage message;
+  v1::BatchMessage message;                     // without pixels
+  std::shared_ptr<uint8_t> pixels;              // of its crops, one after the other
   absl::BlockingCounter done;
+  // Of all threads together, what they waited for storage included.
+  std::atomic<int64_t> busy_nanoseconds{0};
   std::atomic<bool> cancelled{false};  // set by the reader: what has not begun is not done
   absl::Mutex mu;
   absl::Status status ABSL_GUARDED_BY(mu);  // the first failure
@@ -49,13 +53,14 @@ class Assembler {
         metrics_(metrics),
         options_(options) {}
 
-  // Samples [first, first + count) of the order, global indices; `generation` is the plan's there.
+  // Samples [first, first + count) of the order, global indices; `generation` is the plan's there,
+  // `memory` has room for their pixels.
   // A block of the index that several samples lie in is looked up once. A sample whose image cannot
   // be decoded, or was taken down, is replaced by that of SubstituteSample, and noted; an error of
   // the storage or of the index becomes the batch's status. May read the pool's takedowns.
   std::shared_ptr<PendingBatch> Begin(std::shared_ptr<const StreamPlan> plan,
                                       std::shared_ptr<const Generation> generation, int64_t step,
-                                      int64_t first, int count);
+                                      int64_t first, int count, BatchMemory memory);
 
  private:
   struct Pick;

@@ -2,37 +2,51 @@
 // Thread-safe.
 #pragma once
 
+#include <atomic>
+#include <memory>
+#include <string>
+
+#include "absl/status/status.h"
+#include "common/batches/slots.h"
 #include "dataservice/metrics.h"
 #include "dataservice/serve/assembler.h"
+#include "dataservice/serve/batch_sequence.h"
 #include "dataservice/serve/generation_cache.h"
+#include "dataservice/serve/replica_load.h"
 #include "seer/v1/batches.grpc.pb.h"
 
 namespace seer::dataservice {
 
 class BatchesService final : public v1::Batches::Service {
  public:
-  // Messages of one stream that are being assembled or wait to be sent; with gRPC's flow control
-  // this bounds its memory. At most 4, fewer where they are large, but 2: one is made while another
-  // is sent.
-  static size_t WindowOf(int64_t message_bytes);
+  // `slot_folder`: where readers' shared memory is looked for.
+  // `threads`: that decode.
+  BatchesService(GenerationCache& generations, Assembler& assembler, DataMetrics& metrics,
+                 std::string slot_folder, int threads);
 
-  BatchesService(GenerationCache& generations, Assembler& assembler, DataMetrics& metrics)
-      : generations_(generations), assembler_(assembler), metrics_(metrics) {}
-
-  grpc::Status StreamBatches(grpc::ServerContext* context, const v1::StreamBatchesRequest* request,
-                             grpc::ServerWriter<v1::BatchMessage>* writer) override;
+  grpc::Status GetReplicaLoad(grpc::ServerContext* context,
+                              const v1::GetReplicaLoadRequest* request,
+                              v1::ReplicaLoad* load) override;
 
   // Streams end with UNAVAILABLE after their next message: readers go on at another replica.
   void Drain() { draining_ = true; }
 
  private:
-  absl::Status Stream(grpc::ServerContext& context, const v1::StreamBatchesRequest& request,
-                      grpc::ServerWriter<v1::BatchMessage>& writer);
+  // Messages are encoded here, with pixels where they are (common/batches/message.h).
+  using Writer = grpc::ServerSplitStreamer<v1::StreamBatchesRequest, grpc::ByteBuffer>;
 
-  GenerationCache& generations_;
-  Assembler& assembler_;
+  grpc::Status Answer(grpc::ServerContext& context, Writer& writer);
+  absl::Status Stream(grpc::ServerContext& context, const v1::StreamBatchesRequest& request,
+                      Writer& writer);
+  // The reader's shared memory; null: it has none that this replica can use.
+  absl::StatusOr<std::shared_ptr<SlotWriter>> OpenSlots(const v1::StreamBatchesRequest& request,
+                                                        int64_t batch_bytes) const;
+
   DataMetrics& metrics_;
-  std::atomic<int> buffered_{0};
+  BufferedBatches buffered_;
+  ReplicaLoadMeter load_;
+  const BatchSequence::Parts parts_;
+  const std::string slot_folder_;
   std::atomic<bool> draining_{false};
 };
 

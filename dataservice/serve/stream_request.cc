@@ -5,6 +5,7 @@
 #include "absl/strings/strip.h"
 #include "common/base/error.h"
 #include "common/base/status_macros.h"
+#include "common/batches/message.h"
 
 namespace seer::dataservice {
 namespace {
@@ -151,11 +152,6 @@ int StreamPlan::views() const {
   return views;
 }
 
-int64_t StreamPlan::bytes_per_image() const {
-  int64_t bytes = 0;
-  for (const v1::CropRecipe& crop : crops)
-    bytes += int64_t{crop.views()} * crop.size() * crop.size() * 3;
-  return bytes;
-}
+int64_t StreamPlan::bytes_per_image() const { return PixelBytesPerImage(crops); }
 
 }  // namespace seer::dataservice

@@ -3,19 +3,43 @@
 
 #include <array>
 #include <cstdint>
+#include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
 
 namespace seer::engine {
+
+// Bytes, and what keeps them where they are: a buffer of their own, or a slot of shared memory that
+// is given back with the last copy of this.
+class Pixels {
+ public:
+  Pixels() = default;
+  Pixels(absl::string_view bytes, std::shared_ptr<const void> owner)
+      : bytes_(bytes), owner_(std::move(owner)) {}
+  Pixels(std::string bytes) {  // NOLINT: owns them
+    auto owner = std::make_shared<const std::string>(std::move(bytes));
+    bytes_ = *owner;
+    owner_ = std::move(owner);
+  }
+  absl::string_view bytes() const { return bytes_; }
+  operator absl::string_view() const { return bytes_; }  // NOLINT
+  size_t size() const { return bytes_.size(); }
+
+ private:
+  absl::string_view bytes_;
+  std::shared_ptr<const void> owner_;
+};
 
 // uint8 [views * samples, size, size, 3]; row v * samples + s is view v of the rank's s-th sample.
 struct CropTensor {
   int views = 0;
   int samples = 0;
   int size = 0;
-  std::string pixels;  // views * samples * size * size * 3 bytes
+  Pixels pixels;  // views * samples * size * size * 3 bytes
 };
 
 struct Batch {

@@ -63,7 +63,7 @@ Batch ImagesOf(const TrainConfig& config, int64_t step, int rank) {
   batch.first_sample = step * config.global_batch + rank * samples;
   int first_view = 0;
   for (const CropGroup& group : config.crops) {
-    CropTensor crop{group.views, samples, group.size, {}};
+    std::string pixels;
     for (int view = first_view; view < first_view + group.views; ++view) {
       for (int s = 0; s < samples; ++s) {
         const auto sample = static_cast<int>(batch.first_sample) + s;
@@ -72,12 +72,12 @@ Batch ImagesOf(const TrainConfig& config, int64_t step, int rank) {
           const int place = (((sample * 4 + view) * 16 + y) * 16 + x) * 3 + c + 1000000;
           const int value =
               Hashed(static_cast<uint32_t>(sample * 3 + c)) + Hashed(static_cast<uint32_t>(place));
-          crop.pixels.push_back(static_cast<char>(static_cast<uint8_t>(value)));
+          pixels.push_back(static_cast<char>(static_cast<uint8_t>(value)));
         }
       }
     }
     first_view += group.views;
-    batch.crops.push_back(std::move(crop));
+    batch.crops.push_back({group.views, samples, group.size, std::move(pixels)});
   }
   return batch;
 }

@@ -3,15 +3,18 @@
 #include <grpcpp/grpcpp.h>
 
 #include <algorithm>
-#include <cstring>
 #include <utility>
 
+#include "absl/cleanup/cleanup.h"
 #include "absl/random/random.h"
 #include "absl/strings/str_cat.h"
 #include "common/base/error.h"
 #include "common/base/log.h"
+#include "common/base/status_macros.h"
+#include "common/batches/message.h"
 #include "common/rpc/channel.h"
 #include "common/rpc/status_grpc.h"
+#include "worker/trainer/received_batch.h"
 
 namespace seer::worker {
 namespace {
@@ -34,24 +37,33 @@ bool Retryable(const absl::Status& status) {
   }
 }
 
-engine::Batch FromProto(v1::BatchMessage& message) {
-  engine::Batch batch;
-  batch.step = message.step();
-  batch.first_sample = message.first_sample();
-  for (auto& crop : *message.mutable_crops())
-    batch.crops.push_back(
-        {crop.views(), crop.samples(), crop.size(), std::move(*crop.mutable_pixels())});
-  batch.image_ids.resize(message.image_ids().size() / 32);
-  std::memcpy(batch.image_ids.data(), message.image_ids().data(), batch.image_ids.size() * 32);
-  batch.labels.assign(message.labels().begin(), message.labels().end());
-  return batch;
+ReplicaChoiceOptions ChoiceOf(const v1::StreamBatchesRequest& request,
+                              const BatchStreamOptions& options) {
+  ReplicaChoiceOptions choice;
+  choice.replicas = options.replicas;
+  choice.first = options.first_replica;
+  choice.job = request.job();
+  choice.rank = request.rank();
+  choice.period = options.look_around;
+  choice.silence = options.silence;
+  return choice;
 }
 
+// Beside those that wait to be trained on: one that is, and two that are made.
+constexpr int kMoreSlots = 3;
+
 }  // namespace
+
+absl::Status NoReplica() {
+  return Error(absl::StatusCode::kUnavailable, reason::kServiceUnreachable,
+               "the assignment names no replica of the data service")
+      .Hint("start the coordinator with --dataservice HOST:PORT");
+}
 
 BatchStream::BatchStream(v1::StreamBatchesRequest request, BatchStreamOptions options)
     : request_(std::move(request)),
       options_(std::move(options)),
+      choice_(ChoiceOf(request_, options_), ReplicaChoice::AskByGrpc(), [this] { Leave(); }),
       reader_("batches", [this] { Read(); }) {}
 
 BatchStream::~BatchStream() {
@@ -63,7 +75,14 @@ BatchStream::~BatchStream() {
   reader_.Join();
 }
 
+void BatchStream::Leave() {
+  absl::MutexLock lock(&mu_);
+  if (context_ != nullptr) context_->TryCancel();
+}
+
 absl::StatusOr<engine::Batch> BatchStream::Next() {
+  choice_.BeginWait();
+  const auto waited = absl::MakeCleanup([this] { choice_.EndWait(); });
   absl::MutexLock lock(&mu_);
   if (!mu_.AwaitWithTimeout(absl::Condition(this, &BatchStream::HasNext), options_.stall_limit)) {
     end_ =
@@ -81,16 +100,14 @@ absl::StatusOr<engine::Batch> BatchStream::Next() {
 void BatchStream::Read() {
   if (options_.replicas.empty()) {
     absl::MutexLock lock(&mu_);
-    end_ = Error(absl::StatusCode::kUnavailable, reason::kServiceUnreachable,
-                 "the assignment names no replica of the data service")
-               .Hint("start the coordinator with --dataservice HOST:PORT");
+    end_ = NoReplica();
     return;
   }
   absl::BitGen random;
   absl::Duration backoff = kFirstBackoff;
-  for (size_t turn = static_cast<size_t>(options_.first_replica);; ++turn) {
+  while (true) {
     const int64_t before = request_.first_step();
-    const std::string& replica = options_.replicas[turn % options_.replicas.size()];
+    const std::string replica = choice_.Next();
     const absl::Status status = ReadFrom(replica);
     absl::MutexLock lock(&mu_);
     if (Over()) return;
@@ -120,21 +137,21 @@ absl::Status BatchStream::ReadFrom(const std::string& replica) {
     if (Over()) return absl::CancelledError("stopping");
     context_ = &context;
   }
-  const auto stub = v1::Batches::NewStub(MakeChannel({replica}));
-  auto stream = stub->StreamBatches(&context, request_);
-  v1::BatchMessage message;
+  const std::shared_ptr<SlotFile> slots = OfferSlots(replica);
+  const auto channel = MakeChannel({replica});
+  const auto stream = StreamEncodedBatches(*channel, context, request_);
+  grpc::ByteBuffer bytes;
   absl::Status wrong;
-  while (wrong.ok() && stream->Read(&message)) {
-    if (message.step() != request_.first_step()) {
-      wrong = absl::InternalError(absl::StrCat("replica ", replica, " sent step ", message.step(),
-                                               " instead of ", request_.first_step()));
-      context.TryCancel();
-    } else if (Push(FromProto(message))) {
-      request_.set_first_step(message.step() + 1);
+  while (wrong.ok() && stream->Read(&bytes)) {
+    choice_.Received();
+    auto batch = Receive(std::move(bytes), slots.get(), replica);
+    wrong = batch.status();
+    if (wrong.ok() && Push(*std::move(batch))) {
+      request_.set_first_step(request_.first_step() + 1);
     } else {
       context.TryCancel();
     }
-    message.Clear();
+    bytes.Clear();
   }
   const absl::Status finished = FromGrpc(stream->Finish());
   absl::MutexLock lock(&mu_);
@@ -143,6 +160,42 @@ absl::Status BatchStream::ReadFrom(const std::string& replica) {
   if (finished.ok() && !request_.one_epoch() && request_.first_step() < request_.end_step())
     return absl::UnavailableError("the replica ended the stream early");
   return finished;
+}
+
+std::shared_ptr<SlotFile> BatchStream::OfferSlots(const std::string& replica) {
+  request_.clear_shared_memory();
+  const int64_t batch_bytes = PixelBytesPerImage(request_.crops()) *
+                              (request_.global_batch() / std::max(1, request_.world_size()));
+  if (!options_.shared_memory || without_slots_.contains(replica)) return nullptr;
+  auto slots =
+      SlotFile::Create(options_.slot_folder, options_.prefetch_steps + kMoreSlots, batch_bytes);
+  if (slots.ok()) {
+    *request_.mutable_shared_memory() = (*slots)->request();
+    return *std::move(slots);
+  }
+  if (!std::exchange(slots_refused_, true))
+    LogInfo("shared_memory_not_used", {{"status", StatusText(slots.status())}});
+  return nullptr;
+}
+
+absl::StatusOr<engine::Batch> BatchStream::Receive(grpc::ByteBuffer bytes, SlotFile* slots,
+                                                   const std::string& replica) {
+  SEER_ASSIGN_OR_RETURN(DecodedBatch received, DecodeBatch(std::move(bytes)));
+  const v1::BatchMessage& message = received.message;
+  if (message.step() != request_.first_step()) {
+    return absl::InternalError(absl::StrCat("replica ", replica, " sent step ", message.step(),
+                                            " instead of ", request_.first_step()));
+  }
+  std::shared_ptr<const uint8_t> pixels = std::move(received.pixels);
+  if (message.slot() > 0) {
+    if (slots == nullptr || PixelBytes(message) > slots->request().slot_bytes())
+      return absl::InternalError("replica used shared memory that it was not given");
+    SEER_ASSIGN_OR_RETURN(pixels, slots->Take(message.slot()));
+  } else if (slots != nullptr && without_slots_.insert(replica).second) {
+    LogInfo("shared_memory_not_used", {{"replica", replica}, {"status", "it is elsewhere"}});
+  }
+  if (slots != nullptr) slots->Unlink();
+  return ToBatch(message, pixels);
 }
 
 bool BatchStream::Push(engine::Batch batch) {

@@ -11,7 +11,7 @@
 #include "common/rpc/channel.h"
 #include "common/rpc/status_grpc.h"
 #include "engine/session/eval_session.h"
-#include "worker/trainer/batch_stream.h"
+#include "worker/trainer/batch_sources.h"
 #include "worker/trainer/initial_weights.h"
 #include "worker/trainer/spec_to_config.h"
 #include "worker/trainer/trainer.h"
@@ -22,7 +22,7 @@ namespace {
 // How many images there were; nullopt: stopped.
 absl::StatusOr<std::optional<int64_t>> AddPool(const v1::JobSpec& spec,
                                                const internal::v1::Assign& assign,
-                                               const std::atomic<bool>& stop,
+                                               BatchSources& sources, const std::atomic<bool>& stop,
                                                const std::string& pool, int64_t generation,
                                                engine::EvalSession::Set set,
                                                engine::EvalSession& session) {
@@ -40,14 +40,11 @@ absl::StatusOr<std::optional<int64_t>> AddPool(const v1::JobSpec& spec,
   crop.set_center(true);
   request.set_max_bad_ratio(spec.data().max_bad_ratio());
   request.set_job(assign.job());
-  BatchStreamOptions options;
-  options.replicas.assign(assign.dataservice_addresses().begin(),
-                          assign.dataservice_addresses().end());
-  BatchStream stream(std::move(request), std::move(options));
+  const auto stream = sources.Open(request);
   int64_t images = 0;
   while (true) {
     if (stop) return std::optional<int64_t>();
-    const auto batch = stream.Next();
+    const auto batch = stream->Next();
     if (batch.status().code() == absl::StatusCode::kOutOfRange) return std::make_optional(images);
     SEER_RETURN_IF_ERROR(batch.status());
     images += static_cast<int64_t>(batch->labels.size());
@@ -58,7 +55,7 @@ absl::StatusOr<std::optional<int64_t>> AddPool(const v1::JobSpec& spec,
 }  // namespace
 
 absl::StatusOr<Ended> RunEvaluation(const v1::JobSpec& spec, const internal::v1::Assign& assign,
-                                    const std::atomic<bool>& stop,
+                                    const std::atomic<bool>& stop, MetricsRegistry& metrics,
                                     internal::v1::Trainers::StubInterface& coordinator) {
   SEER_ASSIGN_OR_RETURN(const engine::TrainConfig config, ToTrainConfig(spec));
   const engine::RankConfig rank = ToRankConfig(spec, assign);
@@ -81,12 +78,14 @@ absl::StatusOr<Ended> RunEvaluation(const v1::JobSpec& spec, const internal::v1:
         absl::StatusCode::kInternal, reason::kInternal,
         absl::StrCat("an evaluation with ", assign.data_plan_size(), " data plan entries"));
   }
+  SEER_ASSIGN_OR_RETURN(const auto sources,
+                        BatchSources::Create(spec, assign, spec.eval().train_pool(), metrics));
   SEER_ASSIGN_OR_RETURN(const auto train_images,
-                        AddPool(spec, assign, stop, spec.eval().train_pool(),
+                        AddPool(spec, assign, *sources, stop, spec.eval().train_pool(),
                                 assign.data_plan(0).generation(), Set::kTrain, *session));
   if (!train_images) return Ended::kPaused;
   SEER_ASSIGN_OR_RETURN(const auto test_images,
-                        AddPool(spec, assign, stop, spec.eval().test_pool(),
+                        AddPool(spec, assign, *sources, stop, spec.eval().test_pool(),
                                 assign.data_plan(1).generation(), Set::kHeldOut, *session));
   if (!test_images) return Ended::kPaused;
   report.set_train_images(*train_images);

@@ -19,7 +19,7 @@
 #include "common/rpc/channel.h"
 #include "common/rpc/status_grpc.h"
 #include "engine/session/train_session.h"
-#include "worker/trainer/batch_stream.h"
+#include "worker/trainer/batch_sources.h"
 #include "worker/trainer/checkpointer.h"
 #include "worker/trainer/id_log.h"
 #include "worker/trainer/initial_weights.h"
@@ -70,7 +70,7 @@ class Rank {
     // A gang meets first: its ranks stop after the same step, by a vote.
     if (stop_ && assign_.world_size() == 1) return Ended::kPaused;
     if (spec_.kind() == v1::JOB_KIND_EVAL_KNN)
-      return RunEvaluation(spec_, assign_, stop_, *coordinator_);
+      return RunEvaluation(spec_, assign_, stop_, metrics_, *coordinator_);
     SEER_ASSIGN_OR_RETURN(const engine::TrainConfig config, ToTrainConfig(spec_));
     SEER_ASSIGN_OR_RETURN(const auto store, OpenStore(assign_.storage_uri()));
     LogInfo("joining_gang",
@@ -86,19 +86,15 @@ class Rank {
       SEER_RETURN_IF_ERROR(LoadInitialWeights(config.weights, *session_));
     }
     SEER_ASSIGN_OR_RETURN(ids_, IdLog::Open(spec_, assign_));
-    BatchStreamOptions options;
-    options.replicas.assign(assign_.dataservice_addresses().begin(),
-                            assign_.dataservice_addresses().end());
-    options.first_replica = assign_.rank();
-    options.prefetch_steps = spec_.data().prefetch_steps();
-    batches_.emplace(ToStreamRequest(spec_, assign_, session_->next_step()),
-                     [options](const v1::StreamBatchesRequest& request) {
-                       return std::make_unique<BatchStream>(request, options);
-                     });
+    SEER_ASSIGN_OR_RETURN(const auto sources,
+                          BatchSources::Create(spec_, assign_, spec_.data().pool(), metrics_));
+    PlannedBatches batches(
+        ToStreamRequest(spec_, assign_, session_->next_step()),
+        [&](const v1::StreamBatchesRequest& request) { return sources->Open(request); });
     Checkpointer checkpointer(
         *store, absl::StrCat(JobId(assign_), "/checkpoints"),
-        [this](int64_t step, const engine::CheckpointFile& file) {
-          return ReportCheckpoint(step, file);
+        [&](int64_t step, const engine::CheckpointFile& file) {
+          return ReportCheckpoint(step, file, batches.plan());
         },
         metrics_, &session_->trace());
     Profiler profiler(
@@ -106,14 +102,14 @@ class Rank {
         [this](const internal::v1::ReportProfileRequest& report) { return SendProfile(report); });
     ProgressReporter progress(
         [this](const internal::v1::ReportProgressRequest& report) { return SendProgress(report); });
-    SEER_ASSIGN_OR_RETURN(const Ended ended, Train(checkpointer, progress, profiler));
+    SEER_ASSIGN_OR_RETURN(const Ended ended, Train(batches, checkpointer, progress, profiler));
     SEER_RETURN_IF_ERROR(checkpointer.Finish());
     return ended;
   }
 
  private:
-  absl::StatusOr<Ended> Train(Checkpointer& checkpointer, ProgressReporter& progress,
-                              Profiler& profiler) {
+  absl::StatusOr<Ended> Train(PlannedBatches& batches, Checkpointer& checkpointer,
+                              ProgressReporter& progress, Profiler& profiler) {
     TrainMetrics metrics(metrics_, assign_, spec_.loss().swav().prototypes());
     StepTally tally;
     RefusedSteps refused(spec_.failure());
@@ -126,7 +122,7 @@ class Rank {
                      "a newer attempt took over");
       SEER_RETURN_IF_ERROR(checkpointer.status());
       const absl::Duration start = clock.Steady();
-      SEER_ASSIGN_OR_RETURN(const engine::Batch batch, NextBatch());
+      SEER_ASSIGN_OR_RETURN(const engine::Batch batch, NextBatch(batches));
       const double waited = absl::ToDoubleSeconds(clock.Steady() - start);
       if (ids_) SEER_RETURN_IF_ERROR(ids_->Write(batch));
       SEER_FAILPOINT("trainer.before_step");
@@ -136,12 +132,12 @@ class Rank {
       const int64_t done = session_->next_step();
       // All ranks are told of it by the same step. What is ready by then is still used.
       if (report.announced > 0)
-        batches_->Follow(done + spec_.data().prefetch_steps(), report.announced);
+        batches.Follow(done + spec_.data().prefetch_steps(), report.announced);
       if (assign_.rank() == 0) {
         auto message = tally.Report(report, spec_.data().global_batch());
         message.set_attempt_id(assign_.attempt_id());
         message.set_job(assign_.job());
-        *message.mutable_data_plan() = batches_->plan();
+        *message.mutable_data_plan() = batches.plan();
         message.set_profile(profiler.profile());
         message.set_profile_first_step(profiler.first_step());
         progress.Update(std::move(message));
@@ -165,10 +161,10 @@ class Rank {
     return Ended::kDone;
   }
 
-  absl::StatusOr<engine::Batch> NextBatch() {
+  absl::StatusOr<engine::Batch> NextBatch(engine::BatchSource& batches) {
     const engine::TraceScope span(&session_->trace(), engine::TraceTrack::kTraining,
                                   "wait for data", "data");
-    return batches_->Next();
+    return batches.Next();
   }
 
   absl::Status TakeCheckpoint(Checkpointer& checkpointer) {
@@ -186,7 +182,8 @@ class Rank {
     return checkpointer.Submit(std::move(snapshot));
   }
 
-  absl::StatusOr<bool> ReportCheckpoint(int64_t step, const engine::CheckpointFile& file) {
+  absl::StatusOr<bool> ReportCheckpoint(int64_t step, const engine::CheckpointFile& file,
+                                        const PlannedBatches::Plan& plan) {
     internal::v1::ReportCheckpointRequest request;
     request.set_attempt_id(assign_.attempt_id());
     request.set_job(assign_.job());
@@ -196,7 +193,7 @@ class Rank {
     request.set_file_name(file.name);
     request.set_size_bytes(file.size_bytes);
     request.set_sha256(file.sha256);
-    *request.mutable_data_plan() = batches_->plan();
+    *request.mutable_data_plan() = plan;
     internal::v1::ReportCheckpointResponse response;
     grpc::ClientContext context;
     SetDeadline(context);
@@ -228,7 +225,6 @@ class Rank {
   const std::unique_ptr<internal::v1::Trainers::Stub> coordinator_;
   std::unique_ptr<engine::TrainSession> session_;
   std::optional<IdLog> ids_;
-  std::optional<PlannedBatches> batches_;
 };
 
 }  // namespace

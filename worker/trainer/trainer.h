@@ -24,7 +24,7 @@ RankOutcome RunRank(const internal::v1::Assign& assign, const std::atomic<bool>&
 // An evaluation (JOB_KIND_EVAL_KNN): features of both pools, k-NN, one report. `stop`: looked at
 // between batches; an evaluation that is paused begins anew.
 absl::StatusOr<Ended> RunEvaluation(const v1::JobSpec& spec, const internal::v1::Assign& assign,
-                                    const std::atomic<bool>& stop,
+                                    const std::atomic<bool>& stop, MetricsRegistry& metrics,
                                     internal::v1::Trainers::StubInterface& coordinator);
 
 }  // namespace seer::worker

@@ -4,6 +4,7 @@
 #include <set>
 #include <vector>
 
+#include "common/batches/message.h"
 #include "common/metrics/registry.h"
 #include "common/objectstore/local_store.h"
 #include "dataservice/metrics.h"
@@ -18,6 +19,10 @@
 
 namespace seer::dataservice {
 namespace {
+
+BatchMemory Memory(const StreamPlan& plan, int64_t images) {
+  return {NewPixels(images * plan.bytes_per_image())};
+}
 
 constexpr int64_t kGlobalBatch = 8704;
 constexpr int kRank = 3, kWorld = 16;  // 544 samples a rank
@@ -70,7 +75,8 @@ TEST_P(LargePool, AStepReadsItsOwnBlocksOfTheIndex) {
     EXPECT_EQ(objects.reads(), 0) << "opening reads no row";
     EXPECT_EQ(whole.reads(), 1) << "but the manifest";
     EXPECT_LT(whole.bytes_read(), 1 << 20);
-    const auto batch = assembler.Begin(plan, generation, step, slice.first, slice.count);
+    const auto batch = assembler.Begin(plan, generation, step, slice.first, slice.count,
+                                       Memory(*plan, slice.count));
     batch->done.Wait();
     {
       absl::MutexLock lock(&batch->mu);
@@ -89,7 +95,8 @@ TEST_P(LargePool, AStepReadsItsOwnBlocksOfTheIndex) {
     EXPECT_LE(objects.bytes_read(),
               static_cast<int64_t>(blocks.size()) * kIndexBlockRows * kLocationBytes);
     // The same step again: everything is there.
-    assembler.Begin(plan, generation, step, slice.first, slice.count)->done.Wait();
+    assembler.Begin(plan, generation, step, slice.first, slice.count, Memory(*plan, slice.count))
+        ->done.Wait();
     EXPECT_EQ(objects.reads(), static_cast<int64_t>(blocks.size()));
   }
 }
@@ -116,11 +123,14 @@ TEST(Assembler, ReadsNeighboursInAShardAtOnce) {
     GenerationCache generations(store);
     TakedownWatch takedowns(objects, Clock::Real());
     Assembler assembler(objects, takedowns, work, metrics, options);
-    const auto batch = assembler.Begin(plan, *generations.Get("p", 1), 0, 0, count);
+    const auto batch =
+        assembler.Begin(plan, *generations.Get("p", 1), 0, 0, count, Memory(*plan, count));
     batch->done.Wait();
     absl::MutexLock lock(&batch->mu);
     EXPECT_OK(batch->status);
     message = batch->message.SerializeAsString();
+    message.append(reinterpret_cast<const char*>(batch->pixels.get()),
+                   static_cast<size_t>(PixelBytes(batch->message)));
     return objects.reads();
   };
   std::string together, apart, small;
@@ -138,7 +148,8 @@ TEST(Assembler, ADamagedIndexEndsTheBatch) {
   testing::TempDir dir;
   ASSERT_OK_AND_ASSIGN(const auto sparse,
                        testing::SparseGeneration::Make(dir.path().string(), "p", 600, 1));
-  ASSERT_OK(sparse.WriteBlocksOf({0, 64, 128, 192, 320}));  // the block between is zeros: images without pixels
+  ASSERT_OK(sparse.WriteBlocksOf(
+      {0, 64, 128, 192, 320}));  // the block between is zeros: images without pixels
   ASSERT_OK_AND_ASSIGN(const auto objects, OpenLocalStore(dir.path().string()));
   PoolStore store(*objects, Clock::Real());
   GenerationCache generations(store);
@@ -149,7 +160,7 @@ TEST(Assembler, ADamagedIndexEndsTheBatch) {
   Assembler assembler(*objects, takedowns, work, metrics);
   const auto plan = std::make_shared<const StreamPlan>(Plan(OrderKind::kSequential));
   ASSERT_OK_AND_ASSIGN(const auto generation, generations.Get("p", 1));
-  const auto batch = assembler.Begin(plan, generation, 0, 0, 300);
+  const auto batch = assembler.Begin(plan, generation, 0, 0, 300, Memory(*plan, 300));
   batch->done.Wait();
   absl::MutexLock lock(&batch->mu);
   EXPECT_THAT(batch->status,

@@ -12,7 +12,7 @@
 #include "common/base/clock.h"
 #include "common/base/thread.h"
 #include "common/objectstore/memory_store.h"
-#include "dataservice/serve/batches.h"
+#include "dataservice/serve/batch_sequence.h"
 #include "dataservice/serve/generation_cache.h"
 #include "dataservice/serve/stream_request.h"
 #include "dataservice/serve/work_pool.h"
@@ -107,11 +107,11 @@ TEST(WorkPool, ItsEndRunsWhatIsQueued) {
   EXPECT_EQ(done, 100);
 }
 
-TEST(BatchesService, AWindowOfLargeMessagesIsSmaller) {
-  EXPECT_EQ(BatchesService::WindowOf(1), 4u);
-  EXPECT_EQ(BatchesService::WindowOf(int64_t{160} << 20), 4u);
-  EXPECT_EQ(BatchesService::WindowOf(int64_t{161} << 20), 3u);
-  EXPECT_EQ(BatchesService::WindowOf(int64_t{480} << 20), 2u);
+TEST(BatchSequence, AWindowOfLargeMessagesIsSmaller) {
+  EXPECT_EQ(BatchSequence::WindowOf(1), 4u);
+  EXPECT_EQ(BatchSequence::WindowOf(int64_t{160} << 20), 4u);
+  EXPECT_EQ(BatchSequence::WindowOf(int64_t{161} << 20), 3u);
+  EXPECT_EQ(BatchSequence::WindowOf(int64_t{480} << 20), 2u);
 }
 
 v1::StreamBatchesRequest Request() {

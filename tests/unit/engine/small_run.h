@@ -63,8 +63,8 @@ inline Batch SmallBatch(const TrainConfig& config, int64_t step, int rank, int w
   batch.first_sample = step * config.global_batch + rank * samples;
   uint32_t view_index = 0;
   for (const CropGroup& group : config.crops) {
-    CropTensor crop{group.views, samples, group.size, {}};
-    crop.pixels.resize(static_cast<size_t>(3) * group.views * samples * group.size * group.size);
+    std::string pixels(static_cast<size_t>(3) * group.views * samples * group.size * group.size,
+                       '\0');
     size_t at = 0;
     for (int view = 0; view < group.views; ++view, ++view_index) {
       for (int s = 0; s < samples; ++s) {
@@ -79,14 +79,13 @@ inline Batch SmallBatch(const TrainConfig& config, int64_t step, int rank, int w
             for (int c = 0; c < 3; ++c) {
               const double value = base[c] + slope[c] * (x + (c + 1) * y) / (2.0 * group.size) +
                                    noise.Uniform(-30, 30);
-              crop.pixels[at++] =
-                  static_cast<char>(static_cast<uint8_t>(std::clamp(value, 0.0, 255.0)));
+              pixels[at++] = static_cast<char>(static_cast<uint8_t>(std::clamp(value, 0.0, 255.0)));
             }
           }
         }
       }
     }
-    batch.crops.push_back(std::move(crop));
+    batch.crops.push_back({group.views, samples, group.size, std::move(pixels)});
   }
   batch.image_ids.resize(static_cast<size_t>(samples));
   batch.labels.assign(static_cast<size_t>(samples), -1);

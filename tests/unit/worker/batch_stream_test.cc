@@ -178,7 +178,7 @@ TEST(BatchStreamTest, ABatchHasWhatTheMessageHad) {
   EXPECT_EQ(batch.crops[0].views, 2);
   EXPECT_EQ(batch.crops[0].samples, 1);
   EXPECT_EQ(batch.crops[0].size, 1);
-  EXPECT_EQ(batch.crops[0].pixels, "abcdef");
+  EXPECT_EQ(batch.crops[0].pixels.bytes(), "abcdef");
   ASSERT_EQ(batch.image_ids.size(), 1u);
   EXPECT_EQ(batch.image_ids[0][31], 1);
   EXPECT_THAT(batch.labels, ElementsAre(1));
@@ -280,7 +280,13 @@ TEST(BatchStreamTest, ReadsAheadByABoundedNumberOfSteps) {
         v1::BatchMessage message;  // large, so that little of it fits into the buffers below
         for (int64_t step = 0; step < request.end_step(); ++step) {
           message.set_step(step);
-          if (step == 0) message.add_crops()->set_pixels(std::string(8 << 20, 'x'));
+          if (step == 0) {
+            auto& crop = *message.add_crops();
+            crop.set_views(1);
+            crop.set_samples(3);
+            crop.set_size(1024);
+            crop.set_pixels(std::string(9 << 20, 'x'));
+          }
           if (!writer.Write(message)) return grpc::Status::CANCELLED;
           replica.Count();
         }

@@ -3,12 +3,14 @@
 #include <grpcpp/grpcpp.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <thread>
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "common/base/error.h"
 #include "common/rpc/channel.h"
+#include "common/rpc/resolve.h"
 #include "common/rpc/server.h"
 #include "common/rpc/status_grpc.h"
 #include "seer/v1/workers.grpc.pb.h"
@@ -169,6 +171,15 @@ TEST_F(RpcTest, AServerThatIsNotThereIsNamedAfterTheRetries) {
   EXPECT_THAT(status, FailsWith(absl::StatusCode::kUnavailable, reason::kServiceUnreachable,
                                 "cannot reach the coordinator"));
   EXPECT_EQ(calls, 3);
+}
+
+TEST(ResolveAddresses, GivesEveryAddressOnceAndLeavesWhatItCannotResolve) {
+  EXPECT_EQ(ResolveAddresses({"127.0.0.2:80", "127.0.0.1:80", "127.0.0.2:80", "[::1]:5"}),
+            (std::vector<std::string>{"127.0.0.2:80", "127.0.0.1:80", "[::1]:5"}));
+  const std::vector<std::string> odd = {"nowhere.invalid:80", "no-port", "host:port", ""};
+  EXPECT_EQ(ResolveAddresses(odd), odd);
+  const std::vector<std::string> local = ResolveAddresses({"localhost:7", "127.0.0.1:7"});
+  EXPECT_EQ(std::count(local.begin(), local.end(), "127.0.0.1:7"), 1);
 }
 
 }  // namespace
