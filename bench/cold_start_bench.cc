@@ -113,10 +113,10 @@ absl::Status Measure(const Options& options, const std::string& root, int64_t im
   const double ids = seconds();
   std::vector<std::shared_ptr<PendingBatch>> window;
   for (int64_t ahead = 0; ahead < WindowOf(*plan); ++ahead) {
-    window.push_back(assembler.Begin(plan, generation, step + ahead,
-                                     slice.first + ahead * options.global_batch,
-                                     static_cast<int>(slice.count),
-                                     {NewPixels(slice.count * plan->bytes_per_image())}));
+    window.push_back(assembler.Begin(
+        plan, generation, step + ahead, slice.first + ahead * options.global_batch,
+        static_cast<int>(slice.count),
+        {PixelBuffers().Take(static_cast<size_t>(slice.count * plan->bytes_per_image()))}));
   }
   double first = 0;
   for (const auto& batch : window) {

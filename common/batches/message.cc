@@ -103,11 +103,6 @@ int64_t PixelBytes(const v1::BatchMessage& message) {
   return bytes;
 }
 
-std::shared_ptr<uint8_t> NewPixels(int64_t bytes) {
-  return std::shared_ptr<uint8_t>(new uint8_t[static_cast<size_t>(bytes)],
-                                  std::default_delete<uint8_t[]>());
-}
-
 grpc::ByteBuffer EncodeBatch(const v1::BatchMessage& message,
                              const std::shared_ptr<uint8_t>& pixels) {
   v1::BatchMessage rest = message;
@@ -130,7 +125,7 @@ grpc::ByteBuffer EncodeBatch(const v1::BatchMessage& message,
   return grpc::ByteBuffer(slices.data(), slices.size());
 }
 
-absl::StatusOr<DecodedBatch> DecodeBatch(grpc::ByteBuffer bytes) {
+absl::StatusOr<DecodedBatch> DecodeBatch(grpc::ByteBuffer bytes, PixelBuffers& buffers) {
   DecodedBatch batch;
   const size_t most = bytes.Length();
   grpc::ProtoBufferReader reader(&bytes);
@@ -141,7 +136,7 @@ absl::StatusOr<DecodedBatch> DecodeBatch(grpc::ByteBuffer bytes) {
     StringOutputStream stream(&rest);
     CodedOutputStream out(&stream);
     SEER_RETURN_IF_ERROR(CopyFields(in, kCropsTag, out, [&]() -> absl::Status {
-      if (batch.pixels == nullptr) batch.pixels = NewPixels(static_cast<int64_t>(most));
+      if (batch.pixels == nullptr) batch.pixels = buffers.Take(most);
       SEER_ASSIGN_OR_RETURN(const size_t read,
                             ReadCrops(in, out, batch.pixels.get() + used, most - used));
       used += read;

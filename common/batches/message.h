@@ -14,6 +14,7 @@
 #include <grpcpp/support/sync_stream.h>
 
 #include "absl/status/statusor.h"
+#include "common/batches/pixel_buffers.h"
 #include "seer/v1/batches.pb.h"
 
 namespace seer {
@@ -31,9 +32,6 @@ int64_t PixelBytesPerImage(const Recipes& recipes) {
 int64_t PixelBytes(const v1::CropTensor& crops);
 int64_t PixelBytes(const v1::BatchMessage& message);  // of all its crops, which have such shapes
 
-// Memory for pixels that is not cleared.
-std::shared_ptr<uint8_t> NewPixels(int64_t bytes);
-
 // `message`: without pixels, which are in its slot, or at `pixels` and kept until they are sent.
 grpc::ByteBuffer EncodeBatch(const v1::BatchMessage& message,
                              const std::shared_ptr<uint8_t>& pixels);
@@ -43,7 +41,7 @@ struct DecodedBatch {
   std::shared_ptr<uint8_t> pixels;  // null: they are in the message's slot
 };
 // INTERNAL: not a BatchMessage, or one whose pixels are more or fewer than its shapes say.
-absl::StatusOr<DecodedBatch> DecodeBatch(grpc::ByteBuffer bytes);
+absl::StatusOr<DecodedBatch> DecodeBatch(grpc::ByteBuffer bytes, PixelBuffers& buffers);
 
 // Calls v1::Batches.StreamBatches for messages as they come. The channel and the context must
 // outlive the result.

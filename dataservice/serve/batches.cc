@@ -10,6 +10,7 @@
 #include "common/base/log.h"
 #include "common/base/status_macros.h"
 #include "common/batches/message.h"
+#include "common/batches/pixel_buffers.h"
 #include "common/rpc/status_grpc.h"
 
 namespace seer::dataservice {
@@ -87,9 +88,10 @@ absl::Status BatchesService::Stream(grpc::ServerContext& context,
                                    {"pool", request.pool()},
                                    {"transport", transport}});
   const auto use = load_.Open(request.job(), request.rank());
+  PixelBuffers buffers;
   const auto memory = [&]() -> BatchMemory {
     if (slots != nullptr) return slots->TryTake();
-    return {NewPixels(batch_bytes)};
+    return {buffers.Take(static_cast<size_t>(batch_bytes))};
   };
   while (!sequence->done()) {
     SEER_RETURN_IF_ERROR(sequence->Begin(memory));

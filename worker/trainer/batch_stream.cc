@@ -180,7 +180,7 @@ std::shared_ptr<SlotFile> BatchStream::OfferSlots(const std::string& replica) {
 
 absl::StatusOr<engine::Batch> BatchStream::Receive(grpc::ByteBuffer bytes, SlotFile* slots,
                                                    const std::string& replica) {
-  SEER_ASSIGN_OR_RETURN(DecodedBatch received, DecodeBatch(std::move(bytes)));
+  SEER_ASSIGN_OR_RETURN(DecodedBatch received, DecodeBatch(std::move(bytes), buffers_));
   const v1::BatchMessage& message = received.message;
   if (message.step() != request_.first_step()) {
     return absl::InternalError(absl::StrCat("replica ", replica, " sent step ", message.step(),

@@ -14,6 +14,7 @@
 #include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
 #include "common/base/thread.h"
+#include "common/batches/pixel_buffers.h"
 #include "common/batches/slots.h"
 #include "engine/session/batch.h"
 #include "seer/v1/batches.grpc.pb.h"
@@ -65,6 +66,7 @@ class BatchStream final : public engine::BatchSource {
 
   // The reader's own.
   v1::StreamBatchesRequest request_;
+  PixelBuffers buffers_;
   bool slots_refused_ = false;           // said already: this machine has no room for them
   std::set<std::string> without_slots_;  // replicas that did not use them
 

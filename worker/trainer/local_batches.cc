@@ -9,7 +9,7 @@
 #include "common/base/error.h"
 #include "common/base/log.h"
 #include "common/base/status_macros.h"
-#include "common/batches/message.h"
+#include "common/batches/pixel_buffers.h"
 #include "common/objectstore/open_store.h"
 #include "worker/trainer/received_batch.h"
 
@@ -53,7 +53,9 @@ class LocalBatches final : public engine::BatchSource {
                             dataservice::CheckStreamRequest(request_));
       SEER_ASSIGN_OR_RETURN(sequence_, BatchSequence::Open(std::move(plan), parts_));
     }
-    const auto memory = [this]() -> BatchMemory { return {NewPixels(sequence_->batch_bytes())}; };
+    const auto memory = [this]() -> BatchMemory {
+      return {buffers_.Take(static_cast<size_t>(sequence_->batch_bytes()))};
+    };
     SEER_RETURN_IF_ERROR(sequence_->Begin(memory));
     if (sequence_->empty()) return absl::OutOfRangeError("the end of the stream");
     SEER_ASSIGN_OR_RETURN(const auto batch, sequence_->Pop());
@@ -69,6 +71,7 @@ class LocalBatches final : public engine::BatchSource {
   const BatchSequence::Parts parts_;
   dataservice::DataMetrics& metrics_;
   const absl::Duration stall_limit_;
+  PixelBuffers buffers_;
   std::unique_ptr<BatchSequence> sequence_;
   absl::Status end_;
 };

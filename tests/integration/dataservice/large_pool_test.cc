@@ -21,7 +21,7 @@ namespace seer::dataservice {
 namespace {
 
 BatchMemory Memory(const StreamPlan& plan, int64_t images) {
-  return {NewPixels(images * plan.bytes_per_image())};
+  return {PixelBuffers().Take(static_cast<size_t>(images * plan.bytes_per_image()))};
 }
 
 constexpr int64_t kGlobalBatch = 8704;

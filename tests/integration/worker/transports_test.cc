@@ -3,7 +3,10 @@
 #include <gmock/gmock.h>
 #include <grpcpp/grpcpp.h>
 #include <gtest/gtest.h>
+#include <sched.h>
 #include <signal.h>
+#include <sys/mount.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cstdlib>
@@ -20,6 +23,7 @@
 #include "absl/time/clock.h"
 #include "common/base/digest.h"
 #include "common/base/error.h"
+#include "common/base/thread.h"
 #include "common/batches/slots.h"
 #include "common/http/http_client.h"
 #include "common/metrics/registry.h"
@@ -211,6 +215,27 @@ TEST_F(TransportsTest, WithoutSharedMemoryBatchesComeInMessages) {
   ExpectBatches(far_away, expected);
   EXPECT_THAT(Metrics(*server_), ::testing::Not(HasSubstr("transport=\"shared_memory\"")));
   EXPECT_TRUE(fs::is_empty(dir_ / "another machine's"));
+}
+
+TEST_F(TransportsTest, AFolderThatIsTooSmallIsPassedOver) {
+  const auto request = BatchesOf("p", 10, 8);
+  const auto expected = Expected(request);
+  bool mounted = false;
+  // A file system of 64 KiB that only this thread, and the reader it starts, sees.
+  Thread reader("reader", [&] {
+    const std::string folder = dir_ / "shm";
+    if (unshare(CLONE_NEWNS) != 0 || mount("", "/", nullptr, MS_REC | MS_PRIVATE, nullptr) != 0 ||
+        mount("tmpfs", folder.c_str(), "tmpfs", 0, "size=64k") != 0) {
+      return;
+    }
+    mounted = true;
+    BatchStream stream(request, Options());
+    ExpectBatches(stream, expected);
+    EXPECT_THAT(LeftInMemory(), IsEmpty());
+  });
+  reader.Join();
+  if (!mounted) GTEST_SKIP() << "mounting is not allowed here";
+  EXPECT_THAT(Metrics(*server_), ::testing::Not(HasSubstr("transport=\"shared_memory\"")));
 }
 
 // The number of slots is what bounds both sides' memory; the replica sleeps meanwhile.

@@ -38,7 +38,7 @@ v1::BatchMessage Message() {
 
 std::shared_ptr<uint8_t> PixelsOf(const v1::BatchMessage& message) {
   const int64_t bytes = PixelBytes(message);
-  auto pixels = NewPixels(bytes);
+  auto pixels = PixelBuffers().Take(static_cast<size_t>(bytes));
   std::mt19937 random(1);
   std::generate_n(pixels.get(), bytes, [&] { return static_cast<uint8_t>(random()); });
   return pixels;
@@ -71,6 +71,11 @@ grpc::ByteBuffer BufferOf(absl::string_view bytes, size_t most) {
   return grpc::ByteBuffer(slices.data(), slices.size());
 }
 
+absl::StatusOr<DecodedBatch> Decode(grpc::ByteBuffer bytes) {
+  PixelBuffers buffers;
+  return DecodeBatch(std::move(bytes), buffers);
+}
+
 TEST(BatchMessage, AnyClientReadsWhatIsEncoded) {
   const v1::BatchMessage message = Message();
   const auto pixels = PixelsOf(message);
@@ -100,7 +105,7 @@ TEST(BatchMessage, WhatAnyServerSendsIsDecodedHoweverItIsCutUp) {
   const auto pixels = PixelsOf(message);
   const std::string bytes = Whole(message, pixels.get()).SerializeAsString();
   for (const size_t most : {size_t{1}, size_t{7}, size_t{4096}, bytes.size()}) {
-    ASSERT_OK_AND_ASSIGN(const DecodedBatch decoded, DecodeBatch(BufferOf(bytes, most)));
+    ASSERT_OK_AND_ASSIGN(const DecodedBatch decoded, Decode(BufferOf(bytes, most)));
     EXPECT_EQ(decoded.message.SerializeAsString(), message.SerializeAsString());
     EXPECT_EQ(Whole(decoded.message, decoded.pixels.get()).SerializeAsString(), bytes);
   }
@@ -109,7 +114,7 @@ TEST(BatchMessage, WhatAnyServerSendsIsDecodedHoweverItIsCutUp) {
 TEST(BatchMessage, AMessageOfASlotHasNoPixels) {
   v1::BatchMessage message = Message();
   message.set_slot(3);
-  ASSERT_OK_AND_ASSIGN(const DecodedBatch decoded, DecodeBatch(EncodeBatch(message, nullptr)));
+  ASSERT_OK_AND_ASSIGN(const DecodedBatch decoded, Decode(EncodeBatch(message, nullptr)));
   EXPECT_EQ(decoded.pixels, nullptr);
   EXPECT_EQ(decoded.message.SerializeAsString(), message.SerializeAsString());
 }
@@ -120,7 +125,7 @@ TEST(BatchMessage, PixelsThatDoNotFitTheirShapeAreRefused) {
   const auto refuse = [&](const std::function<void(v1::BatchMessage&)>& spoil) {
     v1::BatchMessage bad = good;
     spoil(bad);
-    return DecodeBatch(BufferOf(bad.SerializeAsString(), 1000)).status();
+    return Decode(BufferOf(bad.SerializeAsString(), 1000)).status();
   };
   EXPECT_THAT(refuse([](auto& m) { m.mutable_crops(1)->mutable_pixels()->pop_back(); }).message(),
               HasSubstr("18503 bytes of pixels, not"));
@@ -136,7 +141,7 @@ TEST(BatchMessage, DamagedBytesAreRefusedOrRead) {
   const v1::BatchMessage message = Message();
   const std::string bytes = Whole(message, PixelsOf(message).get()).SerializeAsString();
   for (size_t length = 0; length < bytes.size(); length += length < 64 ? 1 : 97) {
-    const auto decoded = DecodeBatch(BufferOf(absl::string_view(bytes).substr(0, length), 64));
+    const auto decoded = Decode(BufferOf(absl::string_view(bytes).substr(0, length), 64));
     // Between two fields a message may end; its pixels are then all there.
     if (decoded.ok() && decoded->pixels != nullptr) {
       EXPECT_LE(PixelBytes(decoded->message), static_cast<int64_t>(length));
@@ -146,11 +151,34 @@ TEST(BatchMessage, DamagedBytesAreRefusedOrRead) {
   for (int i = 0; i < 2000; ++i) {
     std::string damaged = bytes;
     for (int byte = 0; byte < 4; ++byte) damaged[random() % 64] = static_cast<char>(random());
-    const auto decoded = DecodeBatch(BufferOf(damaged, 64));
+    const auto decoded = Decode(BufferOf(damaged, 64));
     if (decoded.ok() && decoded->pixels != nullptr) {
       EXPECT_LE(PixelBytes(decoded->message), static_cast<int64_t>(bytes.size()));
     }
   }
+}
+
+TEST(PixelBuffers, WhatIsReleasedIsUsedAgainIfItIsLargeEnough) {
+  PixelBuffers buffers;
+  auto first = buffers.Take(1 << 20);
+  const uint8_t* const at = first.get();
+  const auto second = buffers.Take(1 << 20);
+  EXPECT_NE(second.get(), at);
+  first = nullptr;
+  first = buffers.Take((1 << 20) - 100);
+  EXPECT_EQ(first.get(), at);
+  first = nullptr;
+  first = buffers.Take(2 << 20);
+  std::fill_n(first.get(), 2 << 20, uint8_t{7});
+}
+
+TEST(PixelBuffers, MemoryMayOutliveThem) {
+  std::shared_ptr<uint8_t> pixels;
+  {
+    PixelBuffers buffers;
+    pixels = buffers.Take(100);
+  }
+  std::fill_n(pixels.get(), 100, uint8_t{7});
 }
 
 }  // namespace
