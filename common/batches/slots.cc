@@ -153,7 +153,7 @@ absl::StatusOr<std::shared_ptr<SlotFile>> SlotFile::Create(const std::string& fo
   const uint64_t free_bytes = uint64_t{space.f_bavail} * space.f_frsize;
   if (free_bytes < bytes) {
     return absl::ResourceExhaustedError(absl::StrCat(
-        folder, " has ", free_bytes >> 20, " MiB free, ", bytes >> 20, " MiB are needed"));
+        folder, " has ", free_bytes >> 20, " MiB free, ", (bytes >> 20) + 1, " MiB are needed"));
   }
   const std::string path = absl::StrCat(folder, "/", request.name());
   const int fd = open(path.c_str(), O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);

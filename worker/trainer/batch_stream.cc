@@ -192,7 +192,7 @@ absl::StatusOr<engine::Batch> BatchStream::Receive(grpc::ByteBuffer bytes, SlotF
       return absl::InternalError("replica used shared memory that it was not given");
     SEER_ASSIGN_OR_RETURN(pixels, slots->Take(message.slot()));
   } else if (slots != nullptr && without_slots_.insert(replica).second) {
-    LogInfo("shared_memory_not_used", {{"replica", replica}, {"status", "it is elsewhere"}});
+    LogInfo("shared_memory_not_used", {{"replica", replica}, {"status", "the replica cannot use it"}});
   }
   if (slots != nullptr) slots->Unlink();
   return ToBatch(message, pixels);
