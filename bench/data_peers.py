@@ -44,9 +44,9 @@ def name_of(jpeg):
 
 
 def collate(samples):
-    """[(crops, id)] -> (stacked crops, ids)"""
+    """[(crops, id)] -> (ids, stacked crops): MosaicML streaming counts what it gave by the length of the first."""
     import torch
-    return [torch.stack(views) for views in zip(*(crops for crops, _ in samples))], [name for _, name in samples]
+    return [name for _, name in samples], [torch.stack(views) for views in zip(*(crops for crops, _ in samples))]
 
 
 def pin_worker(_):
@@ -111,7 +111,7 @@ def measure_peer(kind, source, args, resume, out):
         next(batches)
     count, state = args.batches - (middle if resume else 0), None
     for i in range(count):
-        crops, names = next(batches)
+        names, crops = next(batches)
         ids.append(hashlib.sha256(b"".join(names)).hexdigest())
         if first is None:
             first = time.monotonic() - start

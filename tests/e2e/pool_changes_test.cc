@@ -60,22 +60,25 @@ TEST_F(PoolChangesTest, UnderAJobThatFollowsThePool) {
   ASSERT_FALSE(job_.empty());
   WaitFor([&] { return cluster_.Step(job_) > 5; });
 
-  // More images: the next generation, at a step that is recorded.
+  // A refresh brings more images: the next generation, at a step that is recorded.
   testing::WriteLabelledFolder(cluster_.root() / "more", 4, 60, 20);
   const Result more = cluster_.Seer(absl::StrCat(
-      "pool ingest digits ", (cluster_.root() / "more").string(), " --labels-from-folders"));
+      "pool refresh digits ", (cluster_.root() / "more").string(), " --labels-from-folders"));
   ASSERT_EQ(more.code, 0) << more.out;
   const int64_t second = FirstStepOf(2);
 
   // A rank is killed: the next attempt reads on by the plan that was recorded.
+  const int64_t killed_at = cluster_.Step(job_);
   std::string worker = cluster_.Describe(job_)["ranks"][0]["worker"];
   KillNow(Cluster::TrainerOf(cluster_.Pid(worker.substr(worker.find('/') + 1))));
   WaitFor([&] { return cluster_.Describe(job_)["attempt"] == 2; });
-  WaitFor([&] { return cluster_.State(job_) == "JOB_STATE_RUNNING"; });
 
-  // The images of a step to come are taken down.
-  WaitFor([&] { return cluster_.Step(job_) > second + 10; });
-  const std::vector<std::string> gone = Order(2, cluster_.Step(job_) + 25);
+  // The images of a step that is done and of one to come are taken down.
+  // Beyond what the attempt before may have reported last.
+  WaitFor([&] { return cluster_.Step(job_) > killed_at + 50; });
+  std::set<std::string> gone;
+  for (const int64_t step : {second + 2, cluster_.Step(job_) + 25})
+    for (const std::string& id : Order(2, step)) gone.insert(id);
   std::ofstream(cluster_.root() / "ids.txt") << absl::StrJoin(gone, "\n") << "\n";
   const Result taken =
       cluster_.Seer(absl::StrCat("pool takedown digits --reason 'request 4711' --yes --ids ",
@@ -93,7 +96,7 @@ TEST_F(PoolChangesTest, UnderAJobThatFollowsThePool) {
       << events;
 
   // The proof is computed from order and record alone, and names all that had shown it.
-  const json proof = cluster_.Json("pool takedown-status digits " + gone.front());
+  const json proof = cluster_.Json("pool takedown-status digits " + *gone.begin());
   ASSERT_TRUE(proof.contains("finishTime")) << proof;
   std::set<Exposure> told;
   std::map<std::string, std::set<std::string>> checkpoints;  // by image
@@ -114,14 +117,14 @@ TEST_F(PoolChangesTest, UnderAJobThatFollowsThePool) {
   std::set<Exposure> shown, substituted;
   for (const auto& [step, ids] : consumed) {
     for (const std::string& id : ids)
-      if (std::count(gone.begin(), gone.end(), id) > 0) shown.emplace(step, id);
+      if (gone.contains(id)) shown.emplace(step, id);
     const bool near = std::min({std::abs(step - second), std::abs(step - third), step}) < 5;
     if (!near && step % 25 != 0 && !told_steps.contains(step)) continue;
     const std::vector<std::string> order = Order(step < second ? 1 : step < third ? 2 : 3, step);
     ASSERT_EQ(order.size(), ids.size());
     for (size_t i = 0; i < ids.size(); ++i) {
       if (ids[i] == order[i]) continue;
-      EXPECT_EQ(std::count(gone.begin(), gone.end(), order[i]), 1) << "step " << step << ": " << i;
+      EXPECT_TRUE(gone.contains(order[i])) << "step " << step << ": " << i;
       substituted.emplace(step, order[i]);
     }
   }
@@ -146,7 +149,7 @@ TEST_F(PoolChangesTest, UnderAJobThatFollowsThePool) {
   }
   std::cout << "generation 2 from step " << second << ", 3 from step " << third << "; "
             << shown.size() << " times shown, " << substituted.size() << " times substituted\n"
-            << cluster_.Seer("pool takedown-status digits " + gone.front()).out;
+            << cluster_.Seer("pool takedown-status digits " + *gone.begin()).out;
 }
 
 // A data service of its own that dies with SIGKILL at `failpoint`, or never, if that is empty.

@@ -1,5 +1,6 @@
 #include "worker/trainer/planned_batches.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "common/base/log.h"
@@ -23,9 +24,8 @@ absl::StatusOr<engine::Batch> PlannedBatches::Next() {
 void PlannedBatches::Follow(int64_t first_step, int64_t generation) {
   absl::MutexLock lock(&mu_);
   const auto& last = *request_.data_plan().rbegin();
-  if (generation <= last.generation() || first_step <= last.first_step() ||
-      first_step >= request_.end_step())
-    return;
+  first_step = std::max(first_step, last.first_step() + 1);
+  if (generation <= last.generation() || first_step >= request_.end_step()) return;
   v1::PlanEntry& entry = *request_.add_data_plan();
   entry.set_first_step(first_step);
   entry.set_generation(generation);

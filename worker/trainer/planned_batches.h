@@ -25,8 +25,9 @@ class PlannedBatches final : public engine::BatchSource {
   PlannedBatches(v1::StreamBatchesRequest request, Open open);
 
   absl::StatusOr<engine::Batch> Next() override;
-  // From `first_step` on, which Next has not given yet, images come from `generation`. Passed over:
-  // one that is not newer than the plan's last, or beyond the end.
+  // From `first_step` on, which Next has not given yet, images come from `generation`; where the
+  // plan's last begins at that step or later, from the step after. Passed over: one that is not
+  // newer than the plan's last, or beyond the end.
   void Follow(int64_t first_step, int64_t generation) ABSL_LOCKS_EXCLUDED(mu_);
   Plan plan() const ABSL_LOCKS_EXCLUDED(mu_);  // from any thread
 

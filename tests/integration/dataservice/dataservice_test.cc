@@ -136,6 +136,23 @@ TEST_F(DataServiceTest, EveryWorldSizeSeesTheSameGlobalBatches) {
   }
 }
 
+TEST_F(DataServiceTest, AStreamIsResumedAtAnotherWorldSizeWithTheSameImages) {
+  MakePool("p", 50);
+  const auto whole = Stream(Request("p", 12, 16));  // four epochs, the seams within steps
+  int64_t first = 0;
+  for (const auto& [end, world] : {std::pair(5, 2), {6, 8}, {11, 1}, {12, 4}}) {
+    std::vector<std::string> ids(12);
+    for (int rank = 0; rank < world; ++rank) {
+      auto request = Request("p", end, 16);
+      request.set_first_step(first);
+      request.set_world_size(world);
+      request.set_rank(rank);
+      for (const auto& message : Stream(request)) ids[message.step()] += message.image_ids();
+    }
+    for (; first < end; ++first) EXPECT_EQ(ids[first], whole[first].image_ids()) << first;
+  }
+}
+
 TEST_F(DataServiceTest, EachImageComesOnceAnEpoch) {
   MakePool("p", 40);
   std::multiset<std::string> seen;

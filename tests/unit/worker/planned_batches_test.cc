@@ -81,11 +81,17 @@ TEST_F(PlannedBatchesTest, FollowsSeveralOneAfterTheOther) {
   EXPECT_EQ(ReadUpTo(12), (std::vector<int>{4, 4, 4, 5, 8, 8, 8, 9, 9, 9}));
 }
 
+// As after a restart from before a change that is recorded.
+TEST_F(PlannedBatchesTest, ANewerGenerationWaitsForThePlansLastToBegin) {
+  batches_.Follow(8, 5);
+  batches_.Follow(6, 7);
+  EXPECT_EQ(ReadUpTo(12), (std::vector<int>{4, 4, 4, 4, 4, 4, 5, 7, 7, 7}));
+}
+
 TEST_F(PlannedBatchesTest, PassesOverWhatIsNotNewerOrTooLate) {
   batches_.Follow(5, 4);
   batches_.Follow(5, 3);
   batches_.Follow(12, 6);
-  batches_.Follow(0, 6);
   EXPECT_EQ(batches_.plan().size(), 1);
   EXPECT_EQ(opened_.size(), 1u);
   EXPECT_EQ(ReadUpTo(12), std::vector<int>(10, 4));
