@@ -95,7 +95,7 @@ int Run(const Options& options) {
     how.shared_memory = !options.messages;
     stream = std::make_unique<worker::BatchStream>(Request(options), how);
   } else {
-    auto opened = worker::LocalPools::Open(options.pools, options.threads, metrics);
+    auto opened = worker::LocalPools::Open(options.pools, options.pool, options.threads, metrics);
     if (!opened.ok()) return Fail(opened.status());
     local = *std::move(opened);
     stream = local->Batches(Request(options));

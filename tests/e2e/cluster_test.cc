@@ -40,6 +40,21 @@ TEST_F(ClusterTest, TheSameSpecGivesTheSameBitsPausedOrNot) {
   EXPECT_EQ(cluster().ConsumedIds(a), cluster().ConsumedIds(c));
 }
 
+TEST_F(ClusterTest, TheBitsAreTheSameHoweverBatchesCome) {
+  std::map<std::string, std::string> jobs;
+  for (const std::string way : {"auto", "grpc", "in-trainer"}) {
+    jobs[way] = cluster().Submit(
+        absl::StrCat("--set optim.steps=10 --set data.recordIds=true --set data.transport=", way,
+                     " --name by-", way));
+    ASSERT_EQ(cluster().Wait(jobs[way]).code, 0) << cluster().Seer("job events " + jobs[way]).out;
+  }
+  EXPECT_EQ(cluster().ConsumedIds(jobs["auto"]).size(), 10);
+  for (const std::string way : {"grpc", "in-trainer"}) {
+    EXPECT_EQ(cluster().ConsumedIds(jobs[way]), cluster().ConsumedIds(jobs["auto"])) << way;
+    EXPECT_EQ(cluster().Weights(jobs[way]), cluster().Weights(jobs["auto"])) << way;
+  }
+}
+
 TEST_F(ClusterTest, EveryWorldSizeConsumesTheSameGlobalBatches) {
   std::map<int, std::string> jobs;
   for (const int ranks : {1, 2, 4}) {

@@ -60,7 +60,7 @@ absl::StatusOr<std::unique_ptr<BatchSources>> BatchSources::Create(
     SEER_ASSIGN_OR_RETURN(const std::string folder, FolderOf(pool, options.replicas));
     const std::string root = PoolsRoot(folder, pool, assign.storage_uri());
     const int threads = ToRankConfig(spec, assign).threads;
-    SEER_ASSIGN_OR_RETURN(local, LocalPools::Open(root, threads, metrics));
+    SEER_ASSIGN_OR_RETURN(local, LocalPools::Open(root, pool, threads, metrics));
     LogInfo("batches_made_here", {{"pools", root.substr(0, root.find('?'))}, {"threads", threads}});
   }
   return std::unique_ptr<BatchSources>(new BatchSources(std::move(options), std::move(local)));

@@ -64,7 +64,7 @@ class BatchStream final : public engine::BatchSource {
   }
   bool HasNext() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) { return !ready_.empty() || !end_.ok(); }
 
-  // The reader's own.
+  // Of the reader thread alone.
   v1::StreamBatchesRequest request_;
   PixelBuffers buffers_;
   bool slots_refused_ = false;           // said already: this machine has no room for them

@@ -76,6 +76,18 @@ class LocalBatches final : public engine::BatchSource {
   absl::Status end_;
 };
 
+absl::Status CannotRead(const std::string& pool, const std::string& uri, const absl::Status& why) {
+  absl::Status status = WithContext(
+      why, absl::StrCat("this rank cannot read pool ", pool, " in ", uri.substr(0, uri.find('?'))));
+  ErrorDetail detail = GetErrorDetail(status).value_or(ErrorDetail());
+  detail.field = "data.transport";
+  detail.hint =
+      "let the trainers' machines see the pools as the data service does, with credentials if they "
+      "need any, or set data.transport to auto";
+  SetErrorDetail(status, detail);
+  return status;
+}
+
 }  // namespace
 
 LocalPools::LocalPools(std::unique_ptr<ObjectStore> objects, int threads, MetricsRegistry& metrics)
@@ -88,22 +100,15 @@ LocalPools::LocalPools(std::unique_ptr<ObjectStore> objects, int threads, Metric
       assembler_(*objects_, takedowns_, work_, metrics_),
       buffered_(metrics_) {}
 
-absl::StatusOr<std::unique_ptr<LocalPools>> LocalPools::Open(const std::string& uri, int threads,
+absl::StatusOr<std::unique_ptr<LocalPools>> LocalPools::Open(const std::string& uri,
+                                                             const std::string& pool, int threads,
                                                              MetricsRegistry& metrics) {
   auto objects = OpenStore(uri, StoreUse::kRead);
-  if (!objects.ok()) {
-    absl::Status status =
-        WithContext(objects.status(), absl::StrCat("this rank cannot read the pools in ", uri));
-    ErrorDetail detail = GetErrorDetail(status).value_or(ErrorDetail());
-    detail.field = "data.transport";
-    detail.hint = absl::StrCat(
-        "let the trainers' machines see the storage as the data service does, or set "
-        "data.transport to auto",
-        detail.hint.empty() ? "" : "; ", detail.hint);
-    SetErrorDetail(status, detail);
-    return status;
-  }
-  return std::unique_ptr<LocalPools>(new LocalPools(*std::move(objects), threads, metrics));
+  if (!objects.ok()) return CannotRead(pool, uri, objects.status());
+  std::unique_ptr<LocalPools> pools(new LocalPools(*std::move(objects), threads, metrics));
+  const absl::Status there = pools->pools_.Info(pool).status();
+  if (!there.ok()) return CannotRead(pool, uri, there);
+  return pools;
 }
 
 std::unique_ptr<engine::BatchSource> LocalPools::Batches(const v1::StreamBatchesRequest& request,

@@ -25,9 +25,11 @@ namespace seer::worker {
 // batches that it opened.
 class LocalPools {
  public:
-  // `uri`: of the pools' root, as OpenStore. `threads`: that decode, at least 1. Errors of
-  // OpenStore with the field data.transport: the storage cannot be opened from here.
-  static absl::StatusOr<std::unique_ptr<LocalPools>> Open(const std::string& uri, int threads,
+  // `uri`: of the pools' root, as OpenStore. `pool`: one that must be there. `threads`: that
+  // decode, at least 1. Errors of OpenStore and PoolStore::Info, with the field data.transport: the
+  // storage cannot be read from here, or is another.
+  static absl::StatusOr<std::unique_ptr<LocalPools>> Open(const std::string& uri,
+                                                          const std::string& pool, int threads,
                                                           MetricsRegistry& metrics);
 
   // Batches are made ahead as dataservice::BatchSequence does. Errors come with the first batch, as

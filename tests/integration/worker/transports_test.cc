@@ -168,7 +168,7 @@ TEST_F(TransportsTest, TheBitsAreTheSameHoweverTheyCome) {
   ExpectBatches(messages, expected);
 
   MetricsRegistry registry;
-  ASSERT_OK_AND_ASSIGN(const auto pools, LocalPools::Open(dir_ / "pools", 2, registry));
+  ASSERT_OK_AND_ASSIGN(const auto pools, LocalPools::Open(dir_ / "pools", "p", 2, registry));
   ExpectBatches(*pools->Batches(request), expected);
   EXPECT_THAT(registry.Render(), HasSubstr("seer_data_images_total 148"));
 }
@@ -183,7 +183,7 @@ TEST_F(TransportsTest, AnEpochEndsHoweverItComes) {
   BatchStream shared(request, Options());
   ExpectBatches(shared, expected);
   MetricsRegistry registry;
-  ASSERT_OK_AND_ASSIGN(const auto pools, LocalPools::Open(dir_ / "pools", 2, registry));
+  ASSERT_OK_AND_ASSIGN(const auto pools, LocalPools::Open(dir_ / "pools", "p", 2, registry));
   ExpectBatches(*pools->Batches(request), expected);
 }
 
@@ -318,7 +318,7 @@ TEST_F(TransportsTest, ATakedownIsNoticedInTheTrainer) {
   auto request = BatchesOf("p", 1'000'000, 10);
   request.set_max_bad_ratio(0);
   MetricsRegistry registry;
-  ASSERT_OK_AND_ASSIGN(const auto pools, LocalPools::Open(dir_ / "pools", 2, registry));
+  ASSERT_OK_AND_ASSIGN(const auto pools, LocalPools::Open(dir_ / "pools", "p", 2, registry));
   const auto batches = pools->Batches(request);
   ASSERT_OK_AND_ASSIGN(const engine::Batch first, batches->Next());
   const auto taken = first.image_ids[0];
@@ -349,7 +349,7 @@ TEST_F(TransportsTest, ATakedownIsNoticedInTheTrainer) {
 
 TEST_F(TransportsTest, WhatIsWrongWithAPoolIsSaidInTheTrainerToo) {
   MetricsRegistry registry;
-  ASSERT_OK_AND_ASSIGN(const auto pools, LocalPools::Open(dir_ / "pools", 1, registry));
+  ASSERT_OK_AND_ASSIGN(const auto pools, LocalPools::Open(dir_ / "pools", "p", 1, registry));
   auto request = BatchesOf("p", 10, 10);
   request.mutable_data_plan(0)->set_generation(9);
   const auto source = pools->Batches(request);
@@ -386,14 +386,18 @@ TEST_F(TransportsTest, AJobSaysWhichWayItsBatchesCome) {
       << "the last one's were made here";
 }
 
-TEST(LocalPools, StorageThatCannotBeOpenedIsSaidWithTheWayOut) {
+TEST(LocalPools, StorageThatCannotBeReadIsSaidWithTheWayOut) {
   MetricsRegistry registry;
-  const auto pools = LocalPools::Open("file:///nowhere/pools", 1, registry);
-  EXPECT_THAT(pools.status().message(),
-              HasSubstr("this rank cannot read the pools in file:///nowhere/pools"));
-  const ErrorDetail detail = GetErrorDetail(pools.status()).value_or(ErrorDetail());
-  EXPECT_EQ(detail.field, "data.transport");
-  EXPECT_THAT(detail.hint, HasSubstr("set data.transport to auto"));
+  testing::TempDir not_mounted;
+  for (const std::string& root : {std::string("file:///nowhere/pools"), not_mounted / ""}) {
+    const auto pools = LocalPools::Open(root, "p", 1, registry);
+    ASSERT_FALSE(pools.ok()) << root;
+    EXPECT_THAT(pools.status().message(),
+                HasSubstr(absl::StrCat("this rank cannot read pool p in ", root)));
+    const ErrorDetail detail = GetErrorDetail(pools.status()).value_or(ErrorDetail());
+    EXPECT_EQ(detail.field, "data.transport");
+    EXPECT_THAT(detail.hint, HasSubstr("set data.transport to auto"));
+  }
 }
 
 TEST(LocalPools, CloudStorageOfOneKindIsReachedWithTheSameParameters) {
