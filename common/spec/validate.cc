@@ -210,7 +210,7 @@ absl::Status CheckData(const v1::DataSpec& data, int ranks, int64_t accumulation
   if (data.transport() < v1::DATA_TRANSPORT_AUTO ||
       data.transport() > v1::DATA_TRANSPORT_IN_TRAINER)
     return Broken("data.transport", absl::StrCat(static_cast<int>(data.transport())),
-                  "auto, grpc or in-trainer");
+                  "auto, grpc or in_trainer");
   SEER_RETURN_IF_ERROR(AtLeast("data.globalBatch", data.global_batch(), 1));
   if (data.global_batch() % ranks != 0) {
     return Broken("data.globalBatch", absl::StrCat(data.global_batch()),

@@ -452,7 +452,7 @@ TEST(SpecData, AJobKeepsToAGenerationOrFollowsThePool) {
 TEST(SpecData, TheTransportIsTheFastestThereIsUnlessOneIsAskedFor) {
   v1::JobSpec spec = Valid();
   EXPECT_EQ(spec.data().transport(), v1::DATA_TRANSPORT_AUTO);
-  ASSERT_TRUE(ApplySet(spec, "data.transport=in-trainer").ok());
+  ASSERT_TRUE(ApplySet(spec, "data.transport=in_trainer").ok());
   EXPECT_TRUE(ValidateJobSpec(spec).ok());
   EXPECT_EQ(spec.data().transport(), v1::DATA_TRANSPORT_IN_TRAINER);
   EXPECT_FALSE(ApplySet(spec, "data.transport=pigeon").ok());
