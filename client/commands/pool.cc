@@ -265,8 +265,9 @@ void AddPoolCommands(CLI::App& app, Session& session) {
   making->add_option("--max-bytes", create->max_bytes, "Refuse larger image files; 20MiB, 1000000")
       ->transform(CLI::AsSizeValue(false))
       ->check(CLI::PositiveNumber);
-  making->add_option("--format", create->formats, "Take this format, may be repeated; default: all")
-      ->check(CLI::IsMember({"jpeg", "png", "webp"}));
+  making->add_option("--format", create->formats,
+                     "Take this format, such as jpeg or tiff, may be repeated; default: all that "
+                     "the data service decodes");
   making->add_option("--where", create->conditions,
                      "Refuse what does not fulfil this, or does not say: COLUMN OPERATOR VALUE, "
                      "such as 'width>=256' or 'country in (US,CA)'; may be repeated");

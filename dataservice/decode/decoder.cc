@@ -145,6 +145,12 @@ struct ScratchTrimmer {
 
 absl::string_view FormatName(ImageFormat format) { return CodecOf(format).name; }
 
+std::vector<absl::string_view> FormatNames() {
+  std::vector<absl::string_view> names;
+  for (const Codec& codec : kCodecs) names.push_back(codec.name);
+  return names;
+}
+
 absl::StatusOr<ImageFormat> SniffFormat(absl::string_view bytes) {
   for (const Codec& codec : kCodecs) {
     if (codec.matches(bytes)) return codec.format;

@@ -21,6 +21,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -36,6 +37,8 @@ enum class ImageFormat { kJpeg, kPng, kWebp, kGif, kBmp, kTiff };
 
 // "jpeg", "png", "webp", "gif", "bmp", "tiff": as the catalogue writes it.
 absl::string_view FormatName(ImageFormat format);
+// Those of all formats.
+std::vector<absl::string_view> FormatNames();
 
 // By the magic bytes alone; the file's name does not matter.
 absl::StatusOr<ImageFormat> SniffFormat(absl::string_view bytes);

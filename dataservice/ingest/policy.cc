@@ -5,8 +5,10 @@
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "common/base/error.h"
 #include "common/base/status_macros.h"
+#include "dataservice/decode/decoder.h"
 
 namespace seer::dataservice {
 namespace {
@@ -50,10 +52,11 @@ absl::StatusOr<PolicyRules> PolicyRules::Create(PoolPolicy policy) {
   }
   if (policy.max_bytes < 0)
     return Bad("policy.max_bytes", "is negative", "0 for no limit, or bytes of the image file");
+  const std::vector<absl::string_view> formats = FormatNames();
   for (const std::string& format : policy.formats) {
-    if (format != "jpeg" && format != "png" && format != "webp")
+    if (std::find(formats.begin(), formats.end(), format) == formats.end())
       return Bad("policy.formats", absl::StrCat("'", format, "' is no format that a pool takes"),
-                 "jpeg, png or webp");
+                 absl::StrCat("one of ", absl::StrJoin(formats, ", ")));
   }
   std::vector<Predicate> predicates;
   for (const std::string& text : policy.predicates) {

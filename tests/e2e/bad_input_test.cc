@@ -74,6 +74,7 @@ TEST_F(BadInputTest, OfJobsPoolsAndDevices) {
   Expect(submit + " --set data.pool=empty", 1, {"empty", "seer pool ingest"});
   Expect("pool create digits", 6, {"digits"});
   Expect("pool create 'No Good'", 2, {"No Good"});
+  Expect("pool create heic --format heic", 2, {"'heic' is no format", "gif", "bmp", "tiff"});
   Expect("pool describe nowhere", 1, {"nowhere"});
   Expect("pool ingest nowhere " + cluster().root().string(), 1, {"nowhere"});
   Expect("pool ingest digits /no/such/folder", 1, {"no file or folder", "/no/such/folder"});

@@ -1,9 +1,11 @@
 // What a pool's policy refuses, and what it says when it makes no sense.
 #include "dataservice/ingest/policy.h"
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include "common/base/error.h"
+#include "dataservice/decode/decoder.h"
 #include "dataservice/ingest/predicate.h"
 #include "tests/support/status_matchers.h"
 
@@ -113,8 +115,20 @@ TEST(Policy, WhatMakesNoSenseIsSaidWithItsField) {
   EXPECT_EQ(refused([](auto& p) { p.min_side_pixels = 9, p.max_side_pixels = 8; }),
             "policy.max_side_pixels");
   EXPECT_EQ(refused([](auto& p) { p.max_bytes = -1; }), "policy.max_bytes");
-  EXPECT_EQ(refused([](auto& p) { p.formats = {"gif"}; }), "policy.formats");
+  EXPECT_EQ(refused([](auto& p) { p.formats = {"jpeg", "heic"}; }), "policy.formats");
   EXPECT_EQ(refused([](auto& p) { p.predicates = {"nonsense"}; }), "policy.predicates");
+}
+
+TEST(Policy, EveryFormatOfTheDecoderMayBeListed) {
+  PoolPolicy policy;
+  for (const absl::string_view name : FormatNames()) policy.formats.emplace_back(name);
+  EXPECT_THAT(policy.formats, ::testing::IsSupersetOf({"jpeg", "gif", "bmp", "tiff"}));
+  EXPECT_OK(PolicyRules::Create(policy));
+  policy.formats = {"heic"};
+  const auto refused = GetErrorDetail(PolicyRules::Create(policy).status());
+  ASSERT_TRUE(refused.has_value());
+  for (const absl::string_view name : FormatNames())
+    EXPECT_THAT(refused->hint, ::testing::HasSubstr(std::string(name)));
 }
 
 TEST(Predicate, ComparesColumns) {
