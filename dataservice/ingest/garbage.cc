@@ -29,27 +29,27 @@ absl::StatusOr<std::map<int64_t, std::vector<ObjectInfo>>> Folders(PoolStore& st
   return folders;
 }
 
-// The manifest first: a generation without one is not there, and what is left of it is collected
-// by the next call.
-absl::Status DeleteGeneration(PoolStore& store, const std::string& pool, int64_t number,
-                              const std::vector<ObjectInfo>& objects) {
-  SEER_RETURN_IF_ERROR(store.objects().Delete(GenerationKey(pool, number, "manifest.json")));
-  for (const ObjectInfo& object : objects) SEER_RETURN_IF_ERROR(store.objects().Delete(object.key));
-  return absl::OkStatus();
-}
+// What the generations that stay need.
+struct Needed {
+  absl::flat_hash_set<std::string> files;   // keys of catalogue and index files
+  absl::flat_hash_set<std::string> shards;  // by the names that they have today
+};
 
-// The shards that generations need, by the names that they have today.
-absl::StatusOr<absl::flat_hash_set<std::string>> Needed(PoolStore& store, const std::string& pool,
-                                                        const std::set<int64_t>& gone) {
+absl::StatusOr<Needed> FindNeeded(PoolStore& store, const std::string& pool,
+                                  const std::set<int64_t>& gone) {
   SEER_ASSIGN_OR_RETURN(const auto records, ReadTakedowns(store.objects(), pool));
   const TakedownSet takedowns(records);
   SEER_ASSIGN_OR_RETURN(const auto numbers, store.Generations(pool));
-  absl::flat_hash_set<std::string> needed;
+  Needed needed;
   for (const int64_t number : numbers) {
     if (gone.contains(number)) continue;
     SEER_ASSIGN_OR_RETURN(const Manifest manifest, store.ReadManifest(pool, number));
+    for (const CatalogueFile& file : manifest.files) {
+      needed.files.insert(CatalogueKey(pool, file));
+      needed.files.insert(IndexKey(pool, file));
+    }
     for (const ShardInfo& shard : manifest.shards)
-      if (shard.images > 0) needed.insert(takedowns.ShardNow(shard.name));
+      if (shard.images > 0) needed.shards.insert(takedowns.ShardNow(shard.name));
   }
   return needed;
 }
@@ -70,11 +70,7 @@ absl::Status CollectGarbage(PoolStore& store, Clock& clock, const std::string& p
     if (manifest.ok() && manifest->created > clock.Now() - options.keep_newer_than) continue;
     if (!manifest.ok() && manifest.status().code() != absl::StatusCode::kNotFound)
       return manifest.status();
-    Garbage garbage{absl::StrCat("generations/", number), 0};
-    for (const ObjectInfo& object : objects) garbage.size_bytes += object.size_bytes;
     gone.insert(number);
-    if (!options.dry_run) SEER_RETURN_IF_ERROR(DeleteGeneration(store, pool, number, objects));
-    SEER_RETURN_IF_ERROR(collected(garbage));
   }
 
   // Shards are listed before generations are read: what is named by one that is committed in
@@ -83,10 +79,28 @@ absl::Status CollectGarbage(PoolStore& store, Clock& clock, const std::string& p
   const absl::Time young = std::min(clock.Now(), writing) - PoolStore::kShardGrace;
   const std::string folder = ShardKey(pool, "");
   SEER_ASSIGN_OR_RETURN(const auto shards, store.objects().List(folder));
-  SEER_ASSIGN_OR_RETURN(const auto needed, Needed(store, pool, gone));
+  SEER_ASSIGN_OR_RETURN(const Needed needed, FindNeeded(store, pool, gone));
+
+  for (const int64_t number : gone) {
+    Garbage garbage{absl::StrCat("generations/", number), 0};
+    std::vector<std::string> keys;
+    for (const ObjectInfo& object : folders.at(number)) {
+      if (needed.files.contains(object.key)) continue;  // a newer generation reads it
+      keys.push_back(object.key);
+      garbage.size_bytes += object.size_bytes;
+    }
+    if (keys.empty()) continue;
+    if (!options.dry_run) {
+      // The manifest first: a generation without one is not there, and what is left of it is
+      // collected by the next call.
+      SEER_RETURN_IF_ERROR(store.objects().Delete(GenerationKey(pool, number, "manifest.json")));
+      for (const std::string& key : keys) SEER_RETURN_IF_ERROR(store.objects().Delete(key));
+    }
+    SEER_RETURN_IF_ERROR(collected(garbage));
+  }
   for (const ObjectInfo& shard : shards) {
     const std::string name(absl::StripPrefix(shard.key, folder));
-    if (needed.contains(name) || shard.modified > young) continue;
+    if (needed.shards.contains(name) || shard.modified > young) continue;
     if (!options.dry_run) SEER_RETURN_IF_ERROR(store.objects().Delete(shard.key));
     SEER_RETURN_IF_ERROR(collected({absl::StrCat("shards/", name), shard.size_bytes}));
   }

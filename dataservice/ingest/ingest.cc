@@ -129,12 +129,11 @@ class Ingest {
   absl::Status ReadPresent() {
     present_.reserve(static_cast<size_t>(parent_.images));
     for (const CatalogueFile& file : parent_.files) {
-      SEER_RETURN_IF_ERROR(ForEachIdentity(store_.objects(),
-                                           GenerationKey(pool_, parent_.generation, file.catalogue),
-                                           [&](const RowIdentity& row) {
-                                             present_.insert(Identity(row.id, row.source));
-                                             if (row.label >= 0) classes_.insert(row.label);
-                                           }));
+      SEER_RETURN_IF_ERROR(
+          ForEachIdentity(store_.objects(), CatalogueKey(pool_, file), [&](const RowIdentity& row) {
+            present_.insert(Identity(row.id, row.source));
+            if (row.label >= 0) classes_.insert(row.label);
+          }));
     }
     return absl::OkStatus();
   }
@@ -267,8 +266,6 @@ class Ingest {
     SEER_ASSIGN_OR_RETURN(const auto added, writer_->Finish());
     if (succession_) {
       SEER_ASSIGN_OR_RETURN(manifest_.files, succession_->Write());
-    } else {
-      SEER_RETURN_IF_ERROR(store_.TakeOver(pool_, parent_, manifest_.generation));
     }
     manifest_.files.insert(manifest_.files.end(), added.begin(), added.end());
     return store_.Commit(pool_, manifest_);

@@ -31,8 +31,9 @@ absl::Status CatalogueWriter::Flush() {
       absl::StrFormat("images-%05d-%s.parquet", next_file_, Sha256Hex(parquet).substr(0, 16));
   file.index = absl::StrFormat("index-%05d-%s.bin", next_file_, Sha256Hex(index).substr(0, 16));
   file.rows = static_cast<int64_t>(index.size()) / kLocationBytes;
-  SEER_RETURN_IF_ERROR(objects_.Put(GenerationKey(pool_, generation_, file.catalogue), parquet));
-  SEER_RETURN_IF_ERROR(objects_.Put(GenerationKey(pool_, generation_, file.index), index));
+  file.generation = generation_;
+  SEER_RETURN_IF_ERROR(objects_.Put(CatalogueKey(pool_, file), parquet));
+  SEER_RETURN_IF_ERROR(objects_.Put(IndexKey(pool_, file), index));
   files_.push_back(std::move(file));
   ++next_file_;
   return absl::OkStatus();

@@ -50,7 +50,7 @@ Generation::Generation(ObjectStore& objects, LocationCache& cache, const std::st
     : objects_(objects), cache_(cache), manifest_(std::move(manifest)) {
   first_rows_.push_back(0);
   for (const CatalogueFile& file : manifest_.files) {
-    keys_.push_back(GenerationKey(pool, manifest_.generation, file.index));
+    keys_.push_back(IndexKey(pool, file));
     first_rows_.push_back(first_rows_.back() + file.rows);
   }
 }
@@ -60,9 +60,8 @@ absl::StatusOr<std::shared_ptr<const Generation>> Generation::Open(ObjectStore& 
                                                                    const std::string& pool,
                                                                    Manifest manifest) {
   std::shared_ptr<Generation> generation(new Generation(objects, cache, pool, std::move(manifest)));
-  // One listing, not a call a file: a large generation has a thousand of them.
-  SEER_ASSIGN_OR_RETURN(const auto present, objects.List(GenerationKey(
-                                                pool, generation->manifest_.generation, "index-")));
+  // One listing, not a call a file: a large generation has a thousand of them, in many folders.
+  SEER_ASSIGN_OR_RETURN(const auto present, objects.List(absl::StrCat(pool, "/generations/")));
   for (size_t i = 0; i < generation->keys_.size(); ++i) {
     const std::string& key = generation->keys_[i];
     const auto found =

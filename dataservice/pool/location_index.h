@@ -57,7 +57,7 @@ class LocationCache : public ReadOnceCache<std::pair<std::string, int64_t>, Loca
 // Thread-safe if the store is.
 class Generation {
  public:
-  // Lists the generation's folder, reads nothing. `objects` and `cache` must outlive the result.
+  // Lists the folders of generations, reads nothing. `objects` and `cache` must outlive the result.
   // DATA_LOSS with POOL_CORRUPT: an index file is absent or is not of its rows' size.
   static absl::StatusOr<std::shared_ptr<const Generation>> Open(ObjectStore& objects,
                                                                 LocationCache& cache,

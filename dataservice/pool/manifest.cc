@@ -13,6 +13,7 @@ namespace {
 
 using nlohmann::json;
 
+constexpr int kFirstWithIndex = 2;    // schema version; all of its files lie in its own folder
 constexpr int64_t kMaxRowBytes = 64;  // of a row in any file; keeps their sum within 63 bits
 
 json PolicyJson(const PoolPolicy& policy) {
@@ -40,10 +41,22 @@ std::string GenerationKey(const std::string& pool, int64_t generation, const std
   return absl::StrCat(pool, "/generations/", generation, "/", name);
 }
 
+std::string CatalogueKey(const std::string& pool, const CatalogueFile& file) {
+  return GenerationKey(pool, file.generation, file.catalogue);
+}
+
+std::string IndexKey(const std::string& pool, const CatalogueFile& file) {
+  return GenerationKey(pool, file.generation, file.index);
+}
+
 std::string ToJson(const Manifest& m) {
   json files = json::array();
-  for (const CatalogueFile& file : m.files)
-    files.push_back({{"catalogue", file.catalogue}, {"index", file.index}, {"rows", file.rows}});
+  for (const CatalogueFile& file : m.files) {
+    files.push_back({{"catalogue", file.catalogue},
+                     {"index", file.index},
+                     {"rows", file.rows},
+                     {"generation", file.generation}});
+  }
   json shards = json::array();
   for (const ShardInfo& shard : m.shards)
     shards.push_back(
@@ -90,9 +103,13 @@ absl::StatusOr<Manifest> ManifestFromJson(const std::string& text, const std::st
     };
     const json in = json::parse(text, take_shards);
     const int version = in.at("schema_version").get<int>();
-    if (version > Manifest::kSchemaVersion)
-      return Corrupt(where, "it was written by a newer version");
-    if (version < Manifest::kSchemaVersion) {
+    if (version > Manifest::kSchemaVersion) {
+      return Error(absl::StatusCode::kDataLoss, reason::kPoolCorrupt,
+                   absl::StrCat(where, " is of format ", version, ", this program reads up to ",
+                                Manifest::kSchemaVersion))
+          .Hint("a newer version of seer wrote it: read the pool with that version");
+    }
+    if (version < kFirstWithIndex) {
       return Error(absl::StatusCode::kDataLoss, reason::kPoolCorrupt,
                    absl::StrCat(where, " is of format ", version, ", which has no index"))
           .Hint("make the pool anew: ingest its sources into a new pool");
@@ -113,7 +130,13 @@ absl::StatusOr<Manifest> ManifestFromJson(const std::string& text, const std::st
       return Corrupt(where, "its shards are not a list of objects");
     int64_t rows = 0;
     for (const json& file : in.at("files")) {
-      m.files.push_back({file.at("catalogue"), file.at("index"), file.at("rows")});
+      m.files.push_back({file.at("catalogue"), file.at("index"), file.at("rows"),
+                         file.value("generation", m.generation)});
+      const int64_t folder = m.files.back().generation;
+      if (folder < 1 || folder > m.generation) {
+        return Corrupt(where, absl::StrCat("file ", m.files.back().catalogue,
+                                           " lies in the folder of generation ", folder));
+      }
       const int64_t most = std::numeric_limits<int64_t>::max() / kMaxRowBytes;
       if (m.files.back().rows < 1 || m.files.back().rows > most - rows)
         return Corrupt(where, absl::StrCat("file ", m.files.back().catalogue, " has ",

@@ -32,13 +32,14 @@ struct ShardInfo {
 
 // A run of the catalogue's rows, twice: with all columns, and as what serving needs.
 struct CatalogueFile {
-  std::string catalogue;  // "images-….parquet", in the generation's folder
-  std::string index;      // "index-….bin", beside it
-  int64_t rows = 0;       // of either, at least 1
+  std::string catalogue;   // "images-….parquet"
+  std::string index;       // "index-….bin", beside it
+  int64_t rows = 0;        // of either, at least 1
+  int64_t generation = 0;  // in whose folder both lie: the one that brought them in
 };
 
 struct Manifest {
-  static constexpr int kSchemaVersion = 2;
+  static constexpr int kSchemaVersion = 3;
   int64_t generation = 0;
   int64_t parent = 0;  // 0: none
   absl::Time created;
@@ -70,7 +71,9 @@ std::string ToJson(const PoolInfo& info);
 absl::StatusOr<Manifest> ManifestFromJson(const std::string& json, const std::string& where);
 absl::StatusOr<PoolInfo> PoolInfoFromJson(const std::string& json, const std::string& where);
 
-// The key of an object in a generation's folder.
+// The key of an object in a generation's folder, and those of a file that a manifest names.
 std::string GenerationKey(const std::string& pool, int64_t generation, const std::string& name);
+std::string CatalogueKey(const std::string& pool, const CatalogueFile& file);
+std::string IndexKey(const std::string& pool, const CatalogueFile& file);
 
 }  // namespace seer::dataservice

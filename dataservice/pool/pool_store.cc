@@ -19,20 +19,6 @@ namespace seer::dataservice {
 namespace {
 
 constexpr absl::string_view kWriterPrefix = "writer-";
-constexpr int64_t kCopyBytes = int64_t{16} << 20;  // held at a time
-
-// Does nothing if `to` is there with the size of `from`: names say what is in the files.
-absl::Status CopyObject(ObjectStore& store, const std::string& from, const std::string& to) {
-  SEER_ASSIGN_OR_RETURN(const ObjectInfo source, store.Stat(from));
-  const auto present = store.Stat(to);
-  if (present.ok() && present->size_bytes == source.size_bytes) return absl::OkStatus();
-  SEER_ASSIGN_OR_RETURN(const auto writer, store.OpenWriter(to));
-  for (int64_t at = 0; at < source.size_bytes; at += kCopyBytes) {
-    SEER_ASSIGN_OR_RETURN(const std::string bytes, store.GetRange(from, at, kCopyBytes));
-    SEER_RETURN_IF_ERROR(writer->Append(bytes));
-  }
-  return writer->Commit();
-}
 
 }  // namespace
 
@@ -147,21 +133,11 @@ absl::StatusOr<std::string> PoolStore::WriteShard(const std::string& pool,
   return name;
 }
 
-absl::Status PoolStore::TakeOver(const std::string& pool, const Manifest& from, int64_t to) {
-  for (const CatalogueFile& file : from.files) {
-    for (const std::string& name : {file.catalogue, file.index}) {
-      SEER_RETURN_IF_ERROR(CopyObject(store_, GenerationKey(pool, from.generation, name),
-                                      GenerationKey(pool, to, name)));
-    }
-  }
-  return absl::OkStatus();
-}
-
 absl::StatusOr<std::optional<CatalogueFile>> PoolStore::RewriteFile(
-    const std::string& pool, const CatalogueFile& file, int64_t from, int64_t to, size_t number,
+    const std::string& pool, const CatalogueFile& file, int64_t to, size_t number,
     absl::FunctionRef<bool(const CatalogueRow&)> drop) {
   CatalogueWriter writer(store_, pool, to, number, file.rows);
-  const std::string key = GenerationKey(pool, from, file.catalogue);
+  const std::string key = CatalogueKey(pool, file);
   int64_t rows = 0;
   const auto keep = [&](CatalogueRow row) {
     ++rows;
@@ -222,8 +198,8 @@ absl::StatusOr<absl::Time> PoolStore::OldestWriter(const std::string& pool) {
 absl::Status PoolStore::RemoveUnnamed(const std::string& pool, const Manifest& manifest) {
   absl::flat_hash_set<std::string> named = {ManifestKey(pool, manifest.generation)};
   for (const CatalogueFile& file : manifest.files) {
-    for (const std::string& name : {file.catalogue, file.index})
-      named.insert(GenerationKey(pool, manifest.generation, name));
+    named.insert(CatalogueKey(pool, file));
+    named.insert(IndexKey(pool, file));
   }
   SEER_ASSIGN_OR_RETURN(const auto objects,
                         store_.List(GenerationKey(pool, manifest.generation, "")));

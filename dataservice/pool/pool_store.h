@@ -47,14 +47,11 @@ class PoolStore {
   // Returns the shard's name. The same bytes are written once, but for those that lie there for so
   // long already that a collection of garbage may take them: these are written again.
   absl::StatusOr<std::string> WriteShard(const std::string& pool, const std::string& bytes);
-  // Copies the catalogue and index of all of `from`'s rows into generation `to`, without reading
-  // the rows.
-  absl::Status TakeOver(const std::string& pool, const Manifest& from, int64_t to);
-  // Writes `file` of generation `from` into generation `to`, at place `number` among its files,
-  // without the rows for which `drop` is true; it is asked once for each row. Nullopt: no row is
-  // left. The rest keep their order, shards and offsets.
+  // Writes `file` into generation `to`, at place `number` among its files, without the rows for
+  // which `drop` is true; it is asked once for each row. Nullopt: no row is left. The rest keep
+  // their order, shards and offsets.
   absl::StatusOr<std::optional<CatalogueFile>> RewriteFile(
-      const std::string& pool, const CatalogueFile& file, int64_t from, int64_t to, size_t number,
+      const std::string& pool, const CatalogueFile& file, int64_t to, size_t number,
       absl::FunctionRef<bool(const CatalogueRow&)> drop);
   // Writes the manifest, all of whose files are there (this is the commit: it must not exist), then
   // CURRENT. Sets `created`. ABORTED with POOL_WRITE_CONFLICT: another writer committed this number

@@ -36,7 +36,7 @@ absl::StatusOr<std::vector<RowFinder::Row>> RowFinder::Find(const Manifest& mani
   std::vector<Row> rows;
   int64_t first_row = 0;
   for (const CatalogueFile& file : manifest.files) {
-    const std::string key = GenerationKey(pool_, manifest.generation, file.index);
+    const std::string key = IndexKey(pool_, file);
     if (!found_.contains(file.index)) {
       SEER_ASSIGN_OR_RETURN(found_[file.index], FindInFile(key, file.rows));
     }

@@ -27,7 +27,7 @@ absl::StatusOr<Manifest> Succession::Survey(absl::FunctionRef<void(const Catalog
   for (ShardInfo& shard : next.shards) shard.images = 0;
   changes_.assign(parent_.files.size(), false);
   for (size_t i = 0; i < parent_.files.size(); ++i) {
-    const std::string key = GenerationKey(pool_, parent_.generation, parent_.files[i].catalogue);
+    const std::string key = CatalogueKey(pool_, parent_.files[i]);
     const auto take = [&](const CatalogueRow& row) -> absl::Status {
       if (drop_(row)) {
         changes_[i] = true;
@@ -51,20 +51,15 @@ absl::StatusOr<Manifest> Succession::Survey(absl::FunctionRef<void(const Catalog
 
 absl::StatusOr<std::vector<CatalogueFile>> Succession::Write() {
   std::vector<CatalogueFile> files;
-  Manifest whole = parent_;
-  whole.files.clear();
   for (size_t i = 0; i < parent_.files.size(); ++i) {
     if (!changes_[i]) {
       files.push_back(parent_.files[i]);
-      whole.files.push_back(parent_.files[i]);
       continue;
     }
-    SEER_ASSIGN_OR_RETURN(const auto file,
-                          store_.RewriteFile(pool_, parent_.files[i], parent_.generation,
-                                             parent_.generation + 1, i, drop_));
+    SEER_ASSIGN_OR_RETURN(const auto file, store_.RewriteFile(pool_, parent_.files[i],
+                                                              parent_.generation + 1, i, drop_));
     if (file) files.push_back(*file);
   }
-  SEER_RETURN_IF_ERROR(store_.TakeOver(pool_, whole, parent_.generation + 1));
   return files;
 }
 

@@ -1,6 +1,6 @@
 // The rows that a pool's next generation takes over from the one before: all but those that are
-// dropped. Files of which nothing is dropped are copied, the others are written without those rows;
-// shards are shared. Not thread-safe.
+// dropped. Files of which nothing is dropped are shared, as shards are; the others are written
+// without those rows. Not thread-safe.
 #pragma once
 
 #include <cstdint>
@@ -32,7 +32,7 @@ class Succession {
   absl::StatusOr<Manifest> Survey(absl::FunctionRef<void(const CatalogueRow&)> kept);
   int64_t dropped() const { return dropped_; }
 
-  // After Survey: writes the next generation's files and gives them in the order of their rows.
+  // After Survey: writes the files that change and gives all, in the order of their rows.
   absl::StatusOr<std::vector<CatalogueFile>> Write();
 
  private:

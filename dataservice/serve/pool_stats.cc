@@ -179,8 +179,7 @@ absl::StatusOr<v1::PoolStats> ReadPoolStats(ObjectStore& objects, const std::str
   for (const int64_t group : chosen) {
     if (cancelled()) return absl::CancelledError("the caller went away");
     const auto& [file, number] = groups[static_cast<size_t>(group)];
-    const std::string key =
-        GenerationKey(pool, manifest.generation, manifest.files[file].catalogue);
+    const std::string key = CatalogueKey(pool, manifest.files[file]);
     const auto visit = [&](const CatalogueRow& row) {
       counter.Add(row);
       SeenId& id = seen.emplace_back();

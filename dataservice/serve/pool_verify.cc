@@ -250,7 +250,7 @@ class Verifier {
       return absl::OkStatus();
     };
     for (const CatalogueFile& file : manifest.files) {
-      const std::string key = GenerationKey(pool_, manifest.generation, file.catalogue);
+      const std::string key = CatalogueKey(pool_, file);
       const int64_t end = row + file.rows;
       const auto bounded = [&](const CatalogueRow& listed) {
         return row < end ? check(listed) : OtherRows(key, file.rows);

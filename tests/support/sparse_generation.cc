@@ -59,7 +59,7 @@ absl::StatusOr<SparseGeneration> SparseGeneration::Make(const std::string& root,
     const size_t number = manifest.files.size();
     manifest.files.push_back({absl::StrFormat("images-%05d.parquet", number),
                               absl::StrFormat("index-%05d.bin", number),
-                              std::min(kFileRows, images - first)});
+                              std::min(kFileRows, images - first), manifest.generation});
     const CatalogueFile& file = manifest.files.back();
     const std::string path = absl::StrCat(made.folder_, "/", file.index);
     std::ofstream(path).flush();

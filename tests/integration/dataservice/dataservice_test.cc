@@ -302,7 +302,6 @@ TEST_F(DataServiceTest, OfTwoWritersOneIsTold) {
   ASSERT_TRUE(objects.ok());
   PoolStore store(**objects, Clock::Real());
   Manifest mine = *store.ReadManifest("p", 1);
-  ASSERT_TRUE(store.TakeOver("p", mine, 2).ok());
   mine.generation = 2;
   Manifest theirs = mine;
   EXPECT_TRUE(store.Commit("p", theirs).ok());
@@ -330,7 +329,10 @@ TEST_F(DataServiceTest, AGenerationHasItsParentsFilesAndNewOnes) {
   ASSERT_TRUE(parent.ok() && child.ok());
   ASSERT_EQ(parent->files.size(), 1);
   ASSERT_EQ(child->files.size(), 2);
-  EXPECT_EQ(child->files[0].catalogue, parent->files[0].catalogue);
+  EXPECT_EQ(CatalogueKey("l", child->files[0]), CatalogueKey("l", parent->files[0]));
+  const auto own = (*objects)->List("l/generations/2/");
+  ASSERT_TRUE(own.ok());
+  EXPECT_EQ(own->size(), 3) << "the manifest and the new rows' files alone";
   EXPECT_EQ(child->files[1].rows, 10);
   EXPECT_EQ(
       child->size_bytes, parent->size_bytes + [&] {
@@ -341,12 +343,11 @@ TEST_F(DataServiceTest, AGenerationHasItsParentsFilesAndNewOnes) {
       }());
   int rows = 0;
   for (const CatalogueFile& file : child->files) {
-    ASSERT_TRUE(
-        ForEachRow(**objects, GenerationKey("l", 2, file.catalogue), [&](const CatalogueRow& row) {
-          EXPECT_EQ(row.added_in, rows < 15 ? 1 : 2);
-          ++rows;
-          return absl::OkStatus();
-        }).ok());
+    ASSERT_TRUE(ForEachRow(**objects, CatalogueKey("l", file), [&](const CatalogueRow& row) {
+                  EXPECT_EQ(row.added_in, rows < 15 ? 1 : 2);
+                  ++rows;
+                  return absl::OkStatus();
+                }).ok());
   }
   EXPECT_EQ(rows, 25);
   auto request = Request("l", 1000, 4);

@@ -160,10 +160,11 @@ TEST_F(PoolChanges, ARefreshLeavesOutWhatIsPastTheWindowAndAddsWhatIsNew) {
   EXPECT_EQ(IdsIn(3), expected);
   EXPECT_EQ(IdsIn(2).size(), 20u) << "the generation before is as it was";
   ExpectReadable(*objects_, 3, {});
-  // The file without old rows is the parent's, whole; the other is gone.
+  // The file without old rows is the parent's, where it is; the other is gone.
   ASSERT_OK_AND_ASSIGN(const Manifest parent, store_.ReadManifest("p", 2));
   ASSERT_EQ(manifest.files.size(), 2u);
-  EXPECT_EQ(manifest.files[0].catalogue, parent.files[1].catalogue);
+  EXPECT_EQ(CatalogueKey("p", manifest.files[0]), CatalogueKey("p", parent.files[1]));
+  EXPECT_EQ(Keys("p/generations/3/").size(), 3u) << "the manifest and the new rows' files";
   // Nothing has changed since: no generation.
   ASSERT_OK_AND_ASSIGN(const auto again, Refresh(90 * kDay));
   EXPECT_EQ(again.expired, 0);
@@ -258,7 +259,8 @@ TEST_F(PoolChanges, OfTwoWritersAtOnceOneWinsAndThePoolIsWhole) {
   ExpectReadable(*objects_, 3, {});
   // What the loser wrote is gone.
   ASSERT_OK_AND_ASSIGN(const Manifest manifest, store_.ReadManifest("p", 3));
-  EXPECT_EQ(Keys("p/generations/3/").size(), 1 + 2 * manifest.files.size());
+  EXPECT_EQ(Keys("p/generations/3/").size(), 3u);
+  EXPECT_EQ(manifest.files.size(), 3u);
   ASSERT_OK_AND_ASSIGN(const auto again, Refresh(90 * kDay));
   EXPECT_EQ(again.expired, 10);
   EXPECT_EQ(IdsIn(4).size(), 16u);
@@ -498,6 +500,24 @@ TEST_F(Garbages, GenerationsThatNobodyNeedsGoAndThenTheirShards) {
   EXPECT_EQ(*disk_->Current("p"), 4);
 }
 
+TEST_F(Garbages, FilesThatANewerGenerationReadsStay) {
+  ASSERT_OK(Fill(Images("a.tar", 0, 12, 100)));
+  ASSERT_OK(Fill(Images("b.tar", 12, 12, 20)));
+  ASSERT_OK(Fill(Images("c.tar", 24, 3, 20)));
+  EXPECT_EQ(Collect({}), (std::vector<std::string>{"generations/1", "generations/2"}));
+  EXPECT_EQ(Keys("p/generations/1/").size(), 2u) << "a catalogue and its index";
+  EXPECT_EQ(disk_->ReadManifest("p", 3)->images, 27);
+  ExpectReadable(*objects_, 3, {});
+  EXPECT_TRUE(Collect({}).empty()) << "what is left there is needed";
+  // Images of the first two files go: one file is written anew, the others stay where they are.
+  ASSERT_OK(TakeDown(*disk_, Clock::Real(), "p", {IdOf(3)}, "asked", Unseen));
+  EXPECT_EQ(Collect({}), (std::vector<std::string>{"generations/1", "generations/3"}));
+  EXPECT_TRUE(Keys("p/generations/1/").empty());
+  EXPECT_EQ(Keys("p/generations/3/").size(), 2u);
+  EXPECT_EQ(disk_->ReadManifest("p", 4)->images, 26);
+  ExpectReadable(*objects_, 4, {});
+}
+
 TEST_F(Garbages, WhatAWriterHasNotCommittedStays) {
   ASSERT_OK(Fill(Images("a.tar", 0, 3, 100)));
   ASSERT_OK(objects_->Put("p/generations/2/images-00001-running.parquet", "half"));
@@ -543,7 +563,6 @@ TEST_F(Garbages, AShardThatACommitNamesMeanwhileStays) {
   next.parent = 1;
   next.generation = 2;
   next.shards.push_back({shard, 16, 1});
-  ASSERT_OK(disk_->TakeOver("p", *disk_->ReadManifest("p", 1), 2));
   // The commit comes when the shards have been listed.
   Faults faults;
   int lists = 0;

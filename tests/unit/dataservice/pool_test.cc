@@ -258,25 +258,45 @@ TEST(Generation, AnIndexThatIsCutOffLaterIsSaid) {
   EXPECT_OK(generation->Locations(256, 1)) << "a failure is not kept";
 }
 
-TEST(PoolStore, AGenerationTakesItsParentsFilesOver) {
+TEST(PoolStore, AGenerationReadsItsParentsFilesWhereTheyLie) {
   const auto objects = MakeMemoryStore();
   PoolStore store(*objects, Clock::Real());
   const auto rows = SoundRows(300);
   ASSERT_OK(Commit(store, 1, rows, 200));
   ASSERT_OK_AND_ASSIGN(Manifest manifest, store.ReadManifest("p", 1));
-  ASSERT_OK(store.TakeOver("p", manifest, 2));
   manifest.parent = 1;
   manifest.generation = 2;
   ASSERT_OK(store.Commit("p", manifest));
+  ASSERT_OK_AND_ASSIGN(const auto own, objects->List("p/generations/2/"));
+  EXPECT_EQ(own.size(), 1u) << "the manifest";
   LocationCache cache;
   ASSERT_OK_AND_ASSIGN(const auto generation, store.OpenGeneration("p", 2, cache));
   ASSERT_OK_AND_ASSIGN(const auto found, generation->Locations(0, 300));
   for (size_t i = 0; i < rows.size(); ++i) ASSERT_EQ(found[i], rows[i].location());
-  for (const CatalogueFile& file : manifest.files) {
-    for (const std::string& name : {file.catalogue, file.index})
-      EXPECT_EQ(*objects->Get(GenerationKey("p", 1, name)),
-                *objects->Get(GenerationKey("p", 2, name)));
+}
+
+TEST(PoolStore, APoolOfTheFormatBeforeIsReadAndGrows) {
+  const auto objects = MakeMemoryStore();
+  PoolStore store(*objects, Clock::Real());
+  const auto rows = SoundRows(300);
+  ASSERT_OK(Commit(store, 4, rows, 200));
+  const std::string key = "p/generations/4/manifest.json";
+  ASSERT_OK_AND_ASSIGN(std::string json, objects->Get(key));
+  for (const auto& [from, to] : {std::pair("\"schema_version\": 3", "\"schema_version\": 2"),
+                                 std::pair("\"generation\": 4,\n   \"index\"", "\"index\"")}) {
+    ASSERT_NE(json.find(from), std::string::npos) << json;
+    for (size_t at; (at = json.find(from)) != std::string::npos;)
+      json.replace(at, std::string(from).size(), to);
   }
+  ASSERT_OK(objects->Put(key, json));
+  ASSERT_OK_AND_ASSIGN(Manifest manifest, store.ReadManifest("p", 4));
+  manifest.parent = 4;
+  manifest.generation = 5;
+  ASSERT_OK(store.Commit("p", manifest));
+  LocationCache cache;
+  ASSERT_OK_AND_ASSIGN(const auto generation, store.OpenGeneration("p", 5, cache));
+  ASSERT_OK_AND_ASSIGN(const auto found, generation->Locations(0, 300));
+  for (size_t i = 0; i < rows.size(); ++i) ASSERT_EQ(found[i], rows[i].location());
 }
 
 TEST(PoolStore, AFileIsRewrittenWithoutSomeRows) {
@@ -291,7 +311,7 @@ TEST(PoolStore, AFileIsRewrittenWithoutSomeRows) {
     dropped += drop ? row.size : 0;
     return drop;
   };
-  ASSERT_OK_AND_ASSIGN(const auto file, store.RewriteFile("p", manifest.files[0], 1, 2, 0, third));
+  ASSERT_OK_AND_ASSIGN(const auto file, store.RewriteFile("p", manifest.files[0], 2, 0, third));
   ASSERT_TRUE(file.has_value());
   ASSERT_OK_AND_ASSIGN(const auto kept, ReadAll(*objects, GenerationKey("p", 2, file->catalogue)));
   std::string index;
@@ -313,17 +333,17 @@ TEST(PoolStore, AFileIsRewrittenWithoutSomeRows) {
   // Nothing is left of one, and nothing changes in the other.
   ASSERT_OK_AND_ASSIGN(
       const auto none,
-      store.RewriteFile("p", manifest.files[1], 1, 2, 1, [](const CatalogueRow&) { return true; }));
+      store.RewriteFile("p", manifest.files[1], 2, 1, [](const CatalogueRow&) { return true; }));
   EXPECT_FALSE(none.has_value());
-  ASSERT_OK_AND_ASSIGN(const auto same,
-                       store.RewriteFile("p", manifest.files[1], 1, 2, 1,
-                                         [](const CatalogueRow&) { return false; }));
+  ASSERT_OK_AND_ASSIGN(
+      const auto same,
+      store.RewriteFile("p", manifest.files[1], 2, 1, [](const CatalogueRow&) { return false; }));
   EXPECT_EQ(same->catalogue, manifest.files[1].catalogue);
   EXPECT_EQ(same->index, manifest.files[1].index);
   // A catalogue that has lost rows is not taken for one that was asked to.
   manifest.files[1].rows = 101;
   EXPECT_THAT(
-      store.RewriteFile("p", manifest.files[1], 1, 2, 1, [](const CatalogueRow&) { return false; }),
+      store.RewriteFile("p", manifest.files[1], 2, 1, [](const CatalogueRow&) { return false; }),
       FailsWith(absl::StatusCode::kDataLoss, reason::kPoolCorrupt, "100 rows"));
 }
 
@@ -546,7 +566,8 @@ TEST(Manifest, ComesBackAsItWasWritten) {
   manifest.parent = 11;
   manifest.created = absl::FromUnixMicros(1'600'000'000'123'456);
   manifest.request_id = "req \"1\"";
-  manifest.files = {{"images-1.parquet", "index-1.bin", 3}, {"images-2.parquet", "index-2.bin", 1}};
+  manifest.files = {{"images-1.parquet", "index-1.bin", 3, 7},
+                    {"images-2.parquet", "index-2.bin", 1, 12}};
   manifest.shards = {{"a.tar", int64_t{1} << 40, 3}, {"b.tar", 5, 1}};
   manifest.images = 4;
   manifest.size_bytes = 99;
@@ -562,6 +583,7 @@ TEST(Manifest, ComesBackAsItWasWritten) {
   EXPECT_EQ(read.shards[0].size_bytes, int64_t{1} << 40);
   EXPECT_EQ(read.refused, manifest.refused);
   EXPECT_EQ(read.files[1].index, "index-2.bin");
+  EXPECT_EQ(read.files[0].generation, 7);
   for (const char* bad : {"", "{}", "[]", "null", R"({"schema_version": 2, "generation": "x"})"}) {
     EXPECT_THAT(ManifestFromJson(bad, "the/manifest"),
                 FailsWith(absl::StatusCode::kDataLoss, reason::kPoolCorrupt, "the/manifest"));
@@ -572,9 +594,10 @@ TEST(Manifest, ComesBackAsItWasWritten) {
     EXPECT_NE(at, std::string::npos) << from;
     return ManifestFromJson(text.replace(at, from.size(), to), "m");
   };
-  const std::string version = "\"schema_version\": 2";
-  EXPECT_THAT(changed(version, "\"schema_version\": 3"),
-              FailsWith(absl::StatusCode::kDataLoss, reason::kPoolCorrupt, "newer"));
+  const std::string version = "\"schema_version\": 3";
+  const auto newer = changed(version, "\"schema_version\": 4");
+  EXPECT_THAT(newer, FailsWith(absl::StatusCode::kDataLoss, reason::kPoolCorrupt, "format 4"));
+  EXPECT_THAT(GetErrorDetail(newer.status())->hint, ::testing::HasSubstr("newer version"));
   const auto older = changed(version, "\"schema_version\": 1");
   EXPECT_THAT(older, FailsWith(absl::StatusCode::kDataLoss, reason::kPoolCorrupt, "format 1"));
   EXPECT_THAT(GetErrorDetail(older.status())->hint, ::testing::HasSubstr("make the pool anew"));
@@ -582,6 +605,8 @@ TEST(Manifest, ComesBackAsItWasWritten) {
        {std::pair("\"rows\": 3", "\"rows\": 4"), std::pair("\"rows\": 3", "\"rows\": -3"),
         std::pair("\"rows\": 3", "\"rows\": 9223372036854775807"),
         std::pair("\"images\": 4", "\"images\": 3"),
+        std::pair("\"generation\": 7", "\"generation\": 13"),
+        std::pair("\"generation\": 7", "\"generation\": 0"),
         std::pair("\"name\": \"a.tar\"", "\"name\": 3"),
         std::pair("\"shards\": [", "\"shards\": [3,"), std::pair("\"shards\"", "\"shard\"")}) {
     EXPECT_THAT(changed(from, to),
