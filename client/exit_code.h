@@ -1,23 +1,14 @@
-// How `seer` exits. One place.
+// How `seer` exits: as every program, and, where it waits for a job, by how that ended.
 #pragma once
 
-#include "absl/status/status.h"
+#include "common/base/exit_code.h"
 
 namespace seer::client {
 
-inline constexpr int kExitOk = 0;
-inline constexpr int kExitError = 1;
-inline constexpr int kExitUsage = 2;        // also: an invalid configuration
-inline constexpr int kExitInterrupted = 3;  // the job goes on
-inline constexpr int kExitNotAllowed = 4;
-inline constexpr int kExitUnreachable = 5;  // or a deadline passed
-inline constexpr int kExitConflict = 6;     // or a quota
 // wait, --wait, --follow
 inline constexpr int kExitFailed = 100;
 inline constexpr int kExitTimeUp = 101;
 inline constexpr int kExitNotFound = 102;
 inline constexpr int kExitCancelled = 103;
-
-int ExitCodeOf(const absl::Status& status);
 
 }  // namespace seer::client

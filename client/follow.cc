@@ -89,7 +89,7 @@ int FollowJob(v1::Jobs::StubInterface& jobs, const std::string& name, bool show,
       view.Done();
       Fail(StreamStatus("the coordinator", status));
       return status.code() == absl::StatusCode::kNotFound ? kExitNotFound
-                                                          : client::ExitCodeOf(status);
+                                                          : seer::ExitCodeOf(status);
     }
     if (!status.ok() && !said_away)
       view.Message("the coordinator is away; the job trains on, waiting for it");

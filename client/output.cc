@@ -46,31 +46,6 @@ std::string NameOf(const Message& message) {
 
 }  // namespace
 
-int ExitCodeOf(const absl::Status& status) {
-  switch (status.code()) {
-    case absl::StatusCode::kOk:
-      return kExitOk;
-    case absl::StatusCode::kInvalidArgument:
-      return kExitUsage;
-    case absl::StatusCode::kUnauthenticated:
-    case absl::StatusCode::kPermissionDenied:
-      return kExitNotAllowed;
-    case absl::StatusCode::kUnavailable:
-    case absl::StatusCode::kDeadlineExceeded:
-      return kExitUnreachable;
-    case absl::StatusCode::kAborted:
-    case absl::StatusCode::kAlreadyExists:
-    case absl::StatusCode::kResourceExhausted:
-      return kExitConflict;
-    case absl::StatusCode::kFailedPrecondition:
-      return HasReason(status, reason::kNotEnoughDevices) ? kExitConflict : kExitError;
-    case absl::StatusCode::kCancelled:
-      return kExitInterrupted;
-    default:
-      return kExitError;
-  }
-}
-
 void PrintYaml(const std::string& json) {
   YAML::Node node = YAML::Load(json);  // JSON is YAML
   MakeBlock(node);

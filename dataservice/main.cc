@@ -1,13 +1,28 @@
-// seer-dataservice: flags -> ServerConfig, then serves until SIGTERM.
+// seer-dataservice: flags -> ServerConfig, then serves until SIGTERM; or fills one pool and exits.
 #include <CLI/CLI.hpp>
 
 #include <map>
 #include <string>
 
 #include "absl/strings/str_cat.h"
+#include "common/base/exit_code.h"
 #include "common/base/log.h"
 #include "common/base/process.h"
+#include "common/base/status_macros.h"
+#include "dataservice/ingest_once.h"
 #include "dataservice/server.h"
+
+namespace {
+
+absl::Status Ingest(const seer::dataservice::ServerConfig& config, const std::string& part,
+                    seer::dataservice::OnceConfig& once) {
+  SEER_ASSIGN_OR_RETURN(once.ingest.part, seer::ParsePart(part));
+  SEER_ASSIGN_OR_RETURN(once.ingest.threads, seer::dataservice::ThreadsOf(config));
+  once.pools = config.pools;
+  return seer::dataservice::IngestOnce(once);
+}
+
+}  // namespace
 
 int main(int argc, char** argv) {
   seer::BlockTerminationSignals();
@@ -35,6 +50,30 @@ int main(int argc, char** argv) {
   app.add_option("--log-format", log_format, "text or json")
       ->transform(CLI::CheckedTransformer(std::map<std::string, seer::LogFormat>{
           {"text", seer::LogFormat::kText}, {"json", seer::LogFormat::kJson}}));
+  seer::dataservice::OnceConfig once;
+  std::string part = "1/1";
+  CLI::App* ingest = app.add_subcommand(
+      "ingest", "Fill a pool that is there and exit, without serving: needs no service that runs");
+  ingest->fallthrough();  // --pools, --threads and --log-format are those above
+  ingest->add_option("pool", once.pool, "Name of the pool")->required();
+  ingest->add_option("sources", once.ingest.sources, "As those of `seer pool ingest`")->required();
+  ingest->add_flag("--labels-from-folders", once.ingest.labels_from_folders,
+                   "Sub-folders are classes");
+  ingest
+      ->add_option("--shard-bytes", once.ingest.shard_bytes,
+                   "Of a shard, 64MiB; a unit of work brings about as much")
+      ->transform(CLI::AsSizeValue(false))
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str();
+  ingest->add_option("--part", part,
+                     "I/N: read part I of N only; whoever finds all N done commits. Killed, the "
+                     "same command goes on");
+  ingest->footer(
+      "Examples:\n  seer-dataservice ingest photos /data/photos --pools /data/pools\n  "
+      "seer-dataservice ingest photos shards/*.tar --pools s3://photos/pools --part "
+      "$((SLURM_ARRAY_TASK_ID + 1))/16\n  seer-dataservice ingest photos /data/photos --pools "
+      "/data/pools --part $((JOB_COMPLETION_INDEX + 1))/16\nExit codes: those of `seer` "
+      "(docs/errors.md).");
   app.footer(
       "Examples:\n  seer-dataservice --pools file:///data/pools\n  seer-dataservice --pools "
       "/data/pools --listen 127.0.0.1:0 --port-file ports\n  seer-dataservice --pools "
@@ -45,6 +84,11 @@ int main(int argc, char** argv) {
     return app.exit(error) == 0 ? 0 : 2;
   }
   seer::InitLogging(log_format, seer::LogLevel::kInfo, {{"process", "dataservice"}});
+  if (ingest->parsed()) {
+    const absl::Status done = Ingest(config, part, once);
+    if (!done.ok()) seer::FailProgram(done);
+    return seer::ExitCodeOf(done);
+  }
   auto server = seer::dataservice::DataServer::Start(config);
   if (!server.ok()) return seer::FailProgram(server.status());
   if (!port_file.empty()) {

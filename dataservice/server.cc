@@ -77,15 +77,18 @@ class Server final : public DataServer {
 
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<DataServer>> DataServer::Start(const ServerConfig& config) {
+absl::StatusOr<int> ThreadsOf(const ServerConfig& config) {
   if (config.threads < 0 || config.threads > 1024) {
     return Error(absl::StatusCode::kInvalidArgument, reason::kOutOfRange,
                  "threads must be from 0 to 1024")
         .Field("threads");
   }
-  const int threads = config.threads > 0
-                          ? config.threads
-                          : std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
+  return config.threads > 0 ? config.threads
+                            : std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
+}
+
+absl::StatusOr<std::unique_ptr<DataServer>> DataServer::Start(const ServerConfig& config) {
+  SEER_ASSIGN_OR_RETURN(const int threads, ThreadsOf(config));
   auto storage = std::make_unique<Storage>();
   SEER_ASSIGN_OR_RETURN(storage->objects,
                         OpenStore(config.pools, StoreUse::kReadAndWrite, &storage->metrics));

@@ -17,6 +17,9 @@ struct ServerConfig {
   std::string slot_folder = "/dev/shm";  // where readers on this machine have their shared memory
 };
 
+// INVALID_ARGUMENT: config.threads is out of range.
+absl::StatusOr<int> ThreadsOf(const ServerConfig& config);
+
 class DataServer {
  public:
   // ALREADY_EXISTS with PORT_IN_USE. INVALID_ARGUMENT: the configuration.

@@ -18,6 +18,8 @@
 #include "client/paging.h"
 #include "common/base/clock.h"
 #include "common/base/error.h"
+#include "common/base/part.h"
+#include "common/base/rate_meter.h"
 #include "common/rpc/status_grpc.h"
 #include "common/spec/yaml.h"
 
@@ -72,14 +74,27 @@ std::vector<std::pair<std::string, std::string>> Description(const v1::Pool& poo
           {"URI", pool.uri()}};
 }
 
-int Ingest(Session& session, const std::string& pool, const std::vector<std::string>& sources,
-           bool labels) {
+struct IngestOptions {
+  std::string pool, part;
+  std::vector<std::string> sources;
+  bool labels = false;
+};
+
+int Ingest(Session& session, const IngestOptions& options) {
   v1::IngestPoolRequest request;
-  request.set_name(PoolName(pool));
-  for (const std::string& source : sources) request.add_sources(SourcePath(source));
-  request.set_labels_from_folders(labels);
+  Part part;
+  if (!options.part.empty()) {
+    const auto parsed = ParsePart(options.part);
+    if (!parsed.ok()) return Fail(parsed.status());
+    part = *parsed;
+  }
+  request.set_part(part.number);
+  request.set_parts(part.of);
+  request.set_name(PoolName(options.pool));
+  for (const std::string& source : options.sources) request.add_sources(SourcePath(source));
+  request.set_labels_from_folders(options.labels);
   request.set_request_id(NewRequestId());
-  return FollowFill(session, pool, /*dry_run=*/false,
+  return FollowFill(session, options.pool, /*dry_run=*/false,
                     [&](v1::Pools::Stub& stub, grpc::ClientContext& context) {
                       return stub.IngestPool(&context, request);
                     });
@@ -189,6 +204,7 @@ int FollowFill(Session& session, const std::string& pool, bool dry_run,
   const bool terminal = IsTerminal(STDERR_FILENO);
   const absl::Duration begun = Clock::Real().Steady();
   absl::Duration printed = begun;
+  RateMeter meter;
   grpc::ClientContext context;
   Interrupt::Scope scope(*session.interrupt, context);
   const auto stream = start(*stub, context);
@@ -196,18 +212,16 @@ int FollowFill(Session& session, const std::string& pool, bool dry_run,
   while (stream->Read(&progress)) {
     last = progress;
     const absl::Duration now = Clock::Real().Steady();
+    meter.Add(now, progress.images_seen());
     if (!terminal && now - printed < absl::Seconds(10)) continue;
     printed = now;
-    const double rate = static_cast<double>(progress.images_seen()) /
-                        std::max(1e-3, absl::ToDoubleSeconds(now - begun));
+    const double rate = meter.PerSecond();
     const std::string total =
         progress.images_total() > 0 ? absl::StrFormat("/%d", progress.images_total()) : "";
-    const std::string eta =
-        progress.images_total() > 0
-            ? absl::StrCat("  eta ", FormatSeconds(static_cast<double>(progress.images_total() -
-                                                                       progress.images_seen()) /
-                                                   std::max(rate, 1e-3)))
-            : "";
+    const double left = static_cast<double>(progress.images_total() - progress.images_seen());
+    const std::string eta = progress.images_total() > 0 && rate > 0
+                                ? absl::StrCat("  eta ", FormatSeconds(left / rate))
+                                : "";
     std::fprintf(stderr, "%s%d%s images  %.0f/s%s%s", terminal ? "\r\033[K" : "",
                  static_cast<int>(progress.images_seen()), total.c_str(), rate, eta.c_str(),
                  terminal ? "" : "\n");
@@ -218,17 +232,22 @@ int FollowFill(Session& session, const std::string& pool, bool dry_run,
     Note(absl::StrCat(
         "interrupted: the pool keeps its newest committed generation, which `seer pool "
         "describe ",
-        PoolId(pool), "` shows; the same command again adds what is missing"));
+        PoolId(pool), "` shows; the same command again goes on from what is staged"));
     return kExitInterrupted;
   }
   if (!status.ok()) return Fail(status);
   const std::string expired =
       last.images_expired() > 0 ? absl::StrCat(", ", last.images_expired(), " expired") : "";
-  Note(absl::StrFormat("%d images seen, %d added, %d quarantined, %d refused%s in %s%s",
+  Note(absl::StrFormat("%d images seen, %d added, %d quarantined, %d refused%s, %s read in %s%s",
                        last.images_seen(), last.images_added(), last.images_quarantined(),
-                       last.images_refused(), expired,
+                       last.images_refused(), expired, FormatBytes(last.bytes_read()),
                        FormatSeconds(absl::ToDoubleSeconds(Clock::Real().Steady() - begun)),
                        dry_run ? "; dry run: nothing was changed" : ""));
+  if (last.parts_missing() > 0)
+    Note(
+        absl::StrCat("this part is staged, and nothing is committed yet; parts that are still to "
+                     "come: ",
+                     last.parts_missing()));
   PrintOne(session.form, last.pool(), Description(last.pool()));
   return kExitOk;
 }
@@ -293,11 +312,6 @@ void AddPoolCommands(CLI::App& app, Session& session) {
     policy.mutable_predicates()->Assign(create->conditions.begin(), create->conditions.end());
     session.exit_code = Create(session, request, create->if_absent);
   });
-  struct IngestOptions {
-    std::string pool;
-    std::vector<std::string> sources;
-    bool labels = false;
-  };
   auto ingest = std::make_shared<IngestOptions>();
   CLI::App* filling = noun->add_subcommand("ingest", "Read images into the pool's next generation");
   filling->add_option("pool", ingest->pool, "Name of the pool")->required();
@@ -308,12 +322,14 @@ void AddPoolCommands(CLI::App& app, Session& session) {
                    "abfs:// prefixes, as the data service sees them")
       ->required();
   filling->add_flag("--labels-from-folders", ingest->labels, "Sub-folders are classes");
+  filling->add_option("--part", ingest->part,
+                      "I/N: read part I of N only, so that several data services share the work; "
+                      "whoever finds all N done commits");
   filling->footer(
       "Examples:\n  seer pool ingest photos ~/Pictures\n  seer pool ingest cifar shards/*.tar\n  "
-      "seer pool ingest digits digits/train --labels-from-folders");
-  filling->callback([&session, ingest] {
-    session.exit_code = Ingest(session, ingest->pool, ingest->sources, ingest->labels);
-  });
+      "seer pool ingest digits digits/train --labels-from-folders\n  seer pool ingest web urls.txt "
+      "--part 3/16\nKilled or interrupted, the same command goes on where it was.");
+  filling->callback([&session, ingest] { session.exit_code = Ingest(session, *ingest); });
   auto name = std::make_shared<std::string>();
   CLI::App* describe = noun->add_subcommand("describe", "Show a pool");
   describe->add_option("pool", *name, "Name of the pool")->required();

@@ -66,6 +66,9 @@ class ObjectStore {
   virtual absl::StatusOr<std::unique_ptr<ObjectWriter>> OpenWriter(absl::string_view key) = 0;
   // Every object whose key starts with `prefix`, sorted by key.
   virtual absl::StatusOr<std::vector<ObjectInfo>> List(absl::string_view prefix) = 0;
+  // The first parts of all keys that have more than one, ascending. By default from List(""); where
+  // the store has folders it takes no longer than there are of them.
+  virtual absl::StatusOr<std::vector<std::string>> TopFolders();
   // OK also if the key is absent.
   virtual absl::Status Delete(absl::string_view key) = 0;
 };

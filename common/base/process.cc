@@ -38,6 +38,12 @@ int WaitForTermination() {
   return number;
 }
 
+bool TerminationAsked() {
+  sigset_t pending;
+  return sigpending(&pending) == 0 &&
+         (sigismember(&pending, SIGTERM) == 1 || sigismember(&pending, SIGINT) == 1);
+}
+
 std::string HostName() {
   char name[256] = "";
   ::gethostname(name, sizeof(name) - 1);

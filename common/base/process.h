@@ -15,6 +15,9 @@ void BlockTerminationSignals();
 // Waits for SIGTERM or SIGINT and returns its number.
 int WaitForTermination();
 
+// Whether SIGTERM or SIGINT has come since; where nobody waits for them.
+bool TerminationAsked();
+
 // This machine's host name; empty: it has none.
 std::string HostName();
 

@@ -147,6 +147,19 @@ absl::StatusOr<std::vector<ObjectInfo>> ArrowStore::List(absl::string_view prefi
   return objects;
 }
 
+absl::StatusOr<std::vector<std::string>> ArrowStore::TopFolders() {
+  arrow::fs::FileSelector selector;
+  selector.base_dir = root_;
+  selector.allow_not_found = true;
+  const auto infos = file_system_->GetFileInfo(selector);
+  if (!infos.ok()) return FromArrow(infos.status(), "cannot list", uri_);
+  std::vector<std::string> folders;
+  for (const arrow::fs::FileInfo& info : *infos)
+    if (info.IsDirectory()) folders.push_back(info.base_name());
+  std::sort(folders.begin(), folders.end());
+  return folders;
+}
+
 absl::Status ArrowStore::Delete(absl::string_view key) {
   SEER_RETURN_IF_ERROR(CheckObjectKey(key));
   const absl::Status status =

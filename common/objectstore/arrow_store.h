@@ -34,6 +34,7 @@ class ArrowStore : public ObjectStore {
   absl::Status PutIfAbsent(absl::string_view key, absl::string_view bytes) override;
   absl::StatusOr<std::unique_ptr<ObjectWriter>> OpenWriter(absl::string_view key) override;
   absl::StatusOr<std::vector<ObjectInfo>> List(absl::string_view prefix) override;
+  absl::StatusOr<std::vector<std::string>> TopFolders() override;
   absl::Status Delete(absl::string_view key) override;
 
  protected:

@@ -47,6 +47,10 @@ class FaultyStore final : public ObjectStore {
     SEER_RETURN_IF_ERROR(Check("list", prefix));
     return inner_.List(prefix);
   }
+  absl::StatusOr<std::vector<std::string>> TopFolders() override {
+    SEER_RETURN_IF_ERROR(Check("list", ""));
+    return inner_.TopFolders();
+  }
   absl::Status Delete(absl::string_view key) override {
     SEER_RETURN_IF_ERROR(Check("delete", key));
     return inner_.Delete(key);

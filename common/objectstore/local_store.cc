@@ -302,6 +302,17 @@ class LocalStore final : public ObjectStore {
               [](const auto& a, const auto& b) { return a.key < b.key; });
     return objects;
   }
+  absl::StatusOr<std::vector<std::string>> TopFolders() override {
+    std::vector<std::string> folders;
+    std::error_code error;
+    for (fs::directory_iterator it(root_, error), end; !error && it != end; it.increment(error)) {
+      std::error_code gone;
+      if (it->is_directory(gone)) folders.push_back(it->path().filename().string());
+    }
+    if (error) return ErrnoStatus(error.value(), "cannot list", root_.string());
+    std::sort(folders.begin(), folders.end());
+    return folders;
+  }
   absl::Status Delete(absl::string_view key) override {
     SEER_RETURN_IF_ERROR(CheckObjectKey(key, kTemporaryPrefix));
     const fs::path path = PathOf(key);

@@ -225,6 +225,15 @@ absl::StatusOr<std::vector<ObjectInfo>> RetryingStore::List(absl::string_view pr
   return objects;
 }
 
+absl::StatusOr<std::vector<std::string>> RetryingStore::TopFolders() {
+  std::vector<std::string> folders;
+  SEER_RETURN_IF_ERROR(Try("list", [&]() -> absl::Status {
+    SEER_ASSIGN_OR_RETURN(folders, inner_->TopFolders());
+    return absl::OkStatus();
+  }));
+  return folders;
+}
+
 absl::Status RetryingStore::Delete(absl::string_view key) {
   return Try("delete", [&] { return inner_->Delete(key); });
 }

@@ -62,6 +62,7 @@ class RetryingStore final : public ObjectStore {
   // Only the opening is tried again; a writer that fails has failed.
   absl::StatusOr<std::unique_ptr<ObjectWriter>> OpenWriter(absl::string_view key) override;
   absl::StatusOr<std::vector<ObjectInfo>> List(absl::string_view prefix) override;
+  absl::StatusOr<std::vector<std::string>> TopFolders() override;
   absl::Status Delete(absl::string_view key) override;
 
  private:

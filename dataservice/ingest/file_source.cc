@@ -1,12 +1,17 @@
 #include "dataservice/ingest/file_source.h"
 
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
 #include <algorithm>
 #include <array>
+#include <cerrno>
 #include <filesystem>
-#include <fstream>
 #include <map>
 #include <utility>
 
+#include "absl/cleanup/cleanup.h"
 #include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
@@ -14,6 +19,7 @@
 #include "absl/types/span.h"
 #include "common/base/error.h"
 #include "common/base/status_macros.h"
+#include "dataservice/ingest/file_piece.h"
 #include "dataservice/ingest/parquet_source.h"
 #include "dataservice/ingest/tar_source.h"
 #include "dataservice/ingest/url_source.h"
@@ -32,52 +38,58 @@ bool HasExtension(absl::string_view name, absl::Span<const absl::string_view> ex
   });
 }
 
-absl::StatusOr<SourceImage> ReadImageFile(const std::string& path, const std::string& name,
-                                          int64_t max_bytes) {
-  std::ifstream file(path, std::ios::binary);
-  if (!file) {
-    return Error(absl::StatusCode::kNotFound, reason::kSourceNotFound,
-                 absl::StrCat("cannot read ", name))
-        .Hint("the data service reads sources itself: the path must be readable on its machine");
-  }
-  std::error_code error;
-  const auto size =
-      std::min<int64_t>(static_cast<int64_t>(fs::file_size(path, error)), max_bytes + 1);
+absl::Status CannotRead(const std::string& path) {
+  return Error(absl::StatusCode::kNotFound, reason::kSourceNotFound,
+               absl::StrCat("cannot read ", path))
+      .Hint("the data service reads sources itself: the path must be readable on its machine")
+      .With("path", path);
+}
+
+absl::StatusOr<SourceImage> ReadImageFile(const std::string& path, int64_t max_bytes) {
+  const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  if (fd < 0) return CannotRead(path);
+  const absl::Cleanup close = [fd] { ::close(fd); };
+  struct stat info;
+  if (::fstat(fd, &info) != 0) return CannotRead(path);
   SourceImage image;
-  image.source = name;
-  image.bytes.resize(error ? 0 : static_cast<size_t>(size));
-  file.read(image.bytes.data(), static_cast<std::streamsize>(image.bytes.size()));
-  image.bytes.resize(static_cast<size_t>(std::max<std::streamsize>(0, file.gcount())));
+  image.source = path;
+  image.bytes.resize(static_cast<size_t>(std::min<int64_t>(info.st_size, max_bytes + 1)));
+  size_t done = 0;
+  while (done < image.bytes.size()) {
+    const ssize_t got = ::read(fd, image.bytes.data() + done, image.bytes.size() - done);
+    if (got < 0 && errno == EINTR) continue;
+    if (got <= 0) break;  // it became shorter: what is left is judged as an image
+    done += static_cast<size_t>(got);
+  }
+  image.bytes.resize(done);
   return image;
 }
 
-class OneImage final : public ImageSource {
- public:
-  OneImage(std::string path, std::string name, int64_t max_bytes)
-      : path_(std::move(path)), name_(std::move(name)), max_bytes_(max_bytes) {}
-  absl::StatusOr<std::optional<SourceImage>> Next() override {
-    if (std::exchange(read_, true)) return std::optional<SourceImage>();
-    SEER_ASSIGN_OR_RETURN(SourceImage image, ReadImageFile(path_, name_, max_bytes_));
-    return std::optional<SourceImage>(std::move(image));
+// What the file holds, without its label. `name`: as messages say it.
+absl::StatusOr<std::vector<FilePiece>> PiecesOf(const std::string& path, const std::string& name) {
+  if (IsUrlListName(name)) return ListUrls(path, name);
+  struct stat info;
+  if (::stat(path.c_str(), &info) != 0) return CannotRead(name);
+  std::vector<FilePiece> pieces;
+  if (HasExtension(name, {".parquet"})) {
+    SEER_ASSIGN_OR_RETURN(pieces, ListRows(path, name));
+  } else {
+    FilePiece& whole = pieces.emplace_back();
+    whole.path = path;
+    const bool tar = HasExtension(name, {".tar"});
+    whole.bytes = tar ? static_cast<int64_t>(info.st_size) : BytesInShard(info.st_size, false);
+    whole.images = tar ? 0 : 1;
   }
-  int64_t total() const override { return 1; }
+  for (FilePiece& piece : pieces)
+    piece.version = absl::ToUnixNanos(absl::TimeFromTimespec(info.st_mtim)) ^ info.st_size;
+  return pieces;
+}
 
- private:
-  const std::string path_;
-  const std::string name_;
-  const int64_t max_bytes_;
-  bool read_ = false;
-};
-
-class FolderSource final : public ImageSource {
+// One piece after the other; `name`: instead of their paths, "": none.
+class PieceSource final : public ImageSource {
  public:
-  FolderSource(std::string folder, std::vector<std::string> files, std::vector<int32_t> labels,
-               const SourceOptions& options)
-      : folder_(std::move(folder)),
-        files_(std::move(files)),
-        labels_(std::move(labels)),
-        options_(options),
-        has_tables_(std::any_of(files_.begin(), files_.end(), IsTableName)) {}
+  PieceSource(std::vector<FilePiece> pieces, std::string name, const SourceOptions& options)
+      : pieces_(std::move(pieces)), name_(std::move(name)), options_(options) {}
 
   absl::StatusOr<std::optional<SourceImage>> Next() override {
     while (true) {
@@ -86,49 +98,82 @@ class FolderSource final : public ImageSource {
         if (image) return image;
         table_.reset();
       }
-      if (next_ == files_.size()) return std::optional<SourceImage>();
-      const size_t index = next_++;
-      const std::string path = (fs::path(folder_) / files_[index]).string();
-      if (IsTableName(path)) {
-        SEER_ASSIGN_OR_RETURN(table_, OpenFile(path, path, options_));
-        continue;
+      if (next_ == pieces_.size()) return std::optional<SourceImage>();
+      const FilePiece& piece = pieces_[next_++];
+      const std::string& name = name_.empty() ? piece.path : name_;
+      if (HasExtension(name, {".tar"})) {
+        SEER_ASSIGN_OR_RETURN(table_, OpenTarSource(piece.path, name, options_));
+      } else if (HasExtension(name, {".parquet"})) {
+        SEER_ASSIGN_OR_RETURN(table_, OpenRows(piece, name, options_));
+      } else if (IsUrlListName(name)) {
+        SEER_ASSIGN_OR_RETURN(table_, OpenUrls(piece, options_));
+      } else {
+        SEER_ASSIGN_OR_RETURN(SourceImage image, ReadImageFile(piece.path, options_.max_bytes));
+        image.label = piece.label;
+        return std::optional<SourceImage>(std::move(image));
       }
-      SEER_ASSIGN_OR_RETURN(SourceImage image, ReadImageFile(path, path, options_.max_bytes));
-      if (!labels_.empty()) image.label = labels_[index];
-      return std::optional<SourceImage>(std::move(image));
     }
   }
-  int64_t total() const override { return has_tables_ ? 0 : static_cast<int64_t>(files_.size()); }
 
  private:
-  const std::string folder_;
-  const std::vector<std::string> files_;  // relative to the folder, sorted
-  const std::vector<int32_t> labels_;     // of each file, or empty
+  const std::vector<FilePiece> pieces_;
+  const std::string name_;
   const SourceOptions options_;
-  const bool has_tables_;
   size_t next_ = 0;
   std::unique_ptr<ImageSource> table_;
 };
 
+class ListedFiles final : public ListedSource {
+ public:
+  ListedFiles(std::vector<FilePiece> pieces, const SourceOptions& options)
+      : pieces_(std::move(pieces)), options_(options) {}
+
+  size_t entries() const override { return pieces_.size(); }
+  SourceEntry Entry(size_t index) const override {
+    return {pieces_[index].bytes, pieces_[index].images};
+  }
+  void AppendIdentity(size_t index, std::string& text) const override {
+    const FilePiece& piece = pieces_[index];
+    absl::StrAppend(&text, piece.path, "\n", piece.bytes, " ", piece.version, " ", piece.first,
+                    " ");
+    absl::StrAppend(&text, piece.count, " ", piece.label, "\n");
+  }
+  absl::StatusOr<std::unique_ptr<ImageSource>> Open(size_t begin, size_t end,
+                                                    int downloads) const override {
+    SourceOptions options = options_;
+    options.downloads = downloads;
+    return std::make_unique<PieceSource>(
+        std::vector<FilePiece>(pieces_.begin() + static_cast<int64_t>(begin),
+                               pieces_.begin() + static_cast<int64_t>(end)),
+        "", options);
+  }
+
+ private:
+  const std::vector<FilePiece> pieces_;
+  const SourceOptions options_;
+};
+
 }  // namespace
 
-bool IsImageName(absl::string_view name) {
-  return HasExtension(name, kImageExtensions);
-}
+bool IsImageName(absl::string_view name) { return HasExtension(name, kImageExtensions); }
 bool IsTableName(absl::string_view name) { return HasExtension(name, {".tar", ".parquet"}); }
 bool IsUrlListName(absl::string_view name) { return HasExtension(name, {".txt"}); }
 
-absl::StatusOr<std::unique_ptr<ImageSource>> OpenFile(const std::string& path,
-                                                      const std::string& name,
-                                                      const SourceOptions& options) {
-  if (HasExtension(name, {".tar"})) return OpenTarSource(path, name, options);
-  if (HasExtension(name, {".parquet"})) return OpenParquetSource(path, name, options);
-  if (IsUrlListName(name)) return OpenUrlList(path, name, options);
-  return std::make_unique<OneImage>(path, name, options.max_bytes);
+absl::StatusOr<std::unique_ptr<ImageSource>> OpenTable(const std::string& path,
+                                                       const std::string& name,
+                                                       const SourceOptions& options) {
+  SEER_ASSIGN_OR_RETURN(auto pieces, PiecesOf(path, name));
+  return std::make_unique<PieceSource>(std::move(pieces), name, options);
 }
 
-absl::StatusOr<std::unique_ptr<ImageSource>> OpenFolder(const std::string& folder,
-                                                        const SourceOptions& options) {
+absl::StatusOr<std::unique_ptr<ListedSource>> ListFile(const std::string& path,
+                                                       const SourceOptions& options) {
+  SEER_ASSIGN_OR_RETURN(auto pieces, PiecesOf(path, path));
+  return std::make_unique<ListedFiles>(std::move(pieces), options);
+}
+
+absl::StatusOr<std::unique_ptr<ListedSource>> ListFolder(const std::string& folder,
+                                                         const SourceOptions& options) {
   std::error_code error;
   std::vector<fs::path> found;
   for (fs::recursive_directory_iterator
@@ -148,7 +193,7 @@ absl::StatusOr<std::unique_ptr<ImageSource>> OpenFolder(const std::string& folde
   std::sort(found.begin(), found.end());
   std::vector<std::string> files;
   for (const fs::path& path : found) files.push_back(path.string());
-  std::vector<int32_t> labels;
+  std::vector<int32_t> labels(files.size(), -1);
   if (options.labels_from_folders) {
     std::vector<std::string> folders;
     for (const auto& entry : fs::directory_iterator(folder, error))
@@ -157,7 +202,16 @@ absl::StatusOr<std::unique_ptr<ImageSource>> OpenFolder(const std::string& folde
     if (std::count(labels.begin(), labels.end(), -1) == static_cast<int64_t>(labels.size()))
       return NoClasses(folder);
   }
-  return std::make_unique<FolderSource>(folder, std::move(files), std::move(labels), options);
+  std::vector<FilePiece> all;
+  for (size_t i = 0; i < files.size(); ++i) {
+    const std::string path = (fs::path(folder) / files[i]).string();
+    SEER_ASSIGN_OR_RETURN(const auto pieces, PiecesOf(path, path));
+    for (const FilePiece& piece : pieces) all.push_back(piece);
+    if (labels[i] < 0 || !IsImageName(path)) continue;  // tables have labels of their own
+    all.back().label = labels[i];
+    all.back().bytes += BytesInShard(0, true) - BytesInShard(0, false);
+  }
+  return std::make_unique<ListedFiles>(std::move(all), options);
 }
 
 std::vector<int32_t> LabelsFromFolders(const std::vector<std::string>& keys,

@@ -1,4 +1,4 @@
-// Images in folders and single files on a disk that the data service sees. Not thread-safe.
+// Images in folders and single files on a disk that the data service sees.
 #pragma once
 
 #include <string>
@@ -13,15 +13,17 @@ bool IsImageName(absl::string_view name);    // of a format that the decoder rea
 bool IsTableName(absl::string_view name);    // .tar, .parquet: holds images of its own
 bool IsUrlListName(absl::string_view name);  // .txt
 
-// The images of a .tar, .parquet or .txt file; any other file is one image. `name` is what messages
-// and SourceImage::source say instead of `path`.
-absl::StatusOr<std::unique_ptr<ImageSource>> OpenFile(const std::string& path,
-                                                      const std::string& name,
-                                                      const SourceOptions& options);
+// A folder, and a single file. Errors of SourceList::Create about them.
+absl::StatusOr<std::unique_ptr<ListedSource>> ListFolder(const std::string& folder,
+                                                         const SourceOptions& options);
+absl::StatusOr<std::unique_ptr<ListedSource>> ListFile(const std::string& path,
+                                                       const SourceOptions& options);
 
-// Errors of OpenSources about folders.
-absl::StatusOr<std::unique_ptr<ImageSource>> OpenFolder(const std::string& folder,
-                                                        const SourceOptions& options);
+// All images of a .tar, .parquet or .txt file; `name` is what messages and SourceImage::source say
+// instead of `path`.
+absl::StatusOr<std::unique_ptr<ImageSource>> OpenTable(const std::string& path,
+                                                       const std::string& name,
+                                                       const SourceOptions& options);
 
 // Classes are the first parts of the keys that have more than one, and `empty`, folders without
 // images, numbered in the order of their names. Gives the class of each key, -1: none.

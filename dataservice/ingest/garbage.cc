@@ -9,6 +9,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
 #include "common/base/status_macros.h"
+#include "dataservice/ingest/staging.h"
 #include "dataservice/pool/takedowns.h"
 
 namespace seer::dataservice {
@@ -29,14 +30,15 @@ absl::StatusOr<std::map<int64_t, std::vector<ObjectInfo>>> Folders(PoolStore& st
   return folders;
 }
 
-// What the generations that stay need.
+// What the generations that stay, and ingests that are not committed, need.
 struct Needed {
   absl::flat_hash_set<std::string> files;   // keys of catalogue and index files
   absl::flat_hash_set<std::string> shards;  // by the names that they have today
 };
 
 absl::StatusOr<Needed> FindNeeded(PoolStore& store, const std::string& pool,
-                                  const std::set<int64_t>& gone) {
+                                  const std::set<int64_t>& gone,
+                                  const std::vector<StagedIngest>& staged) {
   SEER_ASSIGN_OR_RETURN(const auto records, ReadTakedowns(store.objects(), pool));
   const TakedownSet takedowns(records);
   SEER_ASSIGN_OR_RETURN(const auto numbers, store.Generations(pool));
@@ -51,6 +53,10 @@ absl::StatusOr<Needed> FindNeeded(PoolStore& store, const std::string& pool,
     for (const ShardInfo& shard : manifest.shards)
       if (shard.images > 0) needed.shards.insert(takedowns.ShardNow(shard.name));
   }
+  for (const StagedIngest& ingest : staged) {
+    SEER_ASSIGN_OR_RETURN(const auto shards, StagedShards(store, ingest, takedowns));
+    needed.shards.insert(shards.begin(), shards.end());
+  }
   return needed;
 }
 
@@ -62,6 +68,8 @@ absl::Status CollectGarbage(PoolStore& store, Clock& clock, const std::string& p
   SEER_RETURN_IF_ERROR(store.Info(pool).status());
   SEER_ASSIGN_OR_RETURN(const int64_t newest, store.Current(pool));
   SEER_ASSIGN_OR_RETURN(const auto folders, Folders(store, pool));
+  SEER_ASSIGN_OR_RETURN(const absl::Time writing, store.OldestWriter(pool));
+  const absl::Time young = std::min(clock.Now(), writing) - PoolStore::kShardGrace;
   std::set<int64_t> gone;
   for (const auto& [number, objects] : folders) {
     // What is above the newest belongs to a writer that has not committed.
@@ -75,17 +83,29 @@ absl::Status CollectGarbage(PoolStore& store, Clock& clock, const std::string& p
 
   // Shards are listed before generations are read: what is named by one that is committed in
   // between is needed, and what is written later is not in the list.
-  SEER_ASSIGN_OR_RETURN(const absl::Time writing, store.OldestWriter(pool));
-  const absl::Time young = std::min(clock.Now(), writing) - PoolStore::kShardGrace;
   const std::string folder = ShardKey(pool, "");
   SEER_ASSIGN_OR_RETURN(const auto shards, store.objects().List(folder));
-  SEER_ASSIGN_OR_RETURN(const Needed needed, FindNeeded(store, pool, gone));
+  SEER_ASSIGN_OR_RETURN(auto staged, StagedIngests(store, pool));
+  const auto stale = std::stable_partition(
+      staged.begin(), staged.end(),
+      [&](const StagedIngest& ingest) { return ingest.modified > clock.Now() - Staging::kLife; });
+  const std::vector<StagedIngest> dead(stale, staged.end());
+  staged.erase(stale, staged.end());
+  SEER_ASSIGN_OR_RETURN(const Needed needed, FindNeeded(store, pool, gone, staged));
 
-  for (const int64_t number : gone) {
+  for (const StagedIngest& ingest : dead) {
+    if (!options.dry_run) SEER_RETURN_IF_ERROR(DeleteStaged(store, ingest));
+    SEER_RETURN_IF_ERROR(collected({absl::StrCat("staging/", ingest.key), ingest.size_bytes}));
+  }
+
+  for (const auto& [number, objects] : folders) {
+    // Above the newest, too, a writer that died may have left what it did not commit.
+    if (number <= newest && !gone.contains(number)) continue;
     Garbage garbage{absl::StrCat("generations/", number), 0};
     std::vector<std::string> keys;
-    for (const ObjectInfo& object : folders.at(number)) {
+    for (const ObjectInfo& object : objects) {
       if (needed.files.contains(object.key)) continue;  // a newer generation reads it
+      if (number > newest && object.modified > young) continue;
       keys.push_back(object.key);
       garbage.size_bytes += object.size_bytes;
     }
@@ -93,7 +113,8 @@ absl::Status CollectGarbage(PoolStore& store, Clock& clock, const std::string& p
     if (!options.dry_run) {
       // The manifest first: a generation without one is not there, and what is left of it is
       // collected by the next call.
-      SEER_RETURN_IF_ERROR(store.objects().Delete(GenerationKey(pool, number, "manifest.json")));
+      if (number < newest)
+        SEER_RETURN_IF_ERROR(store.objects().Delete(GenerationKey(pool, number, "manifest.json")));
       for (const std::string& key : keys) SEER_RETURN_IF_ERROR(store.objects().Delete(key));
     }
     SEER_RETURN_IF_ERROR(collected(garbage));

@@ -1,5 +1,5 @@
-// Deletes what a pool has of generations that nobody needs any more, and the shards that no other
-// generation needs.
+// Deletes what a pool has of generations that nobody needs any more, what ingests have left that
+// died long ago, and the shards that no generation and no ingest needs.
 #pragma once
 
 #include <cstdint>
@@ -20,7 +20,7 @@ struct GarbageOptions {
   bool dry_run = false;
 };
 struct Garbage {
-  std::string name;  // relative to the pool: "generations/3", "shards/ab12….tar"
+  std::string name;  // relative to the pool: "generations/3", "staging/3f…", "shards/ab12….tar"
   int64_t size_bytes = 0;
 };
 

@@ -1,16 +1,18 @@
 // Fills a pool: reads sources, checks every image by decoding it, applies the policy, writes shards
-// and commits the next generation; a refresh also leaves out what has grown too old. Killed
-// half-way it leaves the pool as it was; run again it starts over, and shards already written are
-// reused.
+// and commits the next generation; a refresh also leaves out what has grown too old. Sources are
+// read in units. A finished unit is staged, so that an ingest which is killed goes on where it was
+// when it is run again, and several processes may share one: each makes its part of the units, and
+// whoever finds all of them commits. What is committed does not depend on either.
 #pragma once
 
 #include <functional>
-#include <map>
 #include <string>
 #include <vector>
 
 #include "absl/status/statusor.h"
 #include "common/base/clock.h"
+#include "common/base/part.h"
+#include "dataservice/ingest/counts.h"
 #include "dataservice/pool/pool_store.h"
 
 namespace seer::dataservice {
@@ -22,6 +24,7 @@ struct IngestOptions {
   std::string request_id;
   int threads = 1;  // that decode
   int64_t shard_bytes = 64 << 20;
+  Part part;  // that this process makes the units of; the other options are the same for all
 };
 
 struct RefreshOptions {
@@ -31,21 +34,10 @@ struct RefreshOptions {
   bool dry_run = false;  // counts alone: nothing is written
 };
 
-struct IngestCounts {
-  int64_t seen = 0;
-  int64_t added = 0;
-  int64_t quarantined = 0;
-  int64_t refused = 0;
-  std::map<std::string, int64_t> refused_by_rule;
-  int64_t present = 0;  // same source and bytes as a row of the parent: kept once
-  int64_t bytes_read = 0;
-  int64_t total = 0;    // 0: not known
-  int64_t expired = 0;  // rows of the parent that a refresh leaves out
-};
-
 // `progress` is called often, on the caller's thread; a status that is not OK ends the ingest with
 // it. Errors as Pools.IngestPool. FAILED_PRECONDITION with SOURCE_EMPTY:
-// no image was accepted and none was present.
+// no image was accepted and none was present. With parts_missing in the result nothing is
+// committed.
 absl::StatusOr<IngestCounts> IngestIntoPool(
     PoolStore& store, Clock& clock, const std::string& pool, const IngestOptions& options,
     const std::function<absl::Status(const IngestCounts&)>& progress);

@@ -62,19 +62,26 @@ class Spool {
   const std::string path_;
 };
 
+// What was listed; immutable.
+struct Listing {
+  std::unique_ptr<ObjectStore> store;
+  std::string bucket;  // "s3://bucket"
+  std::vector<ObjectInfo> objects;
+  std::vector<int32_t> labels;  // of each object, or empty
+  SourceOptions options;
+
+  std::string NameOf(size_t index) const { return absl::StrCat(bucket, "/", objects[index].key); }
+};
+
+// Objects [begin, end).
 class ObjectSource final : public ImageSource {
  public:
-  ObjectSource(std::unique_ptr<ObjectStore> store, std::string bucket,
-               std::vector<ObjectInfo> objects, std::vector<int32_t> labels,
-               const SourceOptions& options)
-      : store_(std::move(store)),
-        bucket_(std::move(bucket)),
-        objects_(std::move(objects)),
-        labels_(std::move(labels)),
-        options_(options),
-        all_images_(std::all_of(objects_.begin(), objects_.end(),
-                                [](const ObjectInfo& o) { return IsImageName(o.key); })),
-        ahead_(options.downloads, [this] { return NextImage(); }) {}
+  ObjectSource(const Listing& listing, size_t begin, size_t end, int downloads)
+      : listing_(listing),
+        next_(begin),
+        end_(end),
+        downloads_(downloads),
+        ahead_(downloads, [this] { return NextImage(); }) {}
 
   absl::StatusOr<std::optional<SourceImage>> Next() override {
     while (true) {
@@ -86,51 +93,73 @@ class ObjectSource final : public ImageSource {
       }
       SEER_ASSIGN_OR_RETURN(auto image, ahead_.Next());
       if (image) return image;
-      if (next_ == objects_.size()) return std::optional<SourceImage>();
-      const ObjectInfo& object = objects_[next_++];
-      SEER_ASSIGN_OR_RETURN(spool_, Spool::Copy(*store_, object));
-      SEER_ASSIGN_OR_RETURN(table_, OpenFile(spool_->path(), NameOf(object), options_));
+      if (next_ == end_) return std::optional<SourceImage>();
+      const size_t index = next_++;
+      SourceOptions options = listing_.options;
+      options.downloads = downloads_;
+      SEER_ASSIGN_OR_RETURN(spool_, Spool::Copy(*listing_.store, listing_.objects[index]));
+      SEER_ASSIGN_OR_RETURN(table_, OpenTable(spool_->path(), listing_.NameOf(index), options));
     }
   }
-  int64_t total() const override { return all_images_ ? static_cast<int64_t>(objects_.size()) : 0; }
 
  private:
-  std::string NameOf(const ObjectInfo& object) const {
-    return absl::StrCat(bucket_, "/", object.key);
-  }
-
   // Empty before the next object that holds images of its own.
   absl::StatusOr<ReadAhead::Fetch> NextImage() {
-    if (next_ == objects_.size() || !IsImageName(objects_[next_].key)) return ReadAhead::Fetch();
+    if (next_ == end_ || !IsImageName(listing_.objects[next_].key)) return ReadAhead::Fetch();
     const size_t index = next_++;
     return ReadAhead::Fetch([this, index]() -> absl::StatusOr<SourceImage> {
-      const ObjectInfo& object = objects_[index];
+      const ObjectInfo& object = listing_.objects[index];
       SourceImage image;
-      image.source = NameOf(object);
-      if (!labels_.empty()) image.label = labels_[index];
+      image.source = listing_.NameOf(index);
+      if (!listing_.labels.empty()) image.label = listing_.labels[index];
       SEER_ASSIGN_OR_RETURN(
           image.bytes,
-          store_->GetRange(object.key, 0, std::min(object.size_bytes, options_.max_bytes + 1)));
+          listing_.store->GetRange(object.key, 0,
+                                   std::min(object.size_bytes, listing_.options.max_bytes + 1)));
       return image;
     });
   }
 
-  const std::unique_ptr<ObjectStore> store_;
-  const std::string bucket_;  // "s3://bucket"
-  const std::vector<ObjectInfo> objects_;
-  const std::vector<int32_t> labels_;  // of each object, or empty
-  const SourceOptions options_;
-  const bool all_images_;
-  size_t next_ = 0;
+  const Listing& listing_;
+  size_t next_;
+  const size_t end_;
+  const int downloads_;
   std::unique_ptr<Spool> spool_;  // of table_
   std::unique_ptr<ImageSource> table_;
-  ReadAhead ahead_;  // last: its threads use the store
+  ReadAhead ahead_;  // last: its threads use the listing
+};
+
+class ListedObjects final : public ListedSource {
+ public:
+  explicit ListedObjects(Listing listing) : listing_(std::move(listing)) {}
+
+  size_t entries() const override { return listing_.objects.size(); }
+  SourceEntry Entry(size_t index) const override {
+    const ObjectInfo& object = listing_.objects[index];
+    if (!IsImageName(object.key)) return {object.size_bytes, 0};
+    return {BytesInShard(object.size_bytes, LabelOf(index) >= 0), 1};
+  }
+  void AppendIdentity(size_t index, std::string& text) const override {
+    const ObjectInfo& object = listing_.objects[index];
+    absl::StrAppend(&text, listing_.NameOf(index), "\n", object.size_bytes, " ",
+                    absl::ToUnixMicros(object.modified), " ", LabelOf(index), "\n");
+  }
+  absl::StatusOr<std::unique_ptr<ImageSource>> Open(size_t begin, size_t end,
+                                                    int downloads) const override {
+    return std::make_unique<ObjectSource>(listing_, begin, end, downloads);
+  }
+
+ private:
+  int32_t LabelOf(size_t index) const {
+    return listing_.labels.empty() ? -1 : listing_.labels[index];
+  }
+  const Listing listing_;
 };
 
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<ImageSource>> OpenObjects(const std::string& uri,
-                                                         const SourceOptions& options) {
+absl::StatusOr<std::unique_ptr<ListedSource>> ListObjects(const std::string& uri,
+                                                          const SourceOptions& options) {
   const size_t query = std::min(uri.find('?'), uri.size());
   const std::string shown = uri.substr(0, query);
   const size_t authority = shown.find("://") + 3;
@@ -166,8 +195,8 @@ absl::StatusOr<std::unique_ptr<ImageSource>> OpenObjects(const std::string& uri,
     if (std::count(labels.begin(), labels.end(), -1) == static_cast<int64_t>(labels.size()))
       return NoClasses(shown);
   }
-  return std::make_unique<ObjectSource>(std::move(store), bucket, std::move(objects),
-                                        std::move(labels), options);
+  return std::make_unique<ListedObjects>(
+      Listing{std::move(store), bucket, std::move(objects), std::move(labels), options});
 }
 
 }  // namespace seer::dataservice

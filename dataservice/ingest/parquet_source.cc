@@ -8,6 +8,7 @@
 #include <parquet/file_reader.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <limits>
 #include <utility>
 
@@ -22,7 +23,9 @@
 namespace seer::dataservice {
 namespace {
 
-constexpr int64_t kBatchRows = 64;  // decoded at once: of images of 1 MiB, 64 MiB
+constexpr int64_t kBatchRows = 64;       // decoded at once: of images of 1 MiB, 64 MiB
+constexpr int64_t kPieceUrls = 1024;     // rows
+constexpr int64_t kUrlBytes = 64 << 10;  // nobody knows: of a picture on a web page
 
 absl::Status Torn(const std::string& name, const arrow::Status& why) {
   return Error(absl::StatusCode::kDataLoss, reason::kPoolCorrupt,
@@ -94,31 +97,36 @@ std::shared_ptr<arrow::Array> ImageBytes(const std::shared_ptr<arrow::Array>& co
 
 class ParquetSource final : public ImageSource {
  public:
+  // Of what `batches` bring, which begin with row `first` of the file, the rows [begin, end).
   ParquetSource(std::string name, const SourceOptions& options,
                 std::unique_ptr<parquet::arrow::FileReader> reader,
-                std::unique_ptr<arrow::RecordBatchReader> batches)
+                std::unique_ptr<arrow::RecordBatchReader> batches, int64_t first, int64_t begin,
+                int64_t end)
       : name_(std::move(name)),
         options_(options),
         reader_(std::move(reader)),
         batches_(std::move(batches)),
-        total_(reader_->parquet_reader()->metadata()->num_rows()),
+        end_(end),
+        skip_(begin - first),
+        next_row_(begin),
         ahead_(options.downloads, [this] { return NextRow(); }) {}
 
   absl::StatusOr<std::optional<SourceImage>> Next() override { return ahead_.Next(); }
-  int64_t total() const override { return total_; }
 
  private:
   // What the row says is copied here; what it points to is downloaded on another thread.
   absl::StatusOr<ReadAhead::Fetch> NextRow() {
-    while (batch_ == nullptr || row_ == batch_->num_rows()) {
-      row_ = 0;
+    if (next_row_ == end_) return ReadAhead::Fetch();
+    while (batch_ == nullptr || row_ >= batch_->num_rows()) {
       const arrow::Status read = batches_->ReadNext(&batch_);
       if (!read.ok()) return Torn(name_, read);
       if (batch_ == nullptr) return ReadAhead::Fetch();
+      row_ = std::min(skip_, batch_->num_rows());
+      skip_ -= row_;
     }
     const int64_t row = row_++;
     auto image = std::make_shared<SourceImage>();
-    image->source = absl::StrCat(name_, "#", rows_read_++);
+    image->source = absl::StrCat(name_, "#", next_row_++);
     if (const auto label = batch_->GetColumnByName("label")) {
       const int64_t value = IntegerAt(*label, row).value_or(-1);
       if (value >= 0 && value <= std::numeric_limits<int32_t>::max())
@@ -163,10 +171,11 @@ class ParquetSource final : public ImageSource {
   const SourceOptions options_;
   const std::unique_ptr<parquet::arrow::FileReader> reader_;
   const std::unique_ptr<arrow::RecordBatchReader> batches_;
-  const int64_t total_;
+  const int64_t end_;  // row of the file
+  int64_t skip_;       // rows that come before the first one
+  int64_t next_row_;   // of the file
   std::shared_ptr<arrow::RecordBatch> batch_;
   int64_t row_ = 0;  // within the batch
-  int64_t rows_read_ = 0;
   ReadAhead ahead_;
 };
 
@@ -182,11 +191,15 @@ arrow::Result<std::unique_ptr<parquet::arrow::FileReader>> OpenReader(const std:
   return reader;
 }
 
-}  // namespace
+// A file that has passed its checks.
+struct Opened {
+  std::unique_ptr<parquet::arrow::FileReader> reader;
+  std::shared_ptr<arrow::Schema> schema;
+  Columns columns;
+  const parquet::FileMetaData& metadata() const { return *reader->parquet_reader()->metadata(); }
+};
 
-absl::StatusOr<std::unique_ptr<ImageSource>> OpenParquetSource(const std::string& path,
-                                                               const std::string& name,
-                                                               const SourceOptions& options) {
+absl::StatusOr<Opened> Open(const std::string& path, const std::string& name) {
   if (::access(path.c_str(), R_OK) != 0) {
     return Error(absl::StatusCode::kNotFound, reason::kSourceNotFound,
                  absl::StrCat("cannot read ", name))
@@ -194,25 +207,78 @@ absl::StatusOr<std::unique_ptr<ImageSource>> OpenParquetSource(const std::string
   }
   auto reader = OpenReader(path);
   if (!reader.ok()) return Torn(name, reader.status());
-  std::shared_ptr<arrow::Schema> schema;
-  if (const arrow::Status read = (*reader)->GetSchema(&schema); !read.ok()) return Torn(name, read);
-  SEER_ASSIGN_OR_RETURN(const Columns columns, FindColumns(name, *schema));
-  // Parquet counts leaves: those below the wanted columns.
+  Opened opened{std::move(*reader), nullptr, {}};
+  if (const arrow::Status read = opened.reader->GetSchema(&opened.schema); !read.ok())
+    return Torn(name, read);
+  SEER_ASSIGN_OR_RETURN(opened.columns, FindColumns(name, *opened.schema));
+  return opened;
+}
+
+// Parquet counts leaves: those below the wanted columns.
+std::vector<int> LeavesOf(const Opened& opened) {
   std::vector<int> leaves;
-  const parquet::SchemaDescriptor& descriptor = *(*reader)->parquet_reader()->metadata()->schema();
-  for (const int column : columns.All()) {
+  const parquet::SchemaDescriptor& descriptor = *opened.metadata().schema();
+  for (const int column : opened.columns.All()) {
     for (int leaf = 0; leaf < descriptor.num_columns(); ++leaf) {
       const std::string path_of_leaf = descriptor.Column(leaf)->path()->ToDotString();
-      const std::string& wanted = schema->field(column)->name();
+      const std::string& wanted = opened.schema->field(column)->name();
       const bool whole = path_of_leaf == wanted;
       if (whole || path_of_leaf == wanted + ".bytes") leaves.push_back(leaf);
     }
   }
+  return leaves;
+}
+
+}  // namespace
+
+absl::StatusOr<std::vector<FilePiece>> ListRows(const std::string& path, const std::string& name) {
+  SEER_ASSIGN_OR_RETURN(const Opened opened, Open(path, name));
+  std::vector<FilePiece> pieces;
+  const auto add = [&](int64_t first, int64_t rows, int64_t bytes) {
+    FilePiece& piece = pieces.emplace_back();
+    piece.path = path;
+    piece.first = first;
+    piece.count = piece.images = rows;
+    piece.bytes = bytes + rows * BytesInShard(0, opened.columns.label >= 0);
+  };
+  int64_t first = 0;
+  for (int group = 0; group < opened.metadata().num_row_groups(); ++group) {
+    const auto metadata = opened.metadata().RowGroup(group);
+    const int64_t end = first + metadata->num_rows();
+    if (opened.columns.bytes >= 0) {
+      if (first < end) add(first, end - first, metadata->total_byte_size());
+      first = end;
+    }
+    for (; first < end; first += std::min(kPieceUrls, end - first)) {
+      const int64_t rows = std::min(kPieceUrls, end - first);
+      add(first, rows, rows * kUrlBytes);
+    }
+  }
+  return pieces;
+}
+
+absl::StatusOr<std::unique_ptr<ImageSource>> OpenRows(const FilePiece& piece,
+                                                      const std::string& name,
+                                                      const SourceOptions& options) {
+  SEER_ASSIGN_OR_RETURN(Opened opened, Open(piece.path, name));
+  const int64_t rows = opened.metadata().num_rows();
+  const int64_t begin = std::min(piece.first, rows);
+  const int64_t end = piece.count < 0 ? rows : begin + std::min(piece.count, rows - begin);
   std::vector<int> row_groups;
-  for (int group = 0; group < (*reader)->num_row_groups(); ++group) row_groups.push_back(group);
-  auto batches = (*reader)->GetRecordBatchReader(row_groups, leaves);
+  int64_t first = 0;  // of the first such group
+  int64_t at = 0;
+  for (int group = 0; group < opened.metadata().num_row_groups(); ++group) {
+    const int64_t next = at + opened.metadata().RowGroup(group)->num_rows();
+    if (at < end && next > begin) {
+      if (row_groups.empty()) first = at;
+      row_groups.push_back(group);
+    }
+    at = next;
+  }
+  auto batches = opened.reader->GetRecordBatchReader(row_groups, LeavesOf(opened));
   if (!batches.ok()) return Torn(name, batches.status());
-  return std::make_unique<ParquetSource>(name, options, std::move(*reader), std::move(*batches));
+  return std::make_unique<ParquetSource>(name, options, std::move(opened.reader),
+                                         std::move(*batches), first, begin, end);
 }
 
 }  // namespace seer::dataservice

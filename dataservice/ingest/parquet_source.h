@@ -9,18 +9,23 @@
 #pragma once
 
 #include <string>
+#include <vector>
 
+#include "dataservice/ingest/file_piece.h"
 #include "dataservice/ingest/sources.h"
 
 namespace seer::dataservice {
 
-// Reads the file `path`; `name` is what messages and SourceImage::source ("name#row") say; a
-// downloaded row's source is its URL.
-// INVALID_ARGUMENT with SOURCE_COLUMNS: neither bytes nor url, or a column of another type; names
-// the columns that are there. DATA_LOSS with POOL_CORRUPT: no whole Parquet file; also of Next().
-// NOT_FOUND with SOURCE_NOT_FOUND.
-absl::StatusOr<std::unique_ptr<ImageSource>> OpenParquetSource(const std::string& path,
-                                                               const std::string& name,
-                                                               const SourceOptions& options);
+// The rows of the file `path`: row groups, or of a table without bytes 1,024 rows a piece. `name`
+// is what messages say. INVALID_ARGUMENT with SOURCE_COLUMNS: neither bytes nor url, or a column of
+// another type; names the columns that are there. DATA_LOSS with POOL_CORRUPT: no whole Parquet
+// file. NOT_FOUND with SOURCE_NOT_FOUND.
+absl::StatusOr<std::vector<FilePiece>> ListRows(const std::string& path, const std::string& name);
+
+// `piece` of the file `piece.path`; SourceImage::source is "name#row", or a downloaded row's URL.
+// Errors of ListRows; also of Next().
+absl::StatusOr<std::unique_ptr<ImageSource>> OpenRows(const FilePiece& piece,
+                                                      const std::string& name,
+                                                      const SourceOptions& options);
 
 }  // namespace seer::dataservice

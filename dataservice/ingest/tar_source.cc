@@ -58,7 +58,6 @@ class TarSource final : public ImageSource {
       }
     }
   }
-  int64_t total() const override { return 0; }
 
  private:
   // Up to the first dot of the last part of the name.

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <fstream>
-#include <sstream>
 #include <thread>
 #include <utility>
 
@@ -12,6 +11,7 @@
 #include "absl/strings/str_cat.h"
 #include "common/base/backoff.h"
 #include "common/base/error.h"
+#include "common/base/philox.h"
 #include "common/base/status_macros.h"
 #include "common/http/http_client.h"
 #include "dataservice/ingest/read_ahead.h"
@@ -19,6 +19,8 @@
 namespace seer::dataservice {
 namespace {
 
+constexpr int64_t kPieceUrls = 1024;
+constexpr int64_t kUrlBytes = 64 << 10;  // nobody knows: of a picture on a web page
 constexpr int kAttempts = 4;
 constexpr absl::Duration kFirstBackoff = absl::Milliseconds(200);
 constexpr absl::Duration kMaxBackoff = absl::Seconds(10);
@@ -63,35 +65,48 @@ absl::Status FailureOf(const std::string& url, const absl::StatusOr<HttpResponse
 
 class UrlSource final : public ImageSource {
  public:
-  UrlSource(std::unique_ptr<std::istream> lines, int64_t total, const SourceOptions& options)
-      : lines_(std::move(lines)),
-        total_(total),
+  UrlSource(std::vector<std::string> urls, const SourceOptions& options)
+      : urls_(std::move(urls)),
         ahead_(
-            static_cast<int>(std::min<int64_t>(options.downloads, total)),
+            std::min(options.downloads, static_cast<int>(urls_.size())),
             [this, max_bytes = options.max_download_bytes]() -> absl::StatusOr<ReadAhead::Fetch> {
-              std::string url = NextUrl();
-              if (url.empty()) return ReadAhead::Fetch();
-              return ReadAhead::Fetch([url, max_bytes]() -> absl::StatusOr<SourceImage> {
+              if (next_ == urls_.size()) return ReadAhead::Fetch();
+              const std::string& url = urls_[next_++];
+              return ReadAhead::Fetch([&url, max_bytes]() -> absl::StatusOr<SourceImage> {
                 return Download(url, max_bytes);
               });
             }) {}
 
   absl::StatusOr<std::optional<SourceImage>> Next() override { return ahead_.Next(); }
-  int64_t total() const override { return total_; }
 
  private:
-  std::string NextUrl() {
-    for (std::string line; std::getline(*lines_, line);) {
-      const absl::string_view url = absl::StripAsciiWhitespace(line);
-      if (IsUrl(url)) return std::string(url);  // the others are blank or comments
-    }
-    return "";
+  const std::vector<std::string> urls_;
+  size_t next_ = 0;
+  ReadAhead ahead_;  // last: its threads read the URLs
+};
+
+class OneUrl final : public ListedSource {
+ public:
+  OneUrl(std::string url, const SourceOptions& options) : url_(std::move(url)), options_(options) {}
+  size_t entries() const override { return 1; }
+  SourceEntry Entry(size_t) const override { return {kUrlBytes, 1}; }
+  void AppendIdentity(size_t, std::string& text) const override {
+    absl::StrAppend(&text, url_, "\n");
+  }
+  absl::StatusOr<std::unique_ptr<ImageSource>> Open(size_t, size_t, int) const override {
+    return std::make_unique<UrlSource>(std::vector<std::string>{url_}, options_);
   }
 
-  const std::unique_ptr<std::istream> lines_;
-  const int64_t total_;
-  ReadAhead ahead_;
+ private:
+  const std::string url_;
+  const SourceOptions options_;
 };
+
+absl::Status CannotRead(const std::string& name) {
+  return Error(absl::StatusCode::kNotFound, reason::kSourceNotFound,
+               absl::StrCat("cannot read ", name))
+      .Field("sources");
+}
 
 }  // namespace
 
@@ -121,18 +136,15 @@ SourceImage Download(const std::string& url, int64_t max_bytes) {
   return image;
 }
 
-absl::StatusOr<std::unique_ptr<ImageSource>> OpenUrlList(const std::string& path,
-                                                         const std::string& name,
-                                                         const SourceOptions& options) {
-  auto file = std::make_unique<std::ifstream>(path);
-  if (!*file) {
-    return Error(absl::StatusCode::kNotFound, reason::kSourceNotFound,
-                 absl::StrCat("cannot read ", name))
-        .Field("sources");
-  }
-  int64_t urls = 0, number = 0;
-  for (std::string line; std::getline(*file, line);) {
+absl::StatusOr<std::vector<FilePiece>> ListUrls(const std::string& path, const std::string& name) {
+  std::ifstream file(path);
+  if (!file) return CannotRead(name);
+  std::vector<FilePiece> pieces;
+  int64_t number = 0, at = 0;
+  for (std::string line; std::getline(file, line);) {
     ++number;
+    const int64_t begin = at;
+    at += static_cast<int64_t>(line.size()) + 1;
     const absl::string_view text = absl::StripAsciiWhitespace(line);
     if (text.empty() || text.front() == '#') continue;
     if (!IsUrl(text)) {
@@ -142,21 +154,40 @@ absl::StatusOr<std::unique_ptr<ImageSource>> OpenUrlList(const std::string& path
           .Field("sources")
           .Hint("a .txt source has one URL a line; \"#\" begins a comment");
     }
-    ++urls;
+    if (pieces.empty() || pieces.back().count == kPieceUrls) {
+      pieces.push_back({path});
+      pieces.back().first = begin;
+      pieces.back().count = 0;
+    }
+    FilePiece& piece = pieces.back();
+    piece.images = ++piece.count;
+    piece.bytes += kUrlBytes;
+    piece.version = static_cast<int64_t>(StableHash(absl::StrCat(piece.version, " ", text)));
   }
-  if (urls == 0) {
+  if (pieces.empty()) {
     return Error(absl::StatusCode::kFailedPrecondition, reason::kSourceEmpty,
                  absl::StrCat(name, " holds no URL"))
         .Field("sources")
         .Hint("a .txt source has one http or https URL a line");
   }
-  file->clear();
-  file->seekg(0);
-  return std::make_unique<UrlSource>(std::move(file), urls, options);
+  return pieces;
 }
 
-std::unique_ptr<ImageSource> OpenUrl(const std::string& url, const SourceOptions& options) {
-  return std::make_unique<UrlSource>(std::make_unique<std::istringstream>(url), 1, options);
+absl::StatusOr<std::unique_ptr<ImageSource>> OpenUrls(const FilePiece& piece,
+                                                      const SourceOptions& options) {
+  std::ifstream file(piece.path);
+  if (!file.seekg(piece.first)) return CannotRead(piece.path);
+  std::vector<std::string> urls;
+  for (std::string line;
+       static_cast<int64_t>(urls.size()) < piece.count && std::getline(file, line);) {
+    const absl::string_view url = absl::StripAsciiWhitespace(line);
+    if (IsUrl(url)) urls.emplace_back(url);  // the others are blank or comments
+  }
+  return std::make_unique<UrlSource>(std::move(urls), options);
+}
+
+std::unique_ptr<ListedSource> ListUrl(const std::string& url, const SourceOptions& options) {
+  return std::make_unique<OneUrl>(url, options);
 }
 
 }  // namespace seer::dataservice

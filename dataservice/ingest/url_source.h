@@ -3,7 +3,9 @@
 #pragma once
 
 #include <string>
+#include <vector>
 
+#include "dataservice/ingest/file_piece.h"
 #include "dataservice/ingest/sources.h"
 
 namespace seer::dataservice {
@@ -13,13 +15,17 @@ namespace seer::dataservice {
 // with IMAGE_TOO_LARGE. Thread-safe; keeps a connection a thread.
 SourceImage Download(const std::string& url, int64_t max_bytes);
 
-// NOT_FOUND with SOURCE_NOT_FOUND. FAILED_PRECONDITION with SOURCE_EMPTY: no URL in it.
-// INVALID_ARGUMENT: a line is no URL of these schemes; its number is named.
-absl::StatusOr<std::unique_ptr<ImageSource>> OpenUrlList(const std::string& path,
-                                                         const std::string& name,
-                                                         const SourceOptions& options);
+// The URLs of the file `path`, in pieces of at most 1,024. NOT_FOUND with SOURCE_NOT_FOUND.
+// FAILED_PRECONDITION with SOURCE_EMPTY: no URL in it. INVALID_ARGUMENT: a line is no URL of these
+// schemes; its number is named. `name` is what messages say.
+absl::StatusOr<std::vector<FilePiece>> ListUrls(const std::string& path, const std::string& name);
 
-std::unique_ptr<ImageSource> OpenUrl(const std::string& url, const SourceOptions& options);
+// `piece` of a list that has passed ListUrls.
+absl::StatusOr<std::unique_ptr<ImageSource>> OpenUrls(const FilePiece& piece,
+                                                      const SourceOptions& options);
+
+// One URL.
+std::unique_ptr<ListedSource> ListUrl(const std::string& url, const SourceOptions& options);
 
 bool IsUrl(absl::string_view text);  // begins with http:// or https://
 

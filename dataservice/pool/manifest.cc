@@ -66,6 +66,7 @@ std::string ToJson(const Manifest& m) {
                     {"parent", m.parent},
                     {"created", TimeText(m.created)},
                     {"request_id", m.request_id},
+                    {"ingest", m.ingest},
                     {"files", files},
                     {"images", m.images},
                     {"size_bytes", m.size_bytes},
@@ -118,6 +119,7 @@ absl::StatusOr<Manifest> ManifestFromJson(const std::string& text, const std::st
     m.parent = in.at("parent");
     m.created = ReadTime(in.at("created"));
     m.request_id = in.at("request_id");
+    m.ingest = in.value("ingest", "");
     m.images = in.at("images");
     m.size_bytes = in.at("size_bytes");
     m.labelled_images = in.at("labelled_images");

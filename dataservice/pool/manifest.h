@@ -44,6 +44,7 @@ struct Manifest {
   int64_t parent = 0;  // 0: none
   absl::Time created;
   std::string request_id;            // of the ingest that made it
+  std::string ingest = "";           // hash of what that was asked and found; empty: no ingest
   std::vector<CatalogueFile> files;  // in the order of the rows
   std::vector<ShardInfo> shards;     // a row's shard is an index into it
   int64_t images = 0;

@@ -20,11 +20,15 @@ namespace {
 
 constexpr absl::string_view kWriterPrefix = "writer-";
 
+std::string InfoKey(const std::string& pool) { return absl::StrCat(pool, "/pool.json"); }
+
 }  // namespace
 
 std::string ShardKey(const std::string& pool, const std::string& shard) {
   return absl::StrCat(pool, "/shards/", shard);
 }
+
+std::string StagingFolder(const std::string& pool) { return absl::StrCat(pool, "/staging/"); }
 
 std::string PoolStore::ManifestKey(const std::string& pool, int64_t generation) {
   return GenerationKey(pool, generation, "manifest.json");
@@ -32,8 +36,8 @@ std::string PoolStore::ManifestKey(const std::string& pool, int64_t generation) 
 
 absl::Status PoolStore::Create(const std::string& pool, const PoolPolicy& policy,
                                const std::string& request_id) {
-  const absl::Status made = store_.PutIfAbsent(absl::StrCat(pool, "/pool.json"),
-                                               ToJson(PoolInfo{clock_.Now(), policy, request_id}));
+  const absl::Status made =
+      store_.PutIfAbsent(InfoKey(pool), ToJson(PoolInfo{clock_.Now(), policy, request_id}));
   if (made.code() != absl::StatusCode::kAlreadyExists) return made;
   SEER_ASSIGN_OR_RETURN(const PoolInfo there, Info(pool));
   if (!request_id.empty() && there.request_id == request_id) return absl::OkStatus();
@@ -45,7 +49,7 @@ absl::Status PoolStore::Create(const std::string& pool, const PoolPolicy& policy
 }
 
 absl::StatusOr<PoolInfo> PoolStore::Info(const std::string& pool) {
-  const std::string key = absl::StrCat(pool, "/pool.json");
+  const std::string key = InfoKey(pool);
   const auto json = store_.Get(key);
   if (json.ok()) return PoolInfoFromJson(*json, key);
   if (json.status().code() != absl::StatusCode::kNotFound) return json.status();
@@ -60,13 +64,14 @@ absl::StatusOr<PoolInfo> PoolStore::Info(const std::string& pool) {
 }
 
 absl::StatusOr<std::vector<std::string>> PoolStore::Names() {
-  SEER_ASSIGN_OR_RETURN(const auto objects, store_.List(""));
-  std::vector<std::string> names;
-  for (const ObjectInfo& object : objects) {
-    absl::string_view key = object.key;
-    if (absl::ConsumeSuffix(&key, "/pool.json") && key.find('/') == absl::string_view::npos)
-      names.emplace_back(key);
-  }
+  SEER_ASSIGN_OR_RETURN(auto names, store_.TopFolders());
+  absl::Status failed;
+  std::erase_if(names, [&](const std::string& name) {
+    const absl::Status there = store_.Stat(InfoKey(name)).status();
+    if (!absl::IsNotFound(there)) failed.Update(there);
+    return !there.ok();
+  });
+  SEER_RETURN_IF_ERROR(failed);
   return names;
 }
 
@@ -125,10 +130,12 @@ absl::StatusOr<std::shared_ptr<const Generation>> PoolStore::OpenGeneration(cons
 absl::StatusOr<std::string> PoolStore::WriteShard(const std::string& pool,
                                                   const std::string& bytes) {
   const std::string name = absl::StrCat(Sha256Hex(bytes), ".tar");
-  SEER_ASSIGN_OR_RETURN(const auto present, store_.List(ShardKey(pool, name)));
-  const bool there = !present.empty() &&
-                     present.front().size_bytes == static_cast<int64_t>(bytes.size()) &&
-                     present.front().modified > clock_.Now() - kShardGrace / 2;
+  bool there = store_.Stat(ShardKey(pool, name)).ok();
+  if (there) {  // seldom, and only a listing says when it was written
+    SEER_ASSIGN_OR_RETURN(const auto present, store_.List(ShardKey(pool, name)));
+    there = !present.empty() && present.front().size_bytes == static_cast<int64_t>(bytes.size()) &&
+            present.front().modified > clock_.Now() - kShardGrace / 2;
+  }
   if (!there) SEER_RETURN_IF_ERROR(store_.Put(ShardKey(pool, name), bytes));
   return name;
 }
@@ -166,7 +173,9 @@ absl::Status PoolStore::Commit(const std::string& pool, Manifest& manifest) {
     return Error(absl::StatusCode::kAborted, reason::kPoolWriteConflict,
                  absl::StrCat("another writer committed generation ", manifest.generation,
                               " of pool ", pool, " first"))
-        .Hint("run the command again: it goes on from the new generation")
+        .Hint(
+            "run the command again: it goes on from the new generation, and an ingest from what it "
+            "has staged")
         .With("pool", pool);
   }
   SEER_RETURN_IF_ERROR(committed);
@@ -176,13 +185,14 @@ absl::Status PoolStore::Commit(const std::string& pool, Manifest& manifest) {
   return RemoveUnnamed(pool, manifest);
 }
 
-absl::Status PoolStore::MarkWriter(const std::string& pool, int64_t number, absl::Time since) {
+absl::Status PoolStore::MarkWriter(const std::string& pool, const std::string& key,
+                                   absl::Time since) {
   return store_.Put(
-      GenerationKey(pool, number, absl::StrCat(kWriterPrefix, absl::ToUnixMicros(since))), "");
+      absl::StrCat(StagingFolder(pool), key, "/", kWriterPrefix, absl::ToUnixMicros(since)), "");
 }
 
 absl::StatusOr<absl::Time> PoolStore::OldestWriter(const std::string& pool) {
-  SEER_ASSIGN_OR_RETURN(const auto objects, store_.List(absl::StrCat(pool, "/generations/")));
+  SEER_ASSIGN_OR_RETURN(const auto objects, store_.List(StagingFolder(pool)));
   absl::Time oldest = absl::InfiniteFuture();
   for (const ObjectInfo& object : objects) {
     absl::string_view name = absl::string_view(object.key).substr(object.key.rfind('/') + 1);

@@ -58,9 +58,9 @@ class PoolStore {
   // first. Either way the number is then taken, so that what other writers, dead ones too, have
   // left in its folder goes.
   absl::Status Commit(const std::string& pool, Manifest& manifest);
-  // Keeps what a writer of generation `number` has written since `since` from being collected as
-  // garbage; to be said again before kShardGrace is over. Ends with the number's commit.
-  absl::Status MarkWriter(const std::string& pool, int64_t number, absl::Time since);
+  // Keeps the shards that a writer has written since `since` from being collected as garbage; to be
+  // said again before kShardGrace is over. `key`: of its staging, with which the mark goes.
+  absl::Status MarkWriter(const std::string& pool, const std::string& key, absl::Time since);
   // The earliest `since` of the writers that are at work; the infinite future: there is none.
   absl::StatusOr<absl::Time> OldestWriter(const std::string& pool);
   // Deletes the files in a committed generation's folder that its manifest does not name.
@@ -76,5 +76,7 @@ class PoolStore {
 };
 
 std::string ShardKey(const std::string& pool, const std::string& shard);
+// "<pool>/staging/".
+std::string StagingFolder(const std::string& pool);
 
 }  // namespace seer::dataservice

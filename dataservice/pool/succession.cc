@@ -20,6 +20,7 @@ absl::StatusOr<Manifest> Succession::Survey(absl::FunctionRef<void(const Catalog
   Manifest next = parent_;
   next.parent = parent_.generation;
   next.generation = parent_.generation + 1;
+  next.ingest.clear();
   next.files.clear();
   next.formats.clear();
   next.images = next.size_bytes = next.labelled_images = dropped_ = 0;

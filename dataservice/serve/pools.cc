@@ -83,6 +83,7 @@ absl::Status PoolsService::Ingest(grpc::ServerContext& context,
   options.labels_from_folders = request.labels_from_folders();
   options.request_id = request.request_id();
   options.threads = threads_;
+  if (request.part() != 0 || request.parts() != 0) options.part = {request.part(), request.parts()};
   const auto ingest = [&](const IngestReport& report) {
     return IngestIntoPool(store_, clock_, id, options, report);
   };
@@ -96,7 +97,7 @@ absl::Status PoolsService::Fill(
   v1::IngestProgress message;
   const IngestReport report = [&](const IngestCounts& counts) -> absl::Status {
     if (context.IsCancelled())
-      return absl::CancelledError("the caller went away; the pool is as it was");
+      return absl::CancelledError("the caller went away; the same call goes on");
     message.set_images_seen(counts.seen);
     message.set_images_added(counts.added);
     message.set_images_quarantined(counts.quarantined);
@@ -104,9 +105,10 @@ absl::Status PoolsService::Fill(
     message.set_images_expired(counts.expired);
     message.set_bytes_read(counts.bytes_read);
     message.set_images_total(counts.total);
+    message.set_parts_missing(counts.parts_missing);
     return writer.Write(message)
                ? absl::OkStatus()
-               : absl::CancelledError("the caller went away; the pool is as it was");
+               : absl::CancelledError("the caller went away; the same call goes on");
   };
   SEER_ASSIGN_OR_RETURN(const IngestCounts counts, work(report));
   SEER_RETURN_IF_ERROR(Describe(id, 0, *message.mutable_pool()));
@@ -116,6 +118,8 @@ absl::Status PoolsService::Fill(
   LogInfo(event, {{"pool", id},
                   {"generation", message.pool().generation()},
                   {"added", counts.added},
+                  {"staged", counts.staged},
+                  {"parts_missing", counts.parts_missing},
                   {"expired", counts.expired},
                   {"quarantined", counts.quarantined},
                   {"refused", counts.refused}});

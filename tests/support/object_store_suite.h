@@ -77,6 +77,7 @@ TEST_P(ObjectStoreSuite, ListsByPrefixInOrder) {
   EXPECT_EQ(keys, "x/1;x/2;x/sub/3;");
   EXPECT_EQ(store_->List("")->size(), 5);
   EXPECT_TRUE(store_->List("none/")->empty());
+  EXPECT_EQ(*store_->TopFolders(), (std::vector<std::string>{"x", "y"}));
 }
 
 TEST_P(ObjectStoreSuite, OfManyWritersOneCreates) {

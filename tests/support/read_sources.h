@@ -11,16 +11,21 @@
 
 namespace seer::testing {
 
-// Images in the order in which an ingest takes them; the first error ends it.
+// Images in the order in which an ingest takes them, read unit by unit; the first error ends it.
 inline absl::StatusOr<std::vector<dataservice::SourceImage>> ReadAll(
-    const std::vector<std::string>& paths, const dataservice::SourceOptions& options = {}) {
-  SEER_ASSIGN_OR_RETURN(const auto source, dataservice::OpenSources(paths, options));
+    const std::vector<std::string>& paths, const dataservice::SourceOptions& options = {},
+    int64_t unit_bytes = int64_t{1} << 40) {
+  SEER_ASSIGN_OR_RETURN(const auto list, dataservice::SourceList::Create(paths, options));
   std::vector<dataservice::SourceImage> images;
-  while (true) {
-    SEER_ASSIGN_OR_RETURN(auto image, source->Next());
-    if (!image) return images;
-    images.push_back(std::move(*image));
+  for (const dataservice::SourceUnit& unit : list.Cut(unit_bytes)) {
+    SEER_ASSIGN_OR_RETURN(const auto source, list.Open(unit, options.downloads));
+    while (true) {
+      SEER_ASSIGN_OR_RETURN(auto image, source->Next());
+      if (!image) break;
+      images.push_back(std::move(*image));
+    }
   }
+  return images;
 }
 
 }  // namespace seer::testing

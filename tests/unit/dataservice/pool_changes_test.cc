@@ -8,6 +8,7 @@
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/strip.h"
 #include "absl/synchronization/notification.h"
 #include "common/base/digest.h"
 #include "common/base/error.h"
@@ -545,7 +546,9 @@ TEST_F(Garbages, WhatALongIngestHasWrittenStaysUntilItCommits) {
     if (collected) return absl::OkStatus();
     collected = true;
     EXPECT_GT(Keys("p/shards/").size(), before);
-    EXPECT_OK(disk_->MarkWriter("p", 2, begun));
+    const std::string staged = Keys("p/staging/").front();
+    const std::string key(absl::StripPrefix(fs::path(staged).parent_path().string(), "p/staging/"));
+    EXPECT_OK(disk_->MarkWriter("p", key, begun));
     Age();
     EXPECT_TRUE(Collect({}).empty());
     return absl::OkStatus();

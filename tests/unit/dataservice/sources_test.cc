@@ -57,8 +57,11 @@ TEST(Sources, ThousandsOfFilesAreNotOpenAtOnce) {
       std::filesystem::copy_file(paths[0], paths.back());
     }
   }
-  ASSERT_OK_AND_ASSIGN(const auto source, OpenSources(paths, {}));
-  EXPECT_EQ(source->total(), 3000);
+  ASSERT_OK_AND_ASSIGN(const auto list, SourceList::Create(paths, {}));
+  const auto units = list.Cut(int64_t{1} << 40);
+  ASSERT_EQ(units.size(), 1u);
+  EXPECT_EQ(units[0].images, 3000);
+  ASSERT_OK_AND_ASSIGN(const auto source, list.Open(units[0], 16));
   ASSERT_OK(source->Next());
   int open = 0;
   for ([[maybe_unused]] const auto& fd : std::filesystem::directory_iterator("/proc/self/fd"))
