@@ -21,6 +21,9 @@
 namespace seer::client {
 namespace {
 
+// About 20 s: a standby leads within 10.
+constexpr int kAttemptsForATakeover = 13;
+
 absl::Status NoAddress(const char* what) {
   return Error(absl::StatusCode::kUnavailable, reason::kServiceUnreachable,
                absl::StrCat("no address of ", what, " is known"))
@@ -74,10 +77,12 @@ Misused Explain(const CLI::App& app, const CLI::ParseError& error, int argc,
 
 }  // namespace
 
-absl::StatusOr<std::shared_ptr<grpc::Channel>> Session::Coordinator() const {
+absl::StatusOr<std::shared_ptr<grpc::Channel>> Session::Coordinator() {
   SEER_ASSIGN_OR_RETURN(const Context context, LoadContext(coordinator_flag, dataservice_flag));
-  if (context.coordinator.empty()) return NoAddress("a coordinator");
-  return MakeChannel({context.coordinator});
+  const std::vector<std::string> addresses = SplitAddresses(context.coordinator);
+  if (addresses.empty()) return NoAddress("a coordinator");
+  coordinators = static_cast<int>(addresses.size());
+  return MakeChannel(addresses);
 }
 
 absl::StatusOr<std::shared_ptr<grpc::Channel>> Session::DataService() const {
@@ -97,6 +102,7 @@ absl::Status Session::Call(const std::string& what,
                            absl::Duration deadline) const {
   RetryOptions options;
   options.deadline = deadline;
+  if (coordinators > 1) options.attempts = kAttemptsForATakeover;
   const absl::Status status = CallWithRetry(options, what, [&](grpc::ClientContext& context) {
     Interrupt::Scope scope(*interrupt, context);
     return call(context);
@@ -126,8 +132,10 @@ void BuildCommandTree(CLI::App& app, Session& session) {
                                                                     {"jsonl", OutputForm::kJsonl},
                                                                     {"yaml", OutputForm::kYaml},
                                                                     {"name", OutputForm::kName}}));
-  app.add_option("--coordinator", session.coordinator_flag,
-                 "HOST:PORT; default: of the current context");
+  app.add_option(
+      "--coordinator", session.coordinator_flag,
+      "HOST:PORT, of several coordinators all with commas: the one that leads is asked; default: "
+      "of the current context");
   app.add_option("--dataservice", session.dataservice_flag,
                  "HOST:PORT, may be repeated; default: of the current context");
   AddJobCommands(app, session);

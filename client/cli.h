@@ -27,10 +27,12 @@ struct Session {
   std::string coordinator_flag;
   std::vector<std::string> dataservice_flag;
   Interrupt* interrupt = nullptr;
-  int exit_code = 0;  // of the command that ran
+  int exit_code = 0;     // of the command that ran
+  int coordinators = 1;  // known addresses: Call waits for one of several to take over
 
-  // UNAVAILABLE with SERVICE_UNREACHABLE: no address is known; says how to get one.
-  absl::StatusOr<std::shared_ptr<grpc::Channel>> Coordinator() const;
+  // To the coordinator that leads. UNAVAILABLE with SERVICE_UNREACHABLE: no address is known; says
+  // how to get one.
+  absl::StatusOr<std::shared_ptr<grpc::Channel>> Coordinator();
   absl::StatusOr<std::shared_ptr<grpc::Channel>> DataService() const;
   // Runs an idempotent unary call, again while `what` is away; `deadline` is of one attempt.
   // CANCELLED: Ctrl-C came first. UNAVAILABLE with SERVICE_UNREACHABLE: `what` did not answer.

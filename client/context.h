@@ -11,7 +11,7 @@ namespace seer::client {
 
 struct Context {
   std::string name;
-  std::string coordinator;               // host:port
+  std::string coordinator;               // host:port; of several, all with commas
   std::vector<std::string> dataservice;  // replicas
 };
 

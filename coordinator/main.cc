@@ -9,6 +9,7 @@
 #include "common/base/log.h"
 #include "common/base/process.h"
 #include "coordinator/server.h"
+#include "coordinator/store/database_url.h"
 
 namespace {
 
@@ -28,18 +29,32 @@ int main(int argc, char** argv) {
   seer::LogFormat log_format = seer::LogFormat::kText;
   CLI::App app{
       "Queues jobs, places their gangs on workers, keeps them alive and commits their checkpoints. "
-      "One a cluster."};
+      "One a cluster, or several on one PostgreSQL database, of which one leads."};
   app.set_version_flag("--version", SEER_VERSION);
   app.add_option("--listen", config.listen, "HOST:PORT to serve gRPC on; port 0 takes any free one")
       ->capture_default_str();
   app.add_option("--metrics", config.metrics, "HOST:PORT of the Prometheus endpoint /metrics")
       ->capture_default_str();
-  app.add_option("--database", config.database,
-                 "SQLite file with all jobs; made if absent. Logs of ranks lie in logs/ beside it")
+  app.add_option(
+         "--database", config.database,
+         "All jobs: a SQLite file, made if absent, or postgresql://USER@HOST:PORT/NAME, which "
+         "several coordinators may share (password: PGPASSWORD or ~/.pgpass)")
       ->capture_default_str();
-  app.add_option("--storage", config.storage,
-                 "Root of checkpoints, a path, file:///DIR or s3://BUCKET/PREFIX, as trainers see it too: "
-                 "<root>/<job>/checkpoints/<step>/")
+  app.add_option(
+      "--logs", config.logs,
+      "Folder for logs of ranks; default: logs/ beside the SQLite file, or in the working "
+      "folder. Of several coordinators, one that all see");
+  app.add_option(
+      "--advertise", config.advertise,
+      "HOST:PORT where others reach this coordinator, for those that ask one that stands "
+      "by; default: of --listen");
+  app.add_option("--leader-lease", ReadDuration(config.leader_lease),
+                 "Of several coordinators, one that leads is replaced after so long a silence [5s]")
+      ->type_name("DURATION");
+  app.add_option(
+      "--storage", config.storage,
+      "Root of checkpoints, a path, file:///DIR or s3://BUCKET/PREFIX, as trainers see it too: "
+      "<root>/<job>/checkpoints/<step>/")
       ->required();
   app.add_option("--dataservice", config.dataservices,
                  "HOST:PORT of a data service replica; may be given several times");
@@ -60,7 +75,10 @@ int main(int argc, char** argv) {
       "  seer-coordinator --listen 127.0.0.1:0 --port-file ports --database state/coordinator.db "
       "--storage "
       "state/storage \\\n"
-      "      --dataservice 10.0.0.2:7080 --dataservice 10.0.0.3:7080 --log-format json\n");
+      "      --dataservice 10.0.0.2:7080 --dataservice 10.0.0.3:7080 --log-format json\n"
+      "  seer-coordinator --listen 0.0.0.0:7070 --database postgresql://seer@db:5432/seer "
+      "--storage "
+      "s3://runs/checkpoints --logs /shared/logs\n");
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
@@ -76,7 +94,7 @@ int main(int argc, char** argv) {
   }
   seer::LogInfo("serving", {{"port", (*server)->port()},
                             {"metrics_port", (*server)->metrics_port()},
-                            {"database", config.database},
+                            {"database", *seer::coordinator::DatabaseName(config.database)},
                             {"storage", config.storage}});
   seer::WaitForTermination();
   seer::LogInfo("stopping");

@@ -30,6 +30,7 @@ struct CoordinatorMetrics {
                               {.0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 5})),
         commit_failures(r.AddCounter("seer_database_commit_failures_total",
                                      "Transactions that failed; they are tried again.")),
+        leader(r.AddGauge("seer_leader", "1: this coordinator leads; 0: it stands by.")),
         checkpoints(r.AddGauge("seer_checkpoints", "Checkpoints that are kept.")),
         checkpoint_bytes(r.AddGauge("seer_checkpoint_bytes", "Size of a job's newest checkpoint.")),
         checkpoint_age(r.AddGauge("seer_checkpoint_age_seconds",
@@ -54,6 +55,7 @@ struct CoordinatorMetrics {
   Gauge& heartbeat_age;
   Histogram& commit;
   Counter& commit_failures;
+  Gauge& leader;
   Gauge& checkpoints;
   Gauge& checkpoint_bytes;
   Gauge& checkpoint_age;

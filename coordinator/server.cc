@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <functional>
 #include <optional>
 #include <utility>
 
@@ -11,6 +12,7 @@
 #include "common/base/clock.h"
 #include "common/base/error.h"
 #include "common/base/loop.h"
+#include "common/base/process.h"
 #include "common/base/status_macros.h"
 #include "common/metrics/http.h"
 #include "common/objectstore/open_store.h"
@@ -23,18 +25,22 @@
 #include "coordinator/services/convert.h"
 #include "coordinator/services/core_runner.h"
 #include "coordinator/services/jobs_service.h"
+#include "coordinator/services/leadership.h"
 #include "coordinator/services/log_store.h"
 #include "coordinator/services/pool_lookup.h"
 #include "coordinator/services/pool_watch.h"
 #include "coordinator/services/profiles_service.h"
 #include "coordinator/services/trainers_service.h"
 #include "coordinator/services/workers_service.h"
+#include "coordinator/store/database_url.h"
+#include "coordinator/store/leader_lease.h"
 #include "coordinator/store/store.h"
 
 namespace seer::coordinator {
 namespace {
 
 constexpr absl::Duration kPoolWatchPeriod = absl::Seconds(5);
+constexpr absl::Duration kShortestLeaderLease = absl::Seconds(1);
 
 // Trainers on other machines read it: absolute, with a scheme, without '/' at its end.
 std::string StorageUri(std::string uri) {
@@ -42,6 +48,21 @@ std::string StorageUri(std::string uri) {
     uri = absl::StrCat("file://", std::filesystem::absolute(uri).lexically_normal().string());
   while (uri.size() > 1 && uri.back() == '/') uri.pop_back();
   return uri;
+}
+
+std::string LogsFolder(const ServerConfig& config) {
+  if (!config.logs.empty()) return config.logs;
+  const std::filesystem::path beside =
+      IsPostgres(config.database) ? "." : std::filesystem::path(config.database).parent_path();
+  return std::filesystem::absolute(beside / "logs").string();
+}
+
+// What listens on all of a machine's addresses is reached by the machine's name.
+std::string AdvertisedAddress(const ServerConfig& config, int port) {
+  if (!config.advertise.empty()) return config.advertise;
+  std::string host = config.listen.substr(0, config.listen.rfind(':'));
+  if (host == "0.0.0.0" || host == "[::]") host = HostName();
+  return absl::StrCat(host, ":", port);
 }
 
 // A worker is given up a little later than its agent gives up itself: its ranks are dead by then.
@@ -53,13 +74,16 @@ CoreOptions OptionsOf(const ServerConfig& config) {
 
 class Effects final : public EffectSink {
  public:
-  Effects(AgentStreams& agents, CheckpointFiles& files, ChangeFeed& feed, CoreRunner& runner,
-          AssignContext context)
+  // `serving` is told whether calls are answered now.
+  Effects(AgentStreams& agents, CheckpointFiles& files, ChangeFeed& feed, LogStore& logs,
+          CoreRunner& runner, AssignContext context, std::function<void(bool)> serving)
       : agents_(agents),
         files_(files),
         feed_(feed),
+        logs_(logs),
         runner_(runner),
-        context_(std::move(context)) {}
+        context_(std::move(context)),
+        serving_(std::move(serving)) {}
 
   void Assign(const AssignRank& rank, const Core& core) override {
     const Job& job = core.jobs().at(rank.job);
@@ -85,32 +109,45 @@ class Effects final : public EffectSink {
     files_.Delete(key, [this, key] { runner_.Post(command::FilesDeleted{key.first, key.second}); });
   }
   void JobChanged(const std::string& job) override { feed_.Notify(job); }
+  void Leads() override {
+    logs_.Reopen();
+    serving_(true);
+  }
+  void StandsBy(const absl::Status& refusal) override {
+    serving_(false);
+    agents_.Disconnect(refusal);
+    feed_.NotifyAll();  // watchers learn of it
+  }
 
  private:
   AgentStreams& agents_;
   CheckpointFiles& files_;
   ChangeFeed& feed_;
+  LogStore& logs_;
   CoreRunner& runner_;
   const AssignContext context_;
+  const std::function<void(bool)> serving_;
 };
 
 class Server final : public CoordinatorServer {
  public:
-  Server(const ServerConfig& config, std::unique_ptr<Store> store,
-         std::unique_ptr<ObjectStore> objects, std::unique_ptr<PoolLookup> pools)
+  Server(const ServerConfig& config, OpenedDatabase database, std::unique_ptr<ObjectStore> objects,
+         std::unique_ptr<PoolLookup> pools)
       : storage_uri_(StorageUri(config.storage)),
-        store_(std::move(store)),
+        database_(std::move(database)),
         objects_(std::move(objects)),
         pools_(std::move(pools)),
         metrics_(registry_),
-        logs_((std::filesystem::absolute(config.database).parent_path() / "logs").string()),
+        logs_(LogsFolder(config)),
         core_loop_("core", Clock::Real()),
         storage_loop_("storage", Clock::Real()),
         logs_loop_("logs", Clock::Real()),
-        runner_(OptionsOf(config), *store_, Clock::Real(), core_loop_, metrics_),
-        files_(*objects_, storage_loop_, Clock::Real(), metrics_),
+        runner_(OptionsOf(config), *database_.store, Clock::Real(), core_loop_, metrics_),
+        files_(*objects_, storage_loop_, Clock::Real(), metrics_,
+               [this] { return runner_.leads(); }),
         agents_(runner_, logs_loop_, logs_, feed_, {config.heartbeat, config.lease}),
-        effects_(agents_, files_, feed_, runner_, {storage_uri_, config.dataservices}),
+        effects_(agents_, files_, feed_, logs_, runner_, {storage_uri_, config.dataservices},
+                 [this](bool serving) { rpc_->SetServing(serving); }),
         jobs_service_(runner_, *pools_, feed_, logs_),
         checkpoints_service_(runner_, files_, storage_uri_),
         profiles_service_(runner_, feed_),
@@ -118,6 +155,7 @@ class Server final : public CoordinatorServer {
         trainers_service_(runner_) {}
 
   ~Server() override {
+    leadership_.reset();  // another coordinator takes over
     pool_watch_.reset();
     feed_.Stop();     // watchers leave
     agents_.Close();  // and agents, who dial again until a coordinator is there
@@ -131,7 +169,11 @@ class Server final : public CoordinatorServer {
     if (!config.metrics.empty()) {
       SEER_ASSIGN_OR_RETURN(http_, MetricsHttp::Start(config.metrics, registry_));
     }
-    SEER_RETURN_IF_ERROR(runner_.Start(effects_, config.heartbeat));
+    if (database_.lease) {
+      runner_.StartStandingBy(effects_, config.heartbeat);
+    } else {
+      SEER_RETURN_IF_ERROR(runner_.Start(effects_, config.heartbeat));
+    }
     pool_watch_.emplace(runner_, *pools_, kPoolWatchPeriod);
     RpcServerOptions options;
     options.address = config.listen;
@@ -140,6 +182,10 @@ class Server final : public CoordinatorServer {
                                {&jobs_service_, &checkpoints_service_, &profiles_service_,
                                 &workers_service_, &trainers_service_, &agents_},
                                registry_));
+    if (!database_.lease) return absl::OkStatus();
+    rpc_->SetServing(false);
+    leadership_.emplace(*database_.lease, runner_, Clock::Real(),
+                        AdvertisedAddress(config, rpc_->port()));
     return absl::OkStatus();
   }
   int port() const override { return rpc_->port(); }
@@ -147,7 +193,7 @@ class Server final : public CoordinatorServer {
 
  private:
   const std::string storage_uri_;
-  const std::unique_ptr<Store> store_;
+  const OpenedDatabase database_;
   const std::unique_ptr<ObjectStore> objects_;
   const std::unique_ptr<PoolLookup> pools_;
   MetricsRegistry registry_;
@@ -169,6 +215,7 @@ class Server final : public CoordinatorServer {
   std::optional<PoolWatch> pool_watch_;
   std::unique_ptr<MetricsHttp> http_;
   std::unique_ptr<RpcServer> rpc_;
+  std::optional<Leadership> leadership_;
 };
 
 }  // namespace
@@ -187,10 +234,17 @@ absl::StatusOr<std::unique_ptr<CoordinatorServer>> CoordinatorServer::Start(
         .Field("lease")
         .Hint("the lease must be at least two heartbeats; the defaults are 15s and 1s");
   }
+  if (config.leader_lease < kShortestLeaderLease) {
+    return Error(absl::StatusCode::kInvalidArgument, reason::kOutOfRange,
+                 absl::StrCat("a leader's lease of ", absl::FormatDuration(config.leader_lease)))
+        .Field("leader-lease")
+        .Hint(absl::StrCat("at least ", absl::FormatDuration(kShortestLeaderLease),
+                           "; the default is 5s"));
+  }
   SEER_ASSIGN_OR_RETURN(auto objects, OpenStore(StorageUri(config.storage)));
-  SEER_ASSIGN_OR_RETURN(auto store, OpenSqliteStore(config.database));
+  SEER_ASSIGN_OR_RETURN(auto database, OpenDatabase(config.database, config.leader_lease));
   auto server =
-      std::make_unique<Server>(config, std::move(store), std::move(objects), std::move(pools));
+      std::make_unique<Server>(config, std::move(database), std::move(objects), std::move(pools));
   SEER_RETURN_IF_ERROR(server->Serve(config));
   return std::unique_ptr<CoordinatorServer>(std::move(server));
 }

@@ -14,17 +14,23 @@ class PoolLookup;
 
 struct ServerConfig {
   std::string listen = "127.0.0.1:7070";
-  std::string metrics = "127.0.0.1:0";       // empty: no endpoint
-  std::string database = "coordinator.db";   // SQLite file; logs of ranks lie in "logs" beside it
-  std::string storage;                       // root of checkpoints: "file:///dir" or a path
-  std::vector<std::string> dataservices;     // host:port of each replica
-  absl::Duration lease = absl::Seconds(15);  // a worker that is silent for so long is given up
+  std::string metrics = "127.0.0.1:0";      // empty: no endpoint
+  std::string database = "coordinator.db";  // SQLite file, or postgresql:// URL
+  std::string logs;     // of ranks; default: "logs" beside the SQLite file, or here
+  std::string storage;  // root of checkpoints: "file:///dir" or a path
+  std::vector<std::string> dataservices;        // host:port of each replica
+  absl::Duration lease = absl::Seconds(15);     // a worker that is silent for so long is given up
   absl::Duration heartbeat = absl::Seconds(1);  // period that agents are told
+  // Where several share a PostgreSQL database: where others reach this one, default: host:port of
+  // `listen`; and how long one that leads may be silent.
+  std::string advertise;
+  absl::Duration leader_lease = absl::Seconds(5);
 };
 
 class CoordinatorServer {
  public:
-  // ALREADY_EXISTS with PORT_IN_USE; errors of OpenSqliteStore and OpenStore;
+  // Serves at once; leads now with a SQLite file, when it gets the lease with PostgreSQL.
+  // ALREADY_EXISTS with PORT_IN_USE; errors of OpenDatabase and OpenStore;
   // INVALID_ARGUMENT: the configuration.
   static absl::StatusOr<std::unique_ptr<CoordinatorServer>> Start(const ServerConfig& config);
   // The same, with `pools` instead of the data services.

@@ -70,6 +70,12 @@
   X(kDatabaseLocked, "DATABASE_LOCKED")                        \
   X(kDatabaseCorrupt, "DATABASE_CORRUPT")                      \
   X(kDatabaseTooNew, "DATABASE_TOO_NEW")                       \
+  X(kDatabaseUnreachable, "DATABASE_UNREACHABLE")              \
+  X(kDatabaseAccessDenied, "DATABASE_ACCESS_DENIED")           \
+  X(kDatabaseNotFound, "DATABASE_NOT_FOUND")                   \
+  X(kDatabaseNotEmpty, "DATABASE_NOT_EMPTY")                   \
+  X(kBackupCorrupt, "BACKUP_CORRUPT")                          \
+  X(kNotLeader, "NOT_LEADER")                                  \
   X(kServiceUnreachable, "SERVICE_UNREACHABLE")                \
   X(kClusterRunning, "CLUSTER_RUNNING")                        \
   X(kClusterNotRunning, "CLUSTER_NOT_RUNNING")                 \

@@ -9,8 +9,10 @@
 #include <thread>
 
 #include "absl/random/random.h"
+#include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "absl/strings/str_split.h"
 #include "common/base/error.h"
 
 namespace seer {
@@ -39,7 +41,22 @@ std::string Resolved(const std::string& address) {
   return absl::StrCat(text, address.substr(colon));
 }
 
+// Not of the call itself, or of a coordinator that another one, or soon this one, answers for.
+bool MayWorkAgain(const absl::Status& status) {
+  return status.code() == absl::StatusCode::kUnavailable &&
+         (!GetErrorDetail(status) || HasReason(status, reason::kNotLeader));
+}
+
 }  // namespace
+
+std::vector<std::string> SplitAddresses(const std::string& addresses) {
+  std::vector<std::string> split;
+  for (absl::string_view address : absl::StrSplit(addresses, ',')) {
+    address = absl::StripAsciiWhitespace(address);
+    if (!address.empty()) split.emplace_back(address);
+  }
+  return split;
+}
 
 std::shared_ptr<grpc::Channel> MakeChannel(const std::vector<std::string>& addresses) {
   grpc::ChannelArguments arguments;
@@ -63,6 +80,7 @@ std::shared_ptr<grpc::Channel> MakeChannel(const std::vector<std::string>& addre
     std::transform(addresses.begin(), addresses.end(), std::back_inserter(resolved), Resolved);
     target = absl::StrCat("ipv4:", absl::StrJoin(resolved, ","));
     arguments.SetLoadBalancingPolicyName("round_robin");
+    arguments.SetServiceConfigJSON(R"({"healthCheckConfig": {"serviceName": ""}})");
   }
   return grpc::CreateCustomChannel(target, grpc::InsecureChannelCredentials(), arguments);
 }
@@ -77,9 +95,7 @@ absl::Status CallWithRetry(const RetryOptions& options, const std::string& what,
     context.set_deadline(std::chrono::system_clock::now() +
                          absl::ToChronoMilliseconds(options.deadline));
     status = call(context);
-    if (status.code() != absl::StatusCode::kUnavailable || GetErrorDetail(status) ||
-        attempt >= options.attempts)
-      break;
+    if (!MayWorkAgain(status) || attempt >= options.attempts) break;
     std::this_thread::sleep_for(
         absl::ToChronoMilliseconds(backoff * absl::Uniform(random, 0.0, 1.0)));
     backoff = std::min(backoff * 2, options.max_backoff);

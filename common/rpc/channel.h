@@ -18,8 +18,12 @@ class ClientContext;
 
 namespace seer {
 
-// One address "host:port", or several (round robin over those that answer).
-// Does not wait for the connection.
+// "host:port,host:port" -> its addresses, without spaces around them and empty ones.
+std::vector<std::string> SplitAddresses(const std::string& addresses);
+
+// One address "host:port", or several: round robin over those that answer and whose health is
+// SERVING, so that of several coordinators the one that leads is called. Names of several are
+// resolved here, once. Does not wait for the connection.
 std::shared_ptr<grpc::Channel> MakeChannel(const std::vector<std::string>& addresses);
 
 struct RetryOptions {
@@ -30,7 +34,8 @@ struct RetryOptions {
   absl::Duration deadline = absl::Seconds(10);  // of one attempt
 };
 
-// Runs an idempotent unary call, again after UNAVAILABLE. `call` makes the call with the context it
+// Runs an idempotent unary call, again after UNAVAILABLE, but not if the server gave that a reason
+// other than NOT_LEADER. `call` makes the call with the context it
 // is given. The status of a server that could not be reached carries SERVICE_UNREACHABLE.
 absl::Status CallWithRetry(const RetryOptions& options, const std::string& what,
                            const std::function<absl::Status(grpc::ClientContext&)>& call);

@@ -119,9 +119,12 @@ class GrpcServer final : public RpcServer {
   ~GrpcServer() override { Stop(); }
   int port() const override { return port_; }
   std::string address() const override { return absl::StrCat(host_, ":", port_); }
+  void SetServing(bool serving) override {
+    if (auto* health = server_->GetHealthCheckService()) health->SetServingStatus(serving);
+  }
   void Stop() override {
     if (stopped_.exchange(true)) return;
-    if (auto* health = server_->GetHealthCheckService()) health->SetServingStatus(false);
+    SetServing(false);
     server_->Shutdown(std::chrono::system_clock::now() + absl::ToChronoMilliseconds(drain_));
     server_->Wait();
   }

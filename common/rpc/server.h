@@ -33,6 +33,8 @@ class RpcServer {
   virtual ~RpcServer() = default;
   virtual int port() const = 0;
   virtual std::string address() const = 0;  // host:port with the real port
+  // What health answers; SERVING from the start. False: clients of several servers call another.
+  virtual void SetServing(bool serving) = 0;
   // Health NOT_SERVING, no new calls;
   // waits for those in flight up to the drain time, then cancels them.
   virtual void Stop() = 0;

@@ -20,6 +20,11 @@ using internal::v1::CoordinatorMessage;
 
 namespace {
 
+absl::Status ShuttingDown() {
+  return Error(absl::StatusCode::kUnavailable, reason::kShuttingDown,
+               "the coordinator is shutting down");
+}
+
 constexpr int kMaxDevices = 1024;
 
 void SetDuration(absl::Duration duration, google::protobuf::Duration* out) {
@@ -155,10 +160,7 @@ grpc::ServerBidiReactor<AgentMessage, CoordinatorMessage>* AgentStreams::Connect
   }
   Stream* const reactor = stream.get();
   reactor->Begin(stream);
-  if (closed) {
-    reactor->Close(Error(absl::StatusCode::kUnavailable, reason::kShuttingDown,
-                         "the coordinator is shutting down"));
-  }
+  if (closed) reactor->Close(ShuttingDown());
   return reactor;
 }
 
@@ -169,22 +171,26 @@ void AgentStreams::Send(const std::string& worker, CoordinatorMessage message) {
 }
 
 void AgentStreams::Close() {
-  std::vector<std::shared_ptr<Stream>> streams;
   {
     absl::MutexLock lock(&mu_);
     closed_ = true;
+  }
+  Disconnect(ShuttingDown());
+}
+
+void AgentStreams::Disconnect(const absl::Status& status) {
+  std::vector<std::shared_ptr<Stream>> streams;
+  {
+    absl::MutexLock lock(&mu_);
     for (const auto& [number, stream] : open_) {
       if (auto alive = stream.lock()) streams.push_back(std::move(alive));
     }
   }
-  for (const auto& stream : streams) {
-    stream->Close(Error(absl::StatusCode::kUnavailable, reason::kShuttingDown,
-                        "the coordinator is shutting down"));
-  }
+  for (const auto& stream : streams) stream->Close(status);
 }
 
 void AgentStreams::Handle(const std::shared_ptr<Stream>& stream, const AgentMessage& message) {
-  SEER_CHECK(runner_.loop().IsCurrent());
+  if (const absl::Status leads = runner_.CheckLeads(); !leads.ok()) return stream->Close(leads);
   if (message.has_hello()) {
     Hello(stream, message.hello());
     return stream->Read();
@@ -196,7 +202,9 @@ void AgentStreams::Handle(const std::shared_ptr<Stream>& stream, const AgentMess
   if (message.has_heartbeat()) {
     // Acknowledged also while the database cannot be written: gangs must not die of it.
     runner_.Post(command::WorkerHeartbeat{stream->worker, FromProto(message.heartbeat().running())},
-                 [stream](const Reply&, const Core&) {
+                 [stream](const Reply& reply, const Core&) {
+                   if (HasReason(reply.status, reason::kNotLeader))
+                     return stream->Close(reply.status);
                    CoordinatorMessage ack;
                    ack.mutable_ack();
                    stream->Send(std::move(ack));

@@ -41,7 +41,9 @@ class AgentStreams final : public internal::v1::Agents::CallbackService {
   // To the worker's stream; dropped if there is none:
   // its next hello tells what it lacks. On the runner's loop.
   void Send(const std::string& worker, internal::v1::CoordinatorMessage message);
-  // Ends all streams, and refuses new ones.
+  // Ends all streams with `status`: their agents dial again.
+  void Disconnect(const absl::Status& status) ABSL_LOCKS_EXCLUDED(mu_);
+  // The same, and refuses new ones.
   void Close() ABSL_LOCKS_EXCLUDED(mu_);
 
  private:

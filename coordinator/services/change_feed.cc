@@ -7,6 +7,11 @@ void ChangeFeed::Notify(const std::string& key) {
   ++versions_[key];
 }
 
+void ChangeFeed::NotifyAll() {
+  absl::MutexLock lock(&mu_);
+  for (auto& [key, version] : versions_) ++version;
+}
+
 uint64_t ChangeFeed::Version(const std::string& key) {
   absl::MutexLock lock(&mu_);
   return versions_[key];

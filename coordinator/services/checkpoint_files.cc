@@ -11,6 +11,7 @@
 #include "common/base/log.h"
 #include "common/base/status_macros.h"
 #include "coordinator/services/convert.h"
+#include "coordinator/store/leader_lease.h"
 
 namespace seer::coordinator {
 namespace {
@@ -51,7 +52,11 @@ void CheckpointFiles::Try(const std::string& what, const Turn& turn,
                           absl::Duration backoff) {
   const auto newest = turns_.find(turn.key);
   if (newest == turns_.end() || newest->second != turn.number) return;  // another one took over
-  const absl::Status status = action();
+  const absl::Status status = may_act_() ? action() : NotLeader("");
+  if (HasReason(status, reason::kNotLeader)) {
+    turns_.erase(newest);
+    return;
+  }
   if (status.ok()) {
     turns_.erase(newest);
     return done();
@@ -96,7 +101,10 @@ absl::Status CheckpointFiles::DeleteNow(const CheckpointKey& key) {
   const std::string folder = CheckpointKeyPrefix(key.first, key.second);
   SEER_RETURN_IF_ERROR(objects_.Delete(folder + kCommitted));
   SEER_ASSIGN_OR_RETURN(const auto objects, objects_.List(folder + "/"));
-  for (const ObjectInfo& object : objects) SEER_RETURN_IF_ERROR(objects_.Delete(object.key));
+  for (const ObjectInfo& object : objects) {
+    if (!may_act_()) return NotLeader("");
+    SEER_RETURN_IF_ERROR(objects_.Delete(object.key));
+  }
   return absl::OkStatus();
 }
 

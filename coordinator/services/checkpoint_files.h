@@ -8,6 +8,7 @@
 #include <functional>
 #include <map>
 #include <string>
+#include <utility>
 
 #include "absl/status/status.h"
 #include "common/base/clock.h"
@@ -21,9 +22,16 @@ namespace seer::coordinator {
 
 class CheckpointFiles {
  public:
-  // All must outlive it. `loop` stops before it is destroyed.
-  CheckpointFiles(ObjectStore& objects, Loop& loop, Clock& clock, CoordinatorMetrics& metrics)
-      : objects_(objects), loop_(loop), clock_(clock), metrics_(metrics) {}
+  // All must outlive it. `loop` stops before it is destroyed. `may_act`, on the loop: false once
+  // another coordinator does it instead; then what was begun is left.
+  CheckpointFiles(
+      ObjectStore& objects, Loop& loop, Clock& clock, CoordinatorMetrics& metrics,
+      std::function<bool()> may_act = [] { return true; })
+      : objects_(objects),
+        loop_(loop),
+        clock_(clock),
+        metrics_(metrics),
+        may_act_(std::move(may_act)) {}
 
   void MarkCommitted(const Checkpoint& checkpoint, std::function<void()> done);
   // COMMITTED first, so that a half-deleted checkpoint is never taken for a whole one.
@@ -48,6 +56,7 @@ class CheckpointFiles {
   Loop& loop_;
   Clock& clock_;
   CoordinatorMetrics& metrics_;
+  const std::function<bool()> may_act_;
   std::map<CheckpointKey, uint64_t> turns_;  // newest of what is not done yet; the loop's
   uint64_t last_turn_ = 0;                   // the loop's
 };

@@ -10,6 +10,7 @@
 #include "common/base/log.h"
 #include "common/base/status_macros.h"
 #include "coordinator/core/job_states.h"
+#include "coordinator/store/leader_lease.h"
 
 namespace seer::coordinator {
 namespace {
@@ -51,21 +52,72 @@ const char* TimeClass(const Job& job) {
 absl::Status CoreRunner::Start(EffectSink& sink, absl::Duration tick) {
   sink_ = &sink;
   tick_ = tick;
-  last_tick_ = clock_.Steady();
+  return BeginToLead(0);
+}
+
+void CoreRunner::StartStandingBy(EffectSink& sink, absl::Duration tick) {
+  sink_ = &sink;
+  tick_ = tick;
+  refusal_ = NotLeader("");
+  metrics_.leader.Set(0);
+}
+
+void CoreRunner::Lead(int64_t term, std::function<void(const absl::Status&)> done) {
+  loop_.Post([this, term, done = std::move(done)] {
+    if (leading_) StopLeading(NotLeader(""));
+    const absl::Status status = BeginToLead(term);
+    if (status.ok()) {
+      LogInfo("leading", {{"term", term}});
+      sink_->Leads();
+    }
+    done(status);
+  });
+}
+
+void CoreRunner::StandBy(const absl::Status& refusal) {
+  loop_.Post([this, refusal] { StopLeading(refusal); });
+}
+
+absl::Status CoreRunner::CheckLeads() {
+  CheckThread();
+  if (leading_ && !leads()) StopLeading(NotLeader(""));
+  return leading_ ? absl::OkStatus() : refusal_;
+}
+
+void CoreRunner::StopLeading(const absl::Status& refusal) {
+  refusal_ = refusal;
+  if (!leading_.exchange(false)) return;
+  LogWarn("standing_by", {{"reason", StatusText(refusal)}});
+  core_ = std::make_unique<Core>(options_);
+  unsaved_ = {};
+  waiting_ = {};
+  commit_after_ = -absl::InfiniteDuration();
+  ++turn_;
+  metrics_.leader.Set(0);
+  Measure(absl::ZeroDuration());
+  sink_->StandsBy(refusal);
+}
+
+absl::Status CoreRunner::BeginToLead(int64_t term) {
+  SEER_RETURN_IF_ERROR(store_.BeginTerm(term));
   SEER_ASSIGN_OR_RETURN(StoredState state, store_.Load());
   LogInfo("database_loaded", {{"jobs", state.jobs.size()},
                               {"checkpoints", state.checkpoints.size()},
                               {"workers", state.workers.size()}});
-  Decision decision = core_.Load(std::move(state), Now());
+  core_ = std::make_unique<Core>(options_);
+  Decision decision = core_->Load(std::move(state), Now());
+  leading_ = true;
+  metrics_.leader.Set(1);
   CarryOut(std::move(decision.effects), decision.changes);
-  loop_.After(tick_, [this] { Tick(); });
+  last_tick_ = clock_.Steady();
+  TickLater();
   return absl::OkStatus();
 }
 
 void CoreRunner::Post(Command command, Done done) {
   loop_.Post([this, command = std::move(command), done = std::move(done)] {
     const Reply reply = Run(command);
-    if (done) done(reply, core_);
+    if (done) done(reply, *core_);
   });
 }
 
@@ -85,8 +137,9 @@ absl::Status CoreRunner::Read(
   absl::Notification ready;
   absl::Status status;
   loop_.Post([&] {
-    status = Flush();
-    if (status.ok()) status = read(core_, store_);
+    status = CheckLeads();
+    if (status.ok()) status = Flush();
+    if (status.ok()) status = read(*core_, store_);
     ready.Notify();
   });
   ready.WaitForNotification();
@@ -94,9 +147,10 @@ absl::Status CoreRunner::Read(
 }
 
 Reply CoreRunner::Run(const Command& command) {
-  CheckThread();
+  Reply refused;
+  if (refused.status = CheckLeads(); !refused.status.ok()) return refused;
   const absl::Duration start = clock_.Steady();
-  Decision decision = core_.Step(command, Now());
+  Decision decision = core_->Step(command, Now());
   if (decision.scheduled)
     metrics_.scheduler_cycle.Observe(absl::ToDoubleSeconds(clock_.Steady() - start));
   unsaved_.Merge(std::move(decision.changes));
@@ -115,8 +169,12 @@ absl::Status CoreRunner::Flush() {
   if (!unsaved_.empty()) {
     const absl::Duration start = clock_.Steady();
     if (start < commit_after_) return commit_failure_;
-    const absl::Status saved = store_.Apply(unsaved_, core_);
+    const absl::Status saved = store_.Apply(unsaved_, *core_);
     const absl::Duration took = clock_.Steady() - start;
+    if (HasReason(saved, reason::kNotLeader)) {
+      StopLeading(saved);
+      return saved;
+    }
     if (!saved.ok()) {
       metrics_.commit_failures.Add();
       LogError("database_commit_failed", {{"error", StatusText(saved)}});
@@ -134,10 +192,10 @@ absl::Status CoreRunner::Flush() {
 void CoreRunner::CarryOut(Effects effects, const Changes& changes) {
   Count(changes);
   for (const StopRanks& stop : effects.stop) sink_->Stop(stop);
-  for (const AssignRank& assign : effects.assign) sink_->Assign(assign, core_);
+  for (const AssignRank& assign : effects.assign) sink_->Assign(assign, *core_);
   for (const CheckpointKey& key : effects.mark_committed) {
-    const auto it = core_.checkpoints().find(key);
-    if (it != core_.checkpoints().end() && !it->second.deleting) sink_->MarkCommitted(it->second);
+    const auto it = core_->checkpoints().find(key);
+    if (it != core_->checkpoints().end() && !it->second.deleting) sink_->MarkCommitted(it->second);
   }
   for (const CheckpointKey& key : effects.delete_files) sink_->DeleteFiles(key);
   for (const std::string& job : changes.jobs) sink_->JobChanged(job);
@@ -149,7 +207,7 @@ void CoreRunner::Count(const Changes& changes) {
     if (event.type == "job_state_changed") {
       metrics_.transitions.Add(1,
                                {{"from", event.from}, {"to", event.to}, {"reason", event.reason}});
-      const Job& job = core_.jobs().at(event.job);
+      const Job& job = core_->jobs().at(event.job);
       if (event.to == StateName(JobState::kRestarting))
         metrics_.restarts.Add(
             1, {{"class", event.reason == "SHUTTING_DOWN" ? "shutdown" : job.restart_class}});
@@ -172,11 +230,20 @@ void CoreRunner::Count(const Changes& changes) {
   }
 }
 
+void CoreRunner::TickLater() {
+  loop_.After(tick_, [this, turn = turn_] {
+    if (turn == turn_) Tick();
+  });
+}
+
 void CoreRunner::Tick() {
+  if (!CheckLeads().ok()) return;
+  const uint64_t turn = turn_;
   Run(command::Tick{});
+  if (turn != turn_) return;  // its commit was refused
   const absl::Duration now = clock_.Steady();
   Measure(now - std::exchange(last_tick_, now));
-  loop_.After(tick_, [this] { Tick(); });
+  TickLater();
 }
 
 void CoreRunner::Measure(absl::Duration since_last) {
@@ -184,7 +251,7 @@ void CoreRunner::Measure(absl::Duration since_last) {
   std::map<JobState, int> states;
   int queued = 0;
   std::set<std::string> running;
-  for (const auto& [id, job] : core_.jobs()) {
+  for (const auto& [id, job] : core_->jobs()) {
     ++states[job.state];
     queued += Waiting(job.state);
     if (Ended(job.state)) continue;
@@ -195,8 +262,8 @@ void CoreRunner::Measure(absl::Duration since_last) {
     if (stalled > 0) metrics_.job_time.Add(seconds * stalled, {{"class", "data"}});
     if (job.state != JobState::kRunning || job.numbers.evaluation) continue;
     running.insert(id);
-    const auto newest = core_.checkpoints().find({id, core_.NewestCheckpoint(id)});
-    const bool any = newest != core_.checkpoints().end();
+    const auto newest = core_->checkpoints().find({id, core_->NewestCheckpoint(id)});
+    const bool any = newest != core_->checkpoints().end();
     metrics_.checkpoint_age.Set(
         absl::ToDoubleSeconds(clock_.Now() - (any ? newest->second.created : job.started)),
         {{"job", id}});
@@ -217,9 +284,9 @@ void CoreRunner::Measure(absl::Duration since_last) {
     metrics_.jobs.Set(states[state], {{"state", StateName(state)}});
   }
   metrics_.queue_depth.Set(queued, {{"queue", "default"}});
-  metrics_.checkpoints.Set(static_cast<double>(core_.checkpoints().size()));
+  metrics_.checkpoints.Set(static_cast<double>(core_->checkpoints().size()));
   std::set<std::string> workers;
-  for (const auto& [name, worker] : core_.workers()) {
+  for (const auto& [name, worker] : core_->workers()) {
     workers.insert(name);
     metrics_.worker_up.Set(worker.up, {{"worker", name}});
     metrics_.heartbeat_age.Set(absl::ToDoubleSeconds(clock_.Now() - worker.heard_time),

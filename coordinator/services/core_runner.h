@@ -3,9 +3,16 @@
 // is told, replies and effects wait, and the same changes go with the next commit: the core is
 // never behind its own answers. One that took long to fail is not tried again for as long, so that
 // heartbeats are answered meanwhile.
+// Where several coordinators share the store, one leads and the others stand by: they refuse every
+// call. A leader whose lease has run out, or whose commit is refused, forgets what is not
+// committed, and reads the store again before it leads again.
 #pragma once
 
+#include <atomic>
+#include <cstdint>
 #include <functional>
+#include <limits>
+#include <memory>
 #include <set>
 #include <string>
 #include <utility>
@@ -31,6 +38,9 @@ class EffectSink {
   virtual void MarkCommitted(const Checkpoint& checkpoint) = 0;
   virtual void DeleteFiles(const CheckpointKey& key) = 0;
   virtual void JobChanged(const std::string& job) = 0;  // also for progress
+  // Where the store is shared: calls are answered from now on; or refused, and why.
+  virtual void Leads() {}
+  virtual void StandsBy(const absl::Status& refusal) {}
 };
 
 class CoreRunner {
@@ -40,11 +50,30 @@ class CoreRunner {
   // All must outlive the runner; the loop must have stopped when it is destroyed.
   CoreRunner(CoreOptions options, Store& store, Clock& clock, Loop& loop,
              CoordinatorMetrics& metrics)
-      : core_(options), store_(store), clock_(clock), loop_(loop), metrics_(metrics) {}
+      : options_(options),
+        core_(std::make_unique<Core>(options)),
+        store_(store),
+        clock_(clock),
+        loop_(loop),
+        metrics_(metrics) {}
 
-  // Once, before anything else: reads the store and starts to tick once a `tick`.
-  // Errors as Store::Load.
+  // One of these two, once, before anything else. Ticks come once a `tick` while it leads.
+  // The store is this process's alone: reads it and leads. Errors as Store::Load.
   absl::Status Start(EffectSink& sink, absl::Duration tick);
+  // The store is shared: stands by until Lead.
+  void StartStandingBy(EffectSink& sink, absl::Duration tick);
+
+  // Thread-safe. Reads the store and leads in the term `term`, after an Extend. `done` gets errors
+  // as Store::BeginTerm and Load, on the loop's thread.
+  void Lead(int64_t term, std::function<void(const absl::Status&)> done);
+  // Thread-safe. The lease runs until `until`, steady time.
+  void Extend(absl::Duration until) { lease_until_ = absl::ToInt64Nanoseconds(until); }
+  // Thread-safe. Refuses every call with `refusal` from now on.
+  void StandBy(const absl::Status& refusal);
+  // Thread-safe: it leads, and its lease has not run out.
+  bool leads() const {
+    return leading_ && absl::ToInt64Nanoseconds(clock_.Steady()) < lease_until_;
+  }
 
   void Post(Command command, Done done = nullptr);
   // Not from the loop's thread, and not once the loop was stopped.
@@ -55,20 +84,28 @@ class CoreRunner {
   Loop& loop() { return loop_; }
   const Core& core() const {  // on the loop's thread
     CheckThread();
-    return core_;
+    return *core_;
   }
+  // On the loop's thread. UNAVAILABLE with NOT_LEADER while it stands by.
+  absl::Status CheckLeads();
 
  private:
   void CheckThread() const { SEER_CHECK(loop_.IsCurrent()) << "not on the core's thread"; }
   Moment Now() { return {clock_.Now(), clock_.Steady()}; }
+  absl::Status BeginToLead(int64_t term);
+  void StopLeading(const absl::Status& refusal);
   Reply Run(const Command& command);
   absl::Status Flush();
   void CarryOut(Effects effects, const Changes& changes);
   void Count(const Changes& changes);
+  void TickLater();
   void Tick();
   void Measure(absl::Duration since_last);
 
-  Core core_;  // this and all below: the loop's thread only
+  const CoreOptions options_;
+  std::atomic<bool> leading_{false};
+  std::atomic<int64_t> lease_until_{std::numeric_limits<int64_t>::max()};  // steady, nanoseconds
+  std::unique_ptr<Core> core_;  // this and all below: the loop's thread only
   Store& store_;
   Clock& clock_;
   Loop& loop_;
@@ -76,6 +113,8 @@ class CoreRunner {
   EffectSink* sink_ = nullptr;
   absl::Duration tick_;
   absl::Duration last_tick_;
+  uint64_t turn_ = 0;     // as the leader: ticks of an earlier one do nothing
+  absl::Status refusal_;  // of calls while it stands by
   Changes unsaved_;
   Effects waiting_;  // for the commit of unsaved_
   // A commit that waited for a lock and failed is not tried again before: steady time.

@@ -117,6 +117,11 @@ absl::Status LogStore::Append(const std::string& job, const std::vector<LogRecor
   return Failed(path, error);
 }
 
+void LogStore::Reopen() {
+  absl::MutexLock lock(&mu_);
+  ends_.clear();
+}
+
 absl::StatusOr<std::vector<LogRecord>> LogStore::Read(const std::string& job,
                                                       LogPosition& position) {
   std::vector<LogRecord> lines;

@@ -40,6 +40,8 @@ class LogStore {
   // RESOURCE_EXHAUSTED with DISK_FULL, UNAVAILABLE with STORAGE_FAILED.
   absl::Status Append(const std::string& job, const std::vector<LogRecord>& lines)
       ABSL_LOCKS_EXCLUDED(mu_);
+  // That another process may have written since.
+  void Reopen() ABSL_LOCKS_EXCLUDED(mu_);
   // About 1 MiB of lines from `position`, which moves on; none: there are no more now.
   absl::StatusOr<std::vector<LogRecord>> Read(const std::string& job, LogPosition& position);
 

@@ -7,26 +7,43 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/time/time.h"
 #include "coordinator/core/core.h"
 
 namespace seer::coordinator {
 
+class LeaderLease;
+
 class Store {
  public:
   virtual ~Store() = default;
+  // First: commits are of the leader's term `term` from now on (leader_lease.h), and fail with
+  // NOT_LEADER once that is over. Where the store is this process's alone it means nothing.
+  virtual absl::Status BeginTerm(int64_t term) { return absl::OkStatus(); }
   virtual absl::StatusOr<StoredState> Load() = 0;
   // All of it or nothing, durable on return. `core` holds the new values.
-  // RESOURCE_EXHAUSTED with DISK_FULL; UNAVAILABLE with STORAGE_FAILED:
-  // nothing changed, it may be tried again.
+  // RESOURCE_EXHAUSTED with DISK_FULL; UNAVAILABLE with STORAGE_FAILED, DATABASE_LOCKED or
+  // DATABASE_UNREACHABLE: it may be tried again, with more changes on top. UNAVAILABLE with
+  // NOT_LEADER: never again.
   virtual absl::Status Apply(const Changes& changes, const Core& core) = 0;
   // Events of `job` (empty: of all) with a larger number, oldest first, at most `limit`.
   virtual absl::StatusOr<std::vector<Event>> Events(const std::string& job, int64_t after,
                                                     int limit) = 0;
 };
 
-// SQLite in WAL mode, made if absent. FAILED_PRECONDITION with DATABASE_LOCKED: another coordinator
-// has it; DATABASE_TOO_NEW: a newer version wrote it. DATA_LOSS with DATABASE_CORRUPT.
-absl::StatusOr<std::unique_ptr<Store>> OpenSqliteStore(const std::string& path);
+struct OpenedDatabase {
+  OpenedDatabase();
+  OpenedDatabase(OpenedDatabase&&);
+  ~OpenedDatabase();
+  std::unique_ptr<Store> store;
+  std::unique_ptr<LeaderLease> lease;  // nullptr: the database is this process's alone
+};
+
+// `database`: a path is a SQLite file, made if absent; "postgresql://..." a database that other
+// coordinators may use, too: one that is silent for `lease` may be replaced by another. Errors of
+// OpenSqlite, OpenPostgres and CheckSchema.
+absl::StatusOr<OpenedDatabase> OpenDatabase(const std::string& database,
+                                            absl::Duration lease = absl::Seconds(5));
 
 // Forgets all when it is destroyed. For tests.
 std::unique_ptr<Store> MakeMemoryStore();

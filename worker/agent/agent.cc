@@ -174,6 +174,7 @@ class AgentImpl final : public Agent {
   void Beat() {
     SendHeartbeat();
     SendLines(kUnsentLogBytes);
+    link_->LeaveSilent(lease_.SilenceLimit());
     const absl::Duration now = clock_.Steady();
     if (!lease_.Held(now)) up_.Set(0);
     if (lease_.Lost(now)) {

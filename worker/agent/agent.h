@@ -13,7 +13,7 @@
 namespace seer::worker {
 
 struct AgentConfig {
-  std::string coordinator;                   // host:port
+  std::string coordinator;                   // host:port; of several, all with commas
   std::string name;                          // stable over restarts; default: the host's name
   int devices = 1;                           // ranks this machine may hold
   std::string device_kind = "cpu";           // or "cuda": rank by rank, GPUs 0 to devices − 1

@@ -22,6 +22,9 @@ class Lease {
   absl::Duration Silence(absl::Duration now) const { return now - last_ack_; }
   // The coordinator has acknowledged within a lease.
   bool Held(absl::Duration now) const { return Silence(now) <= lease_; }
+  // A coordinator that says nothing for so long is left for another one, well before the lease of
+  // the open stream ends.
+  absl::Duration SilenceLimit() const { return lease_ / 3; }
   // The ranks must not go on.
   bool Lost(absl::Duration now) const {
     return Silence(now) > (connected_ ? lease_ : lease_ * kLeasesUnreachable);

@@ -6,6 +6,8 @@
 #include <utility>
 
 #include "absl/random/random.h"
+#include "absl/strings/str_join.h"
+#include "common/base/clock.h"
 #include "common/base/log.h"
 #include "common/rpc/channel.h"
 
@@ -17,10 +19,10 @@ constexpr absl::Duration kMaxBackoff = absl::Seconds(3);
 
 }  // namespace
 
-Link::Link(const std::string& coordinator, LinkCallbacks callbacks)
-    : coordinator_(coordinator),
+Link::Link(const std::string& coordinators, LinkCallbacks callbacks)
+    : coordinators_(SplitAddresses(coordinators)),
+      named_(absl::StrJoin(coordinators_, ",")),
       callbacks_(std::move(callbacks)),
-      channel_(MakeChannel({coordinator})),
       thread_("link", [this] { Run(); }) {}
 
 void Link::Stop() {
@@ -47,8 +49,18 @@ size_t Link::unsent_bytes() {
   return unsent_bytes_;
 }
 
+void Link::LeaveSilent(absl::Duration limit) {
+  absl::MutexLock lock(&mu_);
+  if (coordinators_.size() < 2 || context_ == nullptr) return;
+  const absl::Duration now = Clock::Real().Steady();
+  if (now - heard_ <= limit) return;
+  LogWarn("coordinator_silent", {{"seconds", absl::ToDoubleSeconds(now - heard_)}});
+  heard_ = now;  // said once a stream
+  context_->TryCancel();
+}
+
 void Link::Run() {
-  const auto stub = internal::v1::Agents::NewStub(channel_);
+  std::shared_ptr<grpc::Channel> channel = MakeChannel(coordinators_);
   absl::BitGen random;
   absl::Duration backoff = kFirstBackoff;
   bool said = false;
@@ -58,7 +70,9 @@ void Link::Run() {
       absl::MutexLock lock(&mu_);
       if (stopping_) return;
       context_ = &context;
+      heard_ = Clock::Real().Steady();
     }
+    const auto stub = internal::v1::Agents::NewStub(channel);
     auto stream = stub->Connect(&context);
     const bool welcomed = stream->Write(callbacks_.opened()) && Read(*stream, context);
     const grpc::Status status = stream->Finish();
@@ -74,9 +88,13 @@ void Link::Run() {
       }
       if (!stopping_ && !std::exchange(said, true))
         LogWarn("coordinator_unreachable",
-                {{"coordinator", coordinator_}, {"status", status.error_message()}});
+                {{"coordinator", named_}, {"status", status.error_message()}});
     }
-    if (welcomed) callbacks_.closed(std::move(unsent));
+    if (welcomed) {
+      callbacks_.closed(std::move(unsent));
+    } else if (coordinators_.size() > 1) {
+      channel = MakeChannel(coordinators_);  // a name may mean another machine by now
+    }
     absl::MutexLock lock(&mu_);
     mu_.AwaitWithTimeout(absl::Condition(&stopping_), backoff * absl::Uniform(random, 0.0, 1.0));
     backoff = std::min(backoff * 2, kMaxBackoff);
@@ -88,13 +106,15 @@ bool Link::Read(Stream& stream, grpc::ClientContext& context) {
   internal::v1::CoordinatorMessage message;
   while (stream.Read(&message)) {
     if (!writer.joinable()) {
-      LogInfo("coordinator_connected", {{"coordinator", coordinator_}});
+      LogInfo("coordinator_connected", {{"coordinator", context.peer()}});
       absl::MutexLock lock(&mu_);
       open_ = true;
       writer = Thread("link-write", [this, &stream] { Write(stream); });
     }
     callbacks_.received(std::move(message));
     message.Clear();
+    absl::MutexLock lock(&mu_);
+    heard_ = Clock::Real().Steady();
   }
   {
     absl::MutexLock lock(&mu_);

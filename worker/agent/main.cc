@@ -22,7 +22,10 @@ int main(int argc, char** argv) {
   CLI::App app{
       "Offers this machine's devices to a coordinator and runs one trainer process per rank."};
   app.set_version_flag("--version", SEER_VERSION);
-  app.add_option("--coordinator", config.coordinator, "HOST:PORT of the coordinator")->required();
+  app.add_option(
+         "--coordinator", config.coordinator,
+         "HOST:PORT of the coordinator; of several, all with commas: the one that leads is found")
+      ->required();
   app.add_option("--name", config.name, "Stable name of this worker")->capture_default_str();
   app.add_option("--devices", config.devices, "Ranks this machine may hold at a time")
       ->capture_default_str();
@@ -44,7 +47,9 @@ int main(int argc, char** argv) {
           {"text", seer::LogFormat::kText}, {"json", seer::LogFormat::kJson}}));
   app.footer(
       "Examples:\n  seer-worker --coordinator 127.0.0.1:7070 --devices 2\n  seer-worker "
-      "--coordinator head:7070 --name node-17 --address 10.0.0.17 --device-kind cuda --devices 8");
+      "--coordinator head:7070 --name node-17 --address 10.0.0.17 --device-kind cuda --devices 8\n "
+      " "
+      "seer-worker --coordinator head-0:7070,head-1:7070");
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {

@@ -63,8 +63,8 @@ class Rank {
         assign_(assign),
         stop_(stop),
         metrics_(metrics),
-        coordinator_(internal::v1::Trainers::NewStub(MakeChannel({assign.coordinator_address()}))) {
-  }
+        coordinator_(internal::v1::Trainers::NewStub(
+            MakeChannel(SplitAddresses(assign.coordinator_address())))) {}
 
   absl::StatusOr<Ended> Run() {
     // A gang meets first: its ranks stop after the same step, by a vote.

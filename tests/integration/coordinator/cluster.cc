@@ -9,6 +9,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "common/base/digest.h"
+#include "common/rpc/channel.h"
 #include "common/rpc/status_grpc.h"
 #include "coordinator/services/pool_lookup.h"
 #include "tests/support/status_matchers.h"
@@ -184,7 +185,9 @@ coordinator::ServerConfig Cluster::Config() const {
   coordinator::ServerConfig config;
   config.listen = "127.0.0.1:0";
   config.metrics = "";
-  config.database = dir_ / "state/coordinator.db";
+  config.database = url_.empty() ? dir_ / "state/coordinator.db" : url_;
+  config.logs = dir_ / "state/logs";
+  config.leader_lease = absl::Seconds(1);
   config.storage = "file://" + (dir_ / "storage");
   config.dataservices = {"127.0.0.1:1"};
   config.lease = absl::Seconds(2);
@@ -193,13 +196,17 @@ coordinator::ServerConfig Cluster::Config() const {
 }
 
 void Cluster::Start() {
-  std::map<std::string, coordinator::PoolInfo> pools = {
-      {"cats", {3, 100, 0}}, {"digits", {1, 50, 50}}, {"empty", {}}};
-  auto server = coordinator::CoordinatorServer::Start(
-      Config(), std::make_unique<coordinator::FakePoolLookup>(std::move(pools)));
-  SEER_CHECK(server.ok()) << server.status();
-  server_ = *std::move(server);
-  const auto channel = Dial(server_->port());
+  std::vector<std::string> addresses;
+  for (int i = 0; i < count_; ++i) {
+    std::map<std::string, coordinator::PoolInfo> pools = {
+        {"cats", {3, 100, 0}}, {"digits", {1, 50, 50}}, {"empty", {}}};
+    auto server = coordinator::CoordinatorServer::Start(
+        Config(), std::make_unique<coordinator::FakePoolLookup>(std::move(pools)));
+    SEER_CHECK(server.ok()) << server.status();
+    servers_.push_back(*std::move(server));
+    addresses.push_back(absl::StrCat("127.0.0.1:", servers_.back()->port()));
+  }
+  const auto channel = count_ == 1 ? Dial(port()) : MakeChannel(addresses);
   jobs = v1::Jobs::NewStub(channel);
   checkpoints = v1::Checkpoints::NewStub(channel);
   workers = v1::Workers::NewStub(channel);

@@ -1,5 +1,5 @@
 // A coordinator in this process with agents that are played by the test:
-// real gRPC, real SQLite, real files.
+// real gRPC, a real database, real files.
 #pragma once
 
 #include <grpcpp/grpcpp.h>
@@ -75,16 +75,21 @@ class FakeAgent {
 
 class Cluster {
  public:
+  // One coordinator on SQLite; or several on a PostgreSQL database, all of which calls below know.
   Cluster() { Start(); }
+  Cluster(int coordinators, std::string url) : count_(coordinators), url_(std::move(url)) {
+    Start();
+  }
   void Start();
-  void Stop() { server_.reset(); }
+  void Stop() { servers_.clear(); }
+  void Stop(size_t number) { servers_[number].reset(); }
   void Restart() {
     Stop();
     Start();
   }
   coordinator::ServerConfig Config() const;
-  int port() const { return server_->port(); }
-  int metrics_port() const { return server_->metrics_port(); }
+  int port(size_t number = 0) const { return servers_[number]->port(); }
+  int metrics_port(size_t number = 0) const { return servers_[number]->metrics_port(); }
   const TempDir& dir() const { return dir_; }
 
   // Unary calls, as absl statuses.
@@ -110,7 +115,9 @@ class Cluster {
 
  private:
   TempDir dir_;
-  std::unique_ptr<coordinator::CoordinatorServer> server_;
+  const int count_ = 1;
+  const std::string url_;  // empty: SQLite
+  std::vector<std::unique_ptr<coordinator::CoordinatorServer>> servers_;
 };
 
 // Polls until it is true; false after 20 s. For what no call waits for.

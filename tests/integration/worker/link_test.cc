@@ -28,8 +28,9 @@ AgentMessage Line(const std::string& text) {
 
 class LinkTest : public ::testing::Test {
  protected:
-  void Dial() {
-    link_ = std::make_unique<Link>(coordinator_.address(),
+  void Dial() { Dial(coordinator_.address()); }
+  void Dial(const std::string& coordinators) {
+    link_ = std::make_unique<Link>(coordinators,
                                    LinkCallbacks{[] {
                                                    AgentMessage message;
                                                    message.mutable_hello()->set_worker("w1");
@@ -118,6 +119,38 @@ TEST_F(LinkTest, TheDestructorEndsAWriteThatNobodyReads) {
   }
   link_.reset();  // must not hang
   EXPECT_EQ(closed_, 1);
+}
+
+TEST_F(LinkTest, OfSeveralCoordinatorsOneThatSaysNothingIsLeftForAnother) {
+  testing::FakeCoordinator other;
+  other.SetWelcoming(false);
+  Dial(coordinator_.address() + "," + other.address());
+  const auto wait_for = [this](int count) {
+    const absl::Time deadline = absl::Now() + kDeadline;
+    while (absl::Now() < deadline) {
+      link_->LeaveSilent(absl::Milliseconds(200));
+      absl::SleepFor(absl::Milliseconds(20));
+      absl::MutexLock lock(&mu_);
+      if (received_ >= count) return true;
+    }
+    return false;
+  };
+  ASSERT_TRUE(wait_for(1));
+  // The one that welcomed it falls silent, and the other one wakes up.
+  coordinator_.SetWelcoming(false);
+  other.SetWelcoming(true);
+  ASSERT_TRUE(wait_for(2));
+  EXPECT_TRUE(link_->Send(Line("here")));
+  EXPECT_TRUE(other.WaitForLine("0: here"));
+}
+
+TEST_F(LinkTest, TheOnlyCoordinatorIsNotLeft) {
+  Dial();
+  ASSERT_TRUE(WaitForReceived(1));
+  link_->LeaveSilent(absl::ZeroDuration());
+  EXPECT_TRUE(link_->Send(Line("still here")));
+  EXPECT_TRUE(coordinator_.WaitForLine("0: still here"));
+  EXPECT_EQ(coordinator_.heard().hellos.size(), 1u);
 }
 
 TEST_F(LinkTest, TheDestructorEndsABackOff) {

@@ -19,6 +19,7 @@
 #include "coordinator/services/log_store.h"
 #include "coordinator/services/page_token.h"
 #include "coordinator/services/trainers_service.h"
+#include "coordinator/store/leader_lease.h"
 #include "tests/support/status_matchers.h"
 #include "tests/support/temp_dir.h"
 
@@ -285,6 +286,27 @@ TEST_F(FilesTest, VerificationNamesTheFileThatIsBad) {
       FailsWith(absl::StatusCode::kDataLoss, reason::kCheckpointCorrupt, "rank-0 is missing"));
 }
 
+// Another coordinator may have deleted them, and a new attempt written them again.
+TEST_F(FilesTest, ACoordinatorThatNoLongerLeadsLeavesThemAlone) {
+  Written();
+  bool leads = true;
+  int deletions = 0;
+  Faults faults;
+  faults.fail = [&](absl::string_view operation, absl::string_view) {
+    if (operation == "delete" && ++deletions == 2) leads = false;  // in the middle
+    return absl::OkStatus();
+  };
+  auto watched = MakeFaultyStore(*objects_, faults);
+  CheckpointFiles files(*watched, loop_, clock_, metrics_, [&leads] { return leads; });
+  int done = 0;
+  files.Delete({"job_a", 5}, [&] { ++done; });
+  loop_.RunReady();
+  loop_.Advance(absl::Minutes(5));
+  EXPECT_EQ(done, 0);
+  EXPECT_EQ(deletions, 2);
+  EXPECT_EQ(objects_->List("job_a/")->size(), 1u);
+}
+
 // Fails while told to.
 class FailingStore final : public Store {
  public:
@@ -292,13 +314,14 @@ class FailingStore final : public Store {
   absl::Status Apply(const Changes& changes, const Core& core) override {
     ++applied;
     if (clock != nullptr) clock->Advance(absl::Seconds(5));
-    return failing ? absl::ResourceExhaustedError("disk full") : inner_->Apply(changes, core);
+    return failing ? failure : inner_->Apply(changes, core);
   }
   absl::StatusOr<std::vector<Event>> Events(const std::string& job, int64_t after,
                                             int limit) override {
     return inner_->Events(job, after, limit);
   }
   bool failing = false;
+  absl::Status failure = absl::ResourceExhaustedError("disk full");
   int applied = 0;
   FakeClock* clock = nullptr;  // given: a commit takes 5 s
 
@@ -312,8 +335,11 @@ struct RecordingSink final : EffectSink {
   void MarkCommitted(const Checkpoint&) override {}
   void DeleteFiles(const CheckpointKey&) override {}
   void JobChanged(const std::string&) override { ++changes; }
+  void Leads() override { leading = true; }
+  void StandsBy(const absl::Status&) override { leading = false; }
   std::vector<std::string> assigned;
   int changes = 0;
+  bool leading = false;  // as it was told
 };
 
 TEST(CoreRunner, NothingLeavesBeforeItsCommit) {
@@ -411,6 +437,100 @@ TEST(CoreRunner, HeartbeatsAreAnsweredWhileTheDatabaseIsLocked) {
   EXPECT_EQ(store.applied, 2);
   EXPECT_EQ(store.Load()->jobs.size(), 1u);
   EXPECT_THAT(sink.assigned, ElementsAre("w0"));
+}
+
+// One of several coordinators on one store, played by hand.
+class StandbyTest : public ::testing::Test {
+ protected:
+  StandbyTest() { runner_.StartStandingBy(sink_, absl::Seconds(1)); }
+  void Lead() {
+    runner_.Extend(clock_.Steady() + absl::Seconds(5));
+    runner_.Lead(1, [](const absl::Status& status) { EXPECT_OK(status); });
+    loop_.RunReady();
+  }
+  absl::Status Create(const std::string& name) {
+    command::CreateJob create;
+    create.job.name = name;
+    create.id_seed = std::hash<std::string>()(name);
+    absl::Status status;
+    runner_.Post(create, [&](const Reply& reply, const Core&) { status = reply.status; });
+    loop_.RunReady();
+    return status;
+  }
+
+  FakeClock clock_;
+  FakeLoop loop_{clock_};
+  MetricsRegistry registry_;
+  CoordinatorMetrics metrics_{registry_};
+  FailingStore store_;
+  RecordingSink sink_;
+  CoreRunner runner_{CoreOptions{}, store_, clock_, loop_, metrics_};
+};
+
+TEST_F(StandbyTest, RefusesUntilItLeadsAndAgainWhenItNoLongerDoes) {
+  EXPECT_THAT(Create("a"), FailsWith(absl::StatusCode::kUnavailable, reason::kNotLeader, ""));
+  EXPECT_FALSE(runner_.leads());
+  EXPECT_THAT(registry_.Render(), HasSubstr("seer_leader 0"));
+  Lead();
+  EXPECT_TRUE(sink_.leading);
+  EXPECT_TRUE(runner_.leads());
+  EXPECT_OK(Create("a"));
+  loop_.Advance(absl::Seconds(1));
+  EXPECT_THAT(registry_.Render(), HasSubstr("seer_leader 1"));
+  EXPECT_THAT(registry_.Render(), HasSubstr("seer_jobs{state=\"QUEUED\"} 1"));
+  runner_.StandBy(NotLeader("other:7070"));
+  EXPECT_THAT(Create("b"),
+              FailsWith(absl::StatusCode::kUnavailable, reason::kNotLeader, "other:7070 leads"));
+  EXPECT_FALSE(sink_.leading);
+  EXPECT_THAT(registry_.Render(), HasSubstr("seer_jobs{state=\"QUEUED\"} 0"));
+  EXPECT_EQ(store_.Load()->jobs.size(), 1u);
+}
+
+// It may have been stopped for an hour: nothing that it decides now may count.
+TEST_F(StandbyTest, ALeaseThatRanOutIsNoticedBeforeAnythingIsDecided) {
+  Lead();
+  ASSERT_OK(Create("a"));
+  clock_.Advance(absl::Seconds(5));
+  const int applied = store_.applied;
+  EXPECT_FALSE(runner_.leads());
+  EXPECT_THAT(Create("b"), FailsWith(absl::StatusCode::kUnavailable, reason::kNotLeader, ""));
+  EXPECT_FALSE(sink_.leading);
+  EXPECT_EQ(store_.applied, applied);
+  runner_.Extend(clock_.Steady() + absl::Seconds(5));
+  EXPECT_THAT(Create("b"), FailsWith(absl::StatusCode::kUnavailable, reason::kNotLeader, ""))
+      << "it has to read the store again first";
+  Lead();
+  EXPECT_OK(Create("b"));
+  EXPECT_EQ(store_.Load()->jobs.size(), 2u);
+}
+
+TEST_F(StandbyTest, ALeaderWhoseCommitIsRefusedForgetsWhatItDecided) {
+  Lead();
+  ASSERT_OK(Create("a"));
+  store_.failing = true;
+  ASSERT_FALSE(Create("full").ok());
+  store_.failure = NotLeader("other:7070");
+  EXPECT_THAT(Create("b"),
+              FailsWith(absl::StatusCode::kUnavailable, reason::kNotLeader, "other:7070"));
+  EXPECT_FALSE(sink_.leading);
+  store_.failing = false;
+  loop_.Advance(absl::Seconds(3));  // a tick would commit
+  EXPECT_EQ(store_.Load()->jobs.size(), 1u);
+  Lead();
+  EXPECT_OK(Create("c"));
+  EXPECT_EQ(store_.Load()->jobs.size(), 2u) << "neither full nor b came back";
+}
+
+TEST_F(StandbyTest, TicksComeOnceAfterItHasLedTwice) {
+  for (int i = 0; i < 2; ++i) {
+    Lead();
+    runner_.StandBy(NotLeader(""));
+    loop_.RunReady();
+  }
+  Lead();
+  ASSERT_OK(Create("a"));
+  loop_.Advance(absl::Seconds(4));
+  EXPECT_THAT(registry_.Render(), HasSubstr("seer_job_time_seconds_total{class=\"queue\"} 4"));
 }
 
 // A full disk of the coordinator must not end gangs at their next checkpoint.

@@ -1,5 +1,6 @@
 // The same expectations of every store;
-// and what only SQLite can get wrong: locks, foreign files, newer schemas.
+// and what only SQLite can get wrong: locks, foreign files, newer schemas. postgres_test.cc has
+// what only PostgreSQL can.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <sqlite3.h>
@@ -11,8 +12,10 @@
 #include "absl/strings/str_cat.h"
 #include "coordinator/core/data_plan.h"
 #include "coordinator/core/job_states.h"
+#include "coordinator/store/leader_lease.h"
 #include "coordinator/store/record_json.h"
 #include "coordinator/store/store.h"
+#include "tests/support/postgres_server.h"
 #include "tests/support/status_matchers.h"
 #include "tests/support/temp_dir.h"
 
@@ -20,19 +23,44 @@ namespace seer::coordinator {
 namespace {
 
 using testing::FailsWith;
+using testing::PostgresServer;
 using testing::TempDir;
 
 const Moment kNow{absl::FromUnixMicros(1'700'000'000'123'456), absl::Seconds(100)};
 
+absl::StatusOr<std::unique_ptr<Store>> OpenSqliteStore(const std::string& path) {
+  SEER_ASSIGN_OR_RETURN(OpenedDatabase opened, OpenDatabase(path));
+  EXPECT_EQ(opened.lease, nullptr);
+  return std::move(opened.store);
+}
+
 class StoreTest : public ::testing::TestWithParam<std::string> {
  protected:
-  StoreTest() { Open(); }
+  void SetUp() override {
+    if (GetParam() == "postgres") {
+      if (const std::string missing = PostgresServer::Missing(); !missing.empty())
+        GTEST_SKIP() << missing;
+      url_ = PostgresServer::Shared().NewDatabase();
+    }
+    Open();
+  }
   void Open() {
     if (GetParam() == "memory") {
       if (!store_) store_ = MakeMemoryStore();
       return;
     }
     store_.reset();
+    if (GetParam() == "postgres") {
+      if (lease_) ASSERT_OK(lease_->Resign());
+      auto opened = OpenDatabase(url_);
+      ASSERT_OK(opened);
+      store_ = std::move(opened->store);
+      lease_ = std::move(opened->lease);
+      const int64_t term = lease_->Campaign("here:1")->term;
+      ASSERT_GT(term, 0);
+      ASSERT_OK(store_->BeginTerm(term));
+      return;
+    }
     auto store = OpenSqliteStore(dir_ / "sub/folder/c.db");
     ASSERT_OK(store);
     store_ = *std::move(store);
@@ -66,7 +94,9 @@ class StoreTest : public ::testing::TestWithParam<std::string> {
   }
 
   TempDir dir_;
+  std::string url_;
   std::unique_ptr<Store> store_;
+  std::unique_ptr<LeaderLease> lease_;
   Core core_{CoreOptions{}};
 };
 
@@ -148,7 +178,24 @@ TEST_P(StoreTest, EventsAreNumberedWithoutGapsAndReadInPieces) {
   EXPECT_EQ(rest[0].number, of_b[1].number);
 }
 
-INSTANTIATE_TEST_SUITE_P(All, StoreTest, ::testing::Values("memory", "sqlite"),
+// As after a commit whose answer was lost.
+TEST_P(StoreTest, TheSameChangesAgainComeToTheSame) {
+  Hello();
+  const Decision decision = core_.Step(Create("a", "request-1"), kNow);
+  ASSERT_FALSE(decision.changes.events.empty());
+  ASSERT_FALSE(decision.changes.requests.empty());
+  ASSERT_OK(store_->Apply(decision.changes, core_));
+  const StoredState before = store_->Load().value();
+  const size_t events = store_->Events("", 0, 100)->size();
+  ASSERT_OK(store_->Apply(decision.changes, core_));
+  const StoredState after = store_->Load().value();
+  EXPECT_EQ(after.jobs.size(), before.jobs.size());
+  EXPECT_EQ(after.requests, before.requests);
+  EXPECT_EQ(after.last_event, before.last_event);
+  EXPECT_EQ(store_->Events("", 0, 100)->size(), events);
+}
+
+INSTANTIATE_TEST_SUITE_P(All, StoreTest, ::testing::Values("memory", "sqlite", "postgres"),
                          [](const auto& info) { return info.param; });
 
 TEST(SqliteStore, ASecondOneIsRefusedUntilTheFirstIsGone) {
@@ -217,15 +264,28 @@ TEST(SqliteStore, ACommitThatCannotBeMadeChangesNothing) {
   Core core{CoreOptions{}};
   command::CreateJob create;
   create.job.name = "a";
-  Decision decision = core.Step(create, kNow);
-  ASSERT_OK((*store)->Apply(decision.changes, core));
-  decision.changes.events.clear();
-  // Breaks the primary key half-way.
-  decision.changes.requests = {{"create/x", "first"}, {"create/x", "second"}};
-  EXPECT_FALSE((*store)->Apply(decision.changes, core).ok());
-  EXPECT_TRUE((*store)->Load()->requests.empty());
-  decision.changes.requests = {{"create/x", "first"}};
+  create.request_id = "r";
+  const Decision decision = core.Step(create, kNow);
+  sqlite3* db = nullptr;
+  ASSERT_EQ(sqlite3_open((dir / "c.db").c_str(), &db), SQLITE_OK);
+  const auto run = [&](const char* sql) {
+    ASSERT_EQ(sqlite3_exec(db, sql, nullptr, nullptr, nullptr), SQLITE_OK) << sqlite3_errmsg(db);
+  };
+  run("ALTER TABLE requests RENAME TO elsewhere");  // written last
+  EXPECT_THAT((*store)->Apply(decision.changes, core),
+              FailsWith(absl::StatusCode::kUnavailable, reason::kStorageFailed, "requests"));
+  run("ALTER TABLE elsewhere RENAME TO requests");
+  sqlite3_close(db);
+  EXPECT_TRUE((*store)->Load()->jobs.empty());
+  EXPECT_TRUE((*store)->Events("", 0, 10)->empty());
   EXPECT_OK((*store)->Apply(decision.changes, core));
+  EXPECT_EQ((*store)->Load()->jobs.size(), 1u);
+}
+
+TEST(SqliteStore, AUrlOfAnotherKindIsRefused) {
+  EXPECT_THAT(OpenDatabase("mysql://host/db"),
+              FailsWith(absl::StatusCode::kInvalidArgument, reason::kInvalidArgument,
+                        "neither a path nor a postgresql:// URL"));
 }
 
 TEST(SqliteStore, AFolderThatCannotBeMadeIsNamed) {

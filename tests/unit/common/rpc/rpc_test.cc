@@ -4,10 +4,12 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <atomic>
 #include <thread>
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
 #include "common/base/error.h"
 #include "common/rpc/channel.h"
 #include "common/rpc/resolve.h"
@@ -26,6 +28,7 @@ class FakeWorkers final : public v1::Workers::Service {
  public:
   grpc::Status ListWorkers(grpc::ServerContext*, const v1::ListWorkersRequest*,
                            v1::ListWorkersResponse*) override {
+    ++lists;
     return ToGrpc(Error(absl::StatusCode::kFailedPrecondition, reason::kWrongJobState, "not now")
                       .Field("filter")
                       .Hint("try tomorrow")
@@ -39,6 +42,7 @@ class FakeWorkers final : public v1::Workers::Service {
     for (int i = 0; i < 20; ++i) std::move(error).With(absl::StrCat("v", i, text), text);
     return ToGrpc(std::move(error).Field(text).Hint("look for " + text));
   }
+  std::atomic<int> lists{0};
 };
 
 class RpcTest : public ::testing::Test {
@@ -141,6 +145,54 @@ TEST_F(RpcTest, AnErrorWithBytesThatAreNotUtf8OrWithVeryLongTextArrivesWithItsRe
     EXPECT_FALSE(detail->field.empty());
     EXPECT_FALSE(detail->metadata.empty());
   }
+}
+
+// As of several coordinators the one that leads.
+TEST_F(RpcTest, OfSeveralServersThoseAreCalledWhoseHealthIsServing) {
+  FakeWorkers others;
+  MetricsRegistry metrics;
+  ASSERT_OK_AND_ASSIGN(const auto second,
+                       RpcServer::Start({.drain = absl::Milliseconds(200)}, {&others}, metrics));
+  second->SetServing(false);
+  const auto stub = v1::Workers::NewStub(MakeChannel({server_->address(), second->address()}));
+  const auto list = [&] {
+    return CallWithRetry({.attempts = 100}, "the coordinator", [&](grpc::ClientContext& context) {
+      v1::ListWorkersResponse response;
+      return FromGrpc(stub->ListWorkers(&context, {}, &response));
+    });
+  };
+  for (int i = 0; i < 20; ++i) EXPECT_TRUE(HasReason(list(), reason::kWrongJobState));
+  EXPECT_EQ(workers_.lists, 20);
+  EXPECT_EQ(others.lists, 0);
+  server_->SetServing(false);
+  second->SetServing(true);
+  const absl::Time deadline = absl::Now() + absl::Seconds(30);  // until the channel hears of it
+  while (others.lists == 0 && absl::Now() < deadline) list().IgnoreError();
+  EXPECT_GT(others.lists, 0);
+}
+
+TEST(Channel, OneThatStandsByIsAskedAgainAndOtherReasonsAreNot) {
+  int calls = 0;
+  const auto answer = [&](absl::string_view reason) {
+    calls = 0;
+    return CallWithRetry({.attempts = 3, .first_backoff = absl::Milliseconds(1)}, "the coordinator",
+                         [&](grpc::ClientContext&) -> absl::Status {
+                           ++calls;
+                           return Error(absl::StatusCode::kUnavailable, reason, "not now");
+                         });
+  };
+  EXPECT_THAT(answer(reason::kNotLeader),
+              FailsWith(absl::StatusCode::kUnavailable, reason::kNotLeader, "not now"));
+  EXPECT_EQ(calls, 3);
+  EXPECT_THAT(answer(reason::kStorageFailed),
+              FailsWith(absl::StatusCode::kUnavailable, reason::kStorageFailed, "not now"));
+  EXPECT_EQ(calls, 1);
+}
+
+TEST(Channel, AddressesAreSplitAtCommas) {
+  EXPECT_EQ(SplitAddresses("a:1"), std::vector<std::string>{"a:1"});
+  EXPECT_EQ(SplitAddresses(" a:1, b:2,,"), (std::vector<std::string>{"a:1", "b:2"}));
+  EXPECT_TRUE(SplitAddresses("").empty());
 }
 
 TEST_F(RpcTest, ASecondServerOnThePortIsTold) {

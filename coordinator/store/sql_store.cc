@@ -1,0 +1,187 @@
+#include "coordinator/store/sql_store.h"
+
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "common/base/error.h"
+#include "common/base/failpoint.h"
+#include "coordinator/core/job_states.h"
+#include "coordinator/store/leader_lease.h"
+#include "coordinator/store/record_json.h"
+#include "store_migrations.h"
+
+namespace seer::coordinator {
+namespace {
+
+// Statements that change something come to the same when they are repeated: a commit whose answer
+// was lost is made again.
+class SqlStore final : public Store {
+ public:
+  SqlStore(std::unique_ptr<SqlDatabase> database, bool shared)
+      : db_(std::move(database)), shared_(shared) {}
+
+  absl::Status BeginTerm(int64_t term) override {
+    term_ = term;
+    if (shared_) SEER_RETURN_IF_ERROR(db_->Transact([this] { return CheckTerm(); }));
+    return MigrateSchema(*db_, [this] { return CheckTerm(); });
+  }
+
+  absl::StatusOr<StoredState> Load() override { return LoadState(*db_); }
+
+  absl::Status Apply(const Changes& changes, const Core& core) override {
+    SEER_RETURN_IF_ERROR(SEER_FAILPOINT_STATUS("coordinator.before_commit"));
+    SEER_RETURN_IF_ERROR(db_->Transact([&]() -> absl::Status {
+      SEER_RETURN_IF_ERROR(CheckTerm());
+      return Write(changes, core);
+    }));
+    SEER_FAILPOINT("coordinator.after_commit");
+    return absl::OkStatus();
+  }
+
+  absl::StatusOr<std::vector<Event>> Events(const std::string& job, int64_t after,
+                                            int limit) override {
+    std::vector<Event> events;
+    SEER_RETURN_IF_ERROR(db_->Run(
+        "reading events",
+        "SELECT number, time_us, job, attempt, type, from_state, to_state, reason, message FROM "
+        "events WHERE number > $1 AND ($2 = '' OR job = $2) ORDER BY number LIMIT $3",
+        {after, job, limit}, [&events](const SqlRow& row) {
+          events.push_back({row.Int(0), absl::FromUnixMicros(row.Int(1)), row.Text(2),
+                            static_cast<int>(row.Int(3)), row.Text(4), row.Text(5), row.Text(6),
+                            row.Text(7), row.Text(8)});
+          return absl::OkStatus();
+        }));
+    return events;
+  }
+
+ private:
+  absl::Status CheckTerm() { return shared_ ? CheckLeads(*db_, term_) : absl::OkStatus(); }
+
+  absl::Status Write(const Changes& changes, const Core& core) {
+    for (const std::string& id : changes.jobs) {
+      const Job& job = core.jobs().at(id);
+      SEER_RETURN_IF_ERROR(
+          db_->Run("writing a job",
+                   "INSERT INTO jobs (id, state, spec, record) VALUES ($1, $2, $3, $4) ON CONFLICT "
+                   "(id) DO UPDATE SET state = excluded.state, record = excluded.record",
+                   {id, StateName(job.state), SqlBytes{job.spec}, ToJson(job)}));
+    }
+    for (const auto& key : changes.checkpoints) {
+      const auto it = core.checkpoints().find(key);
+      if (it == core.checkpoints().end()) continue;
+      SEER_RETURN_IF_ERROR(
+          db_->Run("writing a checkpoint",
+                   "INSERT INTO checkpoints (job, step, record) VALUES ($1, $2, $3) ON CONFLICT "
+                   "(job, step) DO UPDATE SET record = excluded.record",
+                   {key.first, key.second, ToJson(it->second)}));
+    }
+    for (const auto& [job, step] : changes.removed_checkpoints) {
+      SEER_RETURN_IF_ERROR(db_->Run("removing a checkpoint",
+                                    "DELETE FROM checkpoints WHERE job = $1 AND step = $2",
+                                    {job, step}));
+    }
+    for (const std::string& name : changes.workers) {
+      SEER_RETURN_IF_ERROR(
+          db_->Run("writing a worker",
+                   "INSERT INTO workers (name, record) VALUES ($1, $2) ON CONFLICT (name) DO "
+                   "UPDATE SET record = excluded.record",
+                   {name, ToJson(core.workers().at(name))}));
+    }
+    for (const std::string& name : changes.removed_workers)
+      SEER_RETURN_IF_ERROR(
+          db_->Run("removing a worker", "DELETE FROM workers WHERE name = $1", {name}));
+    for (const Event& e : changes.events) {
+      SEER_RETURN_IF_ERROR(
+          db_->Run("writing an event",
+                   "INSERT INTO events (number, time_us, job, attempt, type, from_state, to_state, "
+                   "reason, message) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) ON CONFLICT "
+                   "(number) DO NOTHING",
+                   {e.number, absl::ToUnixMicros(e.created), e.job, e.attempt, e.type, e.from, e.to,
+                    e.reason, e.message}));
+    }
+    for (const auto& [id, job] : changes.requests) {
+      SEER_RETURN_IF_ERROR(db_->Run("writing a request",
+                                    "INSERT INTO requests (id, job) VALUES ($1, $2) ON CONFLICT "
+                                    "(id) DO UPDATE SET job = excluded.job",
+                                    {id, job}));
+    }
+    return db_->Run("writing a counter",
+                    "INSERT INTO counters (name, value) VALUES ('attempt', $1) ON CONFLICT (name) "
+                    "DO UPDATE SET value = excluded.value",
+                    {core.last_attempt()});
+  }
+
+  const std::unique_ptr<SqlDatabase> db_;
+  const bool shared_;
+  int64_t term_ = 0;
+};
+
+}  // namespace
+
+absl::Status CheckSchema(SqlDatabase& database) {
+  SEER_ASSIGN_OR_RETURN(const int64_t version, database.SchemaVersion());
+  if (version <= kSchemaVersion) return absl::OkStatus();
+  return Error(absl::StatusCode::kFailedPrecondition, reason::kDatabaseTooNew,
+               absl::StrCat(database.name(), " has schema ", version, ", this version knows ",
+                            kSchemaVersion))
+      .Field("database")
+      .Hint("run the coordinator's newer version, or restore a backup from before the upgrade");
+}
+
+absl::Status MigrateSchema(SqlDatabase& database, const std::function<absl::Status()>& check) {
+  SEER_RETURN_IF_ERROR(CheckSchema(database));
+  SEER_ASSIGN_OR_RETURN(int64_t version, database.SchemaVersion());
+  for (; version < kSchemaVersion; ++version) {
+    SEER_RETURN_IF_ERROR(database.Transact([&]() -> absl::Status {
+      SEER_RETURN_IF_ERROR(check());
+      SEER_RETURN_IF_ERROR(database.RunScript("migrating the schema", database.Migration(version)));
+      return database.SetSchemaVersion(version + 1);
+    }));
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<StoredState> LoadState(SqlDatabase& database) {
+  StoredState state;
+  SEER_RETURN_IF_ERROR(database.Run("reading jobs", "SELECT record, spec FROM jobs", {},
+                                    [&state](const SqlRow& row) -> absl::Status {
+                                      SEER_ASSIGN_OR_RETURN(Job job, JobFromJson(row.Text(0)));
+                                      job.spec = row.Text(1);
+                                      state.jobs.push_back(std::move(job));
+                                      return absl::OkStatus();
+                                    }));
+  SEER_RETURN_IF_ERROR(database.Run("reading checkpoints", "SELECT record FROM checkpoints", {},
+                                    [&state](const SqlRow& row) -> absl::Status {
+                                      SEER_ASSIGN_OR_RETURN(Checkpoint checkpoint,
+                                                            CheckpointFromJson(row.Text(0)));
+                                      state.checkpoints.push_back(std::move(checkpoint));
+                                      return absl::OkStatus();
+                                    }));
+  SEER_RETURN_IF_ERROR(database.Run("reading workers", "SELECT record FROM workers", {},
+                                    [&state](const SqlRow& row) -> absl::Status {
+                                      SEER_ASSIGN_OR_RETURN(Worker worker,
+                                                            WorkerFromJson(row.Text(0)));
+                                      state.workers.push_back(std::move(worker));
+                                      return absl::OkStatus();
+                                    }));
+  SEER_RETURN_IF_ERROR(database.Run("reading requests", "SELECT id, job FROM requests", {},
+                                    [&state](const SqlRow& row) {
+                                      state.requests[row.Text(0)] = row.Text(1);
+                                      return absl::OkStatus();
+                                    }));
+  SEER_RETURN_IF_ERROR(database.Run("reading counters",
+                                    "SELECT (SELECT COALESCE(MAX(number), 0) FROM events), (SELECT "
+                                    "COALESCE(MAX(value), 0) FROM counters WHERE name = 'attempt')",
+                                    {}, [&state](const SqlRow& row) {
+                                      state.last_event = row.Int(0);
+                                      state.last_attempt = row.Int(1);
+                                      return absl::OkStatus();
+                                    }));
+  return state;
+}
+
+std::unique_ptr<Store> MakeSqlStore(std::unique_ptr<SqlDatabase> database, bool shared) {
+  return std::make_unique<SqlStore>(std::move(database), shared);
+}
+
+}  // namespace seer::coordinator
