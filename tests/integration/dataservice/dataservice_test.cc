@@ -285,6 +285,22 @@ TEST_F(DataServiceTest, DamagedBytesAreReplacedAndBoundedByTheJob) {
   EXPECT_TRUE(HasReason(failed, reason::kTooManyBadImages)) << failed;
 }
 
+TEST_F(DataServiceTest, AShardThatIsMissingEndsTheStreamByName) {
+  MakePool("p", 20);
+  const auto shard = fs::directory_iterator(dir_ / "pools/p/shards")->path();
+  fs::remove(shard);
+  std::vector<v1::BatchMessage> messages;
+  const absl::Status status = Stream(*server_, Request("p", 2, 8), messages);
+  EXPECT_EQ(status.code(), absl::StatusCode::kNotFound) << status;
+  EXPECT_TRUE(absl::StrContains(status.message(), shard.filename().string())) << status;
+}
+
+TEST_F(DataServiceTest, APoolOfOneImageFillsBatches) {
+  MakePool("p", 1);
+  const auto messages = Stream(Request("p", 2, 8));
+  EXPECT_EQ(messages.size(), 2u);
+}
+
 TEST_F(DataServiceTest, ACommittedManifestCountsWithoutCurrent) {
   MakePool("p", 5);
   fs::remove(dir_ / "pools/p/CURRENT");  // the writer died between the two

@@ -255,5 +255,76 @@ TEST_F(PoolCommands, APolicyRefusesAndARefreshIsTried) {
   EXPECT_EQ(Seer({"pool", "refresh", "photos", "--max-age", "soon"}).code, 2);
 }
 
+TEST_F(PoolCommands, PartsOfAnIngestSayHowManyAreToCome) {
+  Good({"pool", "create", "photos"});
+  for (const char* part : {"0/4", "5/4", "three"}) {
+    const Outcome bad = Seer({"pool", "ingest", "photos", dir_ / "images", "--part", part});
+    EXPECT_EQ(bad.code, 2) << part;
+    EXPECT_THAT(bad.err, HasSubstr("part"));
+    EXPECT_THAT(bad.err, HasSubstr("parts count from 1"));
+  }
+  // There is one unit, and so one part with something to do.
+  const Outcome first = Good({"pool", "ingest", "photos", dir_ / "images", "--part", "1/2"});
+  EXPECT_THAT(first.err, HasSubstr("parts that are still to come: 1"));
+  EXPECT_THAT(first.out, HasSubstr("the pool is empty"));
+  const Outcome last = Good({"pool", "ingest", "photos", dir_ / "images", "--part", "2/2"});
+  EXPECT_THAT(last.err, HasSubstr("30 added"));
+  EXPECT_THAT(last.err, ::testing::Not(HasSubstr("to come")));
+  EXPECT_EQ(nlohmann::json::parse(Good({"pool", "describe", "photos", "-o", "json"}).out)["images"],
+            "30");
+}
+
+TEST_F(PoolCommands, VerifySaysWhatIsWrongForPeopleAndForScripts) {
+  Good({"pool", "create", "photos"});
+  Good({"pool", "ingest", "photos", dir_ / "images"});
+  const Outcome sound = Good({"pool", "verify", "photos", "-o", "json"});
+  EXPECT_EQ(sound.out, "[]\n");
+  EXPECT_THAT(sound.err, HasSubstr("all sound"));
+  // Bytes with another hash.
+  const auto folder = dir_.path() / "pools/photos/shards";
+  const auto shard = std::filesystem::directory_iterator(folder)->path();
+  std::string bytes = testing::ReadFile(shard);
+  const std::string whole = bytes;
+  bytes[bytes.size() / 2] ^= 1;
+  WriteFile(shard, bytes);
+  const Outcome damaged = Seer({"pool", "verify", "photos", "-o", "json"});
+  EXPECT_EQ(damaged.code, 1);
+  const auto findings = nlohmann::json::parse(damaged.out);
+  EXPECT_EQ(findings.back()["kind"], "FINDING_KIND_SHARD_HASH");
+  EXPECT_EQ(findings.back()["shard"], shard.filename().string());
+  // No shard.
+  std::filesystem::remove(shard);
+  const Outcome missing = Seer({"pool", "verify", "photos"});
+  EXPECT_EQ(missing.code, 1);
+  EXPECT_THAT(missing.out, HasSubstr("SHARD_MISSING"));
+  EXPECT_THAT(missing.out, HasSubstr(shard.filename().string()));
+  WriteFile(shard, whole);
+  // A catalogue of which a part cannot be read: neither verify nor stats makes something up.
+  const auto generation = dir_.path() / "pools/photos/generations/1";
+  for (const auto& entry : std::filesystem::directory_iterator(generation)) {
+    if (entry.path().extension() != ".parquet") continue;
+    const std::string rows = testing::ReadFile(entry.path());
+    WriteFile(entry.path(), rows.substr(0, rows.size() / 2));
+    for (const char* verb : {"verify", "stats"}) {
+      const Outcome torn = Seer({"pool", verb, "photos"});
+      EXPECT_EQ(torn.code, 1) << verb;
+      EXPECT_THAT(torn.err, HasSubstr(entry.path().filename().string()));
+      EXPECT_THAT(torn.err, HasSubstr("restore the file from a copy of the pool"));
+    }
+    WriteFile(entry.path(), rows);
+  }
+  EXPECT_EQ(Good({"pool", "verify", "photos"}).code, 0);
+  // A manifest of a program that is newer.
+  std::string manifest = testing::ReadFile(generation / "manifest.json");
+  const std::string version = "\"schema_version\": 3";
+  ASSERT_NE(manifest.find(version), std::string::npos);
+  manifest.replace(manifest.find(version), version.size(), "\"schema_version\": 99");
+  WriteFile(generation / "manifest.json", manifest);
+  const Outcome newer = Seer({"pool", "describe", "photos"});
+  EXPECT_EQ(newer.code, 1);
+  EXPECT_THAT(newer.err, HasSubstr("format 99"));
+  EXPECT_THAT(newer.err, HasSubstr("a newer version of seer wrote it"));
+}
+
 }  // namespace
 }  // namespace seer::dataservice

@@ -154,8 +154,8 @@ TEST_F(TakedownTest, AStreamInProgressGetsSubstitutesAndTheBytesGo) {
   }
   context.TryCancel();
 
-  // Both replicas send the same from now on, once each has looked, for the whole order of generation 1; what was
-  // substituted is where the order has the image.
+  // Both replicas send the same from now on, once each has looked, for the whole order of
+  // generation 1; what was substituted is where the order has the image.
   std::map<int64_t, std::string> order;
   for (int64_t step = 0; step < 20; ++step) {
     v1::ListSamplesRequest samples;

@@ -178,7 +178,7 @@ TEST_F(SharedIngest, KilledAnywhereItGoesOnAndReadsNoUnitAgain) {
   options_.threads = 1;
   bool finished = false;
   int64_t saved = 0;
-  for (int kill_at = 1; !finished; kill_at += 3) {
+  for (int kill_at = 1; !finished; kill_at += 7) {
     Pool pool(clock_);
     std::atomic<int> operations = 0;
     Faults faults;

@@ -119,6 +119,52 @@ TEST(ParquetSource, ManyRowsComeInOrder) {
   for (size_t i = 0; i < values.size(); ++i) EXPECT_EQ(images[i].bytes, values[i]);
 }
 
+TEST(Sources, UnitsHaveTheSameImagesInTheSameOrder) {
+  const testing::TempDir dir;
+  std::vector<std::string> values;
+  for (int i = 0; i < 1000; ++i) values.push_back(absl::StrCat("image ", i));
+  WriteParquet(dir / "d/t.parquet", {{"bytes", BytesColumn(values)}}, 300);
+  // Rows that cannot be downloaded: cut within their row groups.
+  WriteParquet(dir / "d/urls.parquet",
+               {{"url", TextColumn(std::vector<std::string>(5000, "ftp://x"))}}, 3000);
+  for (int i = 0; i < 30; ++i) WriteFile(dir / absl::StrCat("d/", 10 + i, ".png"), "x");
+  ASSERT_OK_AND_ASSIGN(const auto whole, ReadAll({dir / "d", dir / "d/10.png"}));
+  ASSERT_EQ(whole.size(), 6031u);
+  for (const int64_t unit_bytes : {int64_t{1}, int64_t{20'000}, int64_t{100} << 20}) {
+    ASSERT_OK_AND_ASSIGN(const auto cut, ReadAll({dir / "d", dir / "d/10.png"}, {}, unit_bytes));
+    ASSERT_EQ(cut.size(), whole.size());
+    for (size_t i = 0; i < whole.size(); ++i) {
+      EXPECT_EQ(cut[i].source, whole[i].source);
+      EXPECT_EQ(cut[i].bytes, whole[i].bytes);
+    }
+  }
+  ASSERT_OK_AND_ASSIGN(const auto list, SourceList::Create({dir / "d"}, {}));
+  EXPECT_EQ(list.Cut(1).size(), 30u + 4u + 5u) << "files, row groups, pieces of 1,024 rows";
+  ASSERT_OK_AND_ASSIGN(const auto again, SourceList::Create({dir / "d"}, {}));
+  EXPECT_EQ(list.Cut(1)[7].id, again.Cut(1)[7].id);
+  WriteFile(dir / "d/17.png", "changed");
+  ASSERT_OK_AND_ASSIGN(const auto changed, SourceList::Create({dir / "d"}, {}));
+  EXPECT_NE(list.Cut(1)[7].id, changed.Cut(1)[7].id);
+  EXPECT_EQ(list.Cut(1)[8].id, changed.Cut(1)[8].id);
+}
+
+TEST(UrlSource, AListIsCutIntoPieces) {
+  const testing::TempDir dir;
+  std::string lines;
+  for (int i = 0; i < 2500; ++i) absl::StrAppend(&lines, "# ", i, "\nhttp://127.0.0.1:1/", i, "\n");
+  WriteFile(dir / "list.txt", lines);
+  ASSERT_OK_AND_ASSIGN(const auto list, SourceList::Create({dir / "list.txt"}, {}));
+  const auto units = list.Cut(1);
+  ASSERT_EQ(units.size(), 3u);
+  EXPECT_EQ(units[0].images, 1024);
+  EXPECT_EQ(units[2].images, 452);
+  // More at the end leaves what was there as it is.
+  WriteFile(dir / "list.txt", lines + "http://127.0.0.1:1/more\n");
+  ASSERT_OK_AND_ASSIGN(const auto longer, SourceList::Create({dir / "list.txt"}, {}));
+  EXPECT_EQ(longer.Cut(1)[1].id, units[1].id);
+  EXPECT_NE(longer.Cut(1)[2].id, units[2].id);
+}
+
 TEST(ParquetSource, ARowWithoutAnImageIsOneFailure) {
   const testing::TempDir dir;
   WriteParquet(dir / "t.parquet", {{"image", BytesColumn({"one", "", "three"})}});
