@@ -16,6 +16,9 @@
 namespace seer::coordinator {
 namespace {
 
+// A busy server may need so long to let a connection in.
+constexpr absl::Duration kShortestLimit = absl::Seconds(1);
+
 absl::StatusOr<OpenedDatabase> OpenShared(const std::string& url, absl::Duration lease) {
   PostgresOptions options;
   options.transaction_limit = lease;
@@ -23,7 +26,7 @@ absl::StatusOr<OpenedDatabase> OpenShared(const std::string& url, absl::Duration
   SEER_RETURN_IF_ERROR(CheckSchema(*database));
   // A renewal that is not answered must leave time for another one.
   PostgresOptions quick;
-  quick.limit = quick.transaction_limit = lease / 2;
+  quick.limit = quick.transaction_limit = std::max(lease / 2, kShortestLimit);
   SEER_ASSIGN_OR_RETURN(auto campaign, OpenPostgres(url, quick));
   SEER_RETURN_IF_ERROR(PrepareLeaderLease(*campaign));
   const std::string holder =

@@ -21,8 +21,9 @@ class SqlStore final : public Store {
       : db_(std::move(database)), shared_(shared) {}
 
   absl::Status BeginTerm(int64_t term) override {
+    if (!shared_) return absl::OkStatus();
     term_ = term;
-    if (shared_) SEER_RETURN_IF_ERROR(db_->Transact([this] { return CheckTerm(); }));
+    SEER_RETURN_IF_ERROR(db_->Transact([this] { return CheckTerm(); }));
     return MigrateSchema(*db_, [this] { return CheckTerm(); });
   }
 

@@ -187,10 +187,11 @@ coordinator::ServerConfig Cluster::Config() const {
   config.metrics = "";
   config.database = url_.empty() ? dir_ / "state/coordinator.db" : url_;
   config.logs = dir_ / "state/logs";
-  config.leader_lease = absl::Seconds(1);
+  config.leader_lease = absl::Seconds(3);
   config.storage = "file://" + (dir_ / "storage");
   config.dataservices = {"127.0.0.1:1"};
-  config.lease = absl::Seconds(2);
+  // With several, agents are not what is tested.
+  config.lease = absl::Seconds(count_ == 1 ? 2 : 20);
   config.heartbeat = kHeartbeat;
   return config;
 }
