@@ -1,4 +1,4 @@
-// seer-coordinator: flags -> ServerConfig, then serves until SIGTERM.
+// seer-coordinator: flags -> ServerConfig, then serves until SIGTERM; or a verb of maintenance.h.
 #include <CLI/CLI.hpp>
 
 #include <map>
@@ -8,6 +8,7 @@
 #include "absl/time/time.h"
 #include "common/base/log.h"
 #include "common/base/process.h"
+#include "coordinator/maintenance.h"
 #include "coordinator/server.h"
 #include "coordinator/store/database_url.h"
 
@@ -54,8 +55,7 @@ int main(int argc, char** argv) {
   app.add_option(
       "--storage", config.storage,
       "Root of checkpoints, a path, file:///DIR or s3://BUCKET/PREFIX, as trainers see it too: "
-      "<root>/<job>/checkpoints/<step>/")
-      ->required();
+      "<root>/<job>/checkpoints/<step>/. Needed to serve");
   app.add_option("--dataservice", config.dataservices,
                  "HOST:PORT of a data service replica; may be given several times");
   app.add_option("--lease", ReadDuration(config.lease),
@@ -79,11 +79,18 @@ int main(int argc, char** argv) {
       "  seer-coordinator --listen 0.0.0.0:7070 --database postgresql://seer@db:5432/seer "
       "--storage "
       "s3://runs/checkpoints --logs /shared/logs\n");
+  int exit_code = 0;
+  seer::coordinator::AddMaintenance(app, exit_code);
+  app.callback([&] {
+    if (app.get_subcommands().empty() && config.storage.empty())
+      throw CLI::RequiredError("--storage");
+  });
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
     return app.exit(error) == 0 ? 0 : 2;
   }
+  if (!app.get_subcommands().empty()) return exit_code;
   seer::InitLogging(log_format, seer::LogLevel::kInfo, {{"process", "coordinator"}});
   auto server = seer::coordinator::CoordinatorServer::Start(config);
   if (!server.ok()) return seer::FailProgram(server.status());
