@@ -85,11 +85,15 @@ absl::Status BackupWriter::Add(const std::string& table, const std::vector<SqlVa
   json values = json::array();
   for (const SqlValue& value : row) values.push_back(ToJson(value));
   buffer_ += Line({{"table", table}, {"row", std::move(values)}});
-  return buffer_.size() < kBufferBytes ? absl::OkStatus() : Write(std::exchange(buffer_, ""));
+  return buffer_.size() < kBufferBytes ? absl::OkStatus() : WriteBuffer();
+}
+
+absl::Status BackupWriter::WriteBuffer() {
+  digest_.Update(buffer_);
+  return Write(std::exchange(buffer_, ""));
 }
 
 absl::Status BackupWriter::Write(const std::string& bytes) {
-  digest_.Update(bytes);
   for (size_t at = 0; at < bytes.size();) {
     const ssize_t wrote = ::write(fd_, bytes.data() + at, bytes.size() - at);
     if (wrote < 0 && errno == EINTR) continue;
@@ -100,7 +104,7 @@ absl::Status BackupWriter::Write(const std::string& bytes) {
 }
 
 absl::Status BackupWriter::Finish() {
-  SEER_RETURN_IF_ERROR(Write(std::exchange(buffer_, "")));
+  SEER_RETURN_IF_ERROR(WriteBuffer());
   const Sha256Digest digest = digest_.Finish();
   const std::string hex = ToHex({reinterpret_cast<const char*>(digest.data()), digest.size()});
   SEER_RETURN_IF_ERROR(Write(Line({{"rows", rows_}, {"sha256", hex}})));

@@ -27,7 +27,8 @@ class BackupWriter {
   absl::Status Finish();  // durable on return
 
  private:
-  absl::Status Write(const std::string& line);
+  absl::Status WriteBuffer();
+  absl::Status Write(const std::string& bytes);
   absl::Status Failed(const char* doing) const;
   std::string Part() const { return path_ + ".part"; }
 

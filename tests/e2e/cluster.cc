@@ -121,8 +121,8 @@ std::map<std::string, std::string> Cluster::environment() const {
   return {{"SEER_HOME", (root() / "home").string()},
           {"SEER_CONFIG", (root() / "config.yaml").string()},
           {"SEER_RECIPES", (Source() / "recipes").string()},
-          {"SEER_COORDINATOR", ""},
-          {"SEER_DATASERVICE", ""}};
+          {"SEER_COORDINATOR", coordinators_},
+          {"SEER_DATASERVICE", dataservices_}};
 }
 
 Result Cluster::Seer(const std::string& arguments) const {

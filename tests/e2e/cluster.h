@@ -40,6 +40,11 @@ class Cluster {
   // Runs `seer` with these arguments; its configuration is the cluster's.
   Result Seer(const std::string& arguments) const;
   std::map<std::string, std::string> environment() const;
+  // Of processes that the test starts itself, instead of Up: HOST:PORT, several with commas.
+  void TalkTo(const std::string& coordinators, const std::string& dataservices) {
+    coordinators_ = coordinators;
+    dataservices_ = dataservices;
+  }
 
   std::filesystem::path home() const { return root() / "home/cluster"; }
   std::filesystem::path root() const { return dir_.path(); }
@@ -66,6 +71,7 @@ class Cluster {
 
  private:
   testing::TempDir dir_;
+  std::string coordinators_, dataservices_;
 };
 
 // Four workers, two data services and the labelled pool "digits" of 200 images. The same cluster

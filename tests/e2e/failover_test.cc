@@ -1,0 +1,261 @@
+// Two coordinators on one PostgreSQL database, an agent and a running job, as real processes: the
+// leader is killed, and stopped until another one leads.
+#include <fcntl.h>
+#include <gtest/gtest.h>
+#include <signal.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <chrono>
+#include <fstream>
+#include <memory>
+#include <thread>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "absl/strings/str_split.h"
+#include "tests/e2e/cluster.h"
+#include "tests/support/postgres_server.h"
+
+namespace seer::e2e {
+namespace {
+
+namespace fs = std::filesystem;
+using nlohmann::json;
+using testing::PostgresServer;
+
+// A program of ours, killed with this object. What it says goes to a file.
+class Process {
+ public:
+  Process(std::vector<std::string> arguments, fs::path log) : log_(std::move(log)) {
+    arguments[0] = (Bin() / arguments[0]).string();
+    std::vector<char*> argv;
+    for (std::string& argument : arguments) argv.push_back(argument.data());
+    argv.push_back(nullptr);
+    pid_ = ::fork();
+    if (pid_ != 0) return;
+    ::prctl(PR_SET_PDEATHSIG, SIGKILL);
+    const int fd = ::open(log_.c_str(), O_WRONLY | O_CREAT | O_APPEND, 0600);
+    ::dup2(fd, STDOUT_FILENO);
+    ::dup2(fd, STDERR_FILENO);
+    ::execv(argv[0], argv.data());
+    ::_exit(127);
+  }
+  Process(const Process&) = delete;
+  ~Process() { End(SIGKILL); }
+  void Signal(int signal) const { ::kill(pid_, signal); }
+  void End(int signal) {  // and waits until it has
+    if (pid_ < 0) return;
+    Signal(signal);
+    Signal(SIGCONT);
+    ::waitpid(std::exchange(pid_, -1), nullptr, 0);
+  }
+  int pid() const { return pid_; }
+  std::string log() const { return ReadAll(log_); }
+
+ private:
+  const fs::path log_;
+  pid_t pid_ = -1;
+};
+
+class FailoverTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    if (const std::string missing = PostgresServer::Missing(); !missing.empty())
+      GTEST_SKIP() << missing;
+    url_ = PostgresServer::Shared().NewDatabase();
+    dataservice_ = std::make_unique<Process>(
+        std::vector<std::string>{"seer-dataservice", "--listen", "127.0.0.1:0", "--pools",
+                                 Path("pools"), "--port-file", Path("dataservice.ports")},
+        Path("dataservice.log"));
+    const std::string data = absl::StrCat("127.0.0.1:", PortIn("dataservice.ports"));
+    std::vector<std::string> addresses;
+    for (size_t i = 0; i < 2; ++i) {
+      StartCoordinator(i, "127.0.0.1:0", data);
+      ports_[i] = PortIn(absl::StrCat("coordinator-", i, ".ports"));
+      addresses.push_back(absl::StrCat("127.0.0.1:", ports_[i]));
+    }
+    cluster_.TalkTo(absl::StrJoin(addresses, ","), data);
+    worker_ = std::make_unique<Process>(
+        std::vector<std::string>{"seer-worker", "--coordinator", absl::StrJoin(addresses, ","),
+                                 "--name", "the-worker", "--devices", "2", "--work-dir", Path("work")},
+        Path("worker.log"));
+    cluster_.AddDigits();
+    WaitFor([&] { return absl::StrContains(cluster_.Seer("worker list").out, "the-worker"); });
+  }
+  void TearDown() override {
+    if (!HasFailure()) return;
+    for (const auto& coordinator : coordinators_)
+      if (coordinator) std::puts(coordinator->log().c_str());
+    if (worker_) std::puts(worker_->log().c_str());
+  }
+
+  std::string Path(const std::string& name) const { return (cluster_.root() / name).string(); }
+  int PortIn(const std::string& file) const {
+    WaitFor([&] { return fs::exists(Path(file)); });
+    return std::atoi(ReadAll(Path(file)).c_str());
+  }
+  void StartCoordinator(size_t i, const std::string& listen, const std::string& data) {
+    const std::string name = absl::StrCat("coordinator-", i);
+    coordinators_[i] = std::make_unique<Process>(
+        std::vector<std::string>{"seer-coordinator", "--listen", listen, "--database", url_,
+                                 "--storage", Path("storage"), "--logs", Path("logs"),
+                                 "--dataservice", data, "--port-file", Path(name + ".ports")},
+        Path(name + ".log"));
+  }
+  // By its newest word in the log.
+  bool Leads(size_t i) const {
+    const std::string log = coordinators_[i]->log();
+    const size_t led = log.rfind(" info leading ");
+    const size_t stood = log.rfind(" warn standing_by ");
+    return led != std::string::npos && (stood == std::string::npos || stood < led);
+  }
+  size_t Leader() const {
+    size_t leader = 0;
+    WaitFor([&] { return Leads(leader = 0) || Leads(leader = 1); });
+    return leader;
+  }
+  // A job that trains for as long as the test needs.
+  std::string SubmitLongJob() {
+    const std::string job =
+        cluster_.Submit("--set optim.steps=100000 --set checkpoint.everySteps=20 --name long");
+    WaitFor([&] { return cluster_.Step(job) > 20; });
+    trainer_ = Cluster::TrainerOf(worker_->pid());
+    EXPECT_GT(trainer_, 0);
+    return job;
+  }
+  static int64_t LastCheckpoint(const json& job) {
+    return std::stoll(job.value("lastCheckpointStep", "0"));
+  }
+  // Steps go on and checkpoints are committed, by the same attempt in the same processes.
+  void ExpectTheSameAttemptGoesOn(const std::string& job, const json& before) {
+    const int64_t step = std::stoll(before["progress"].value("step", "0"));
+    const int64_t checkpoint = LastCheckpoint(before);
+    json now;
+    WaitFor([&] {
+      now = cluster_.Describe(job);
+      return now.is_object() && now.contains("progress") &&
+             std::stoll(now["progress"].value("step", "0")) > step + 5 &&
+             LastCheckpoint(now) > checkpoint;
+    });
+    EXPECT_EQ(now["state"], "JOB_STATE_RUNNING");
+    EXPECT_EQ(now["attempt"], 1);
+    EXPECT_TRUE(Runs(trainer_)) << "its trainer was ended";
+    const std::string events = cluster_.Seer("job events " + job).out;
+    EXPECT_EQ(Count(events, "attempt_started"), 1) << events;
+    EXPECT_EQ(Count(events, "RESTARTING"), 0) << events;
+    // None is missing, and none is there twice.
+    EXPECT_EQ(PostgresServer::Shared().Sql(
+                  url_, "SELECT MAX(number) = COUNT(*) AND MIN(number) = 1 FROM events"),
+              "t");
+  }
+  static int Count(const std::string& text, const std::string& word) {
+    return static_cast<int>(std::vector<std::string>(absl::StrSplit(text, word)).size()) - 1;
+  }
+
+  std::string url_;
+  Cluster cluster_;
+  std::unique_ptr<Process> dataservice_, worker_;
+  std::unique_ptr<Process> coordinators_[2];
+  int ports_[2] = {0, 0};
+  int trainer_ = 0;
+};
+
+TEST_F(FailoverTest, AKilledLeaderIsReplacedAndTheJobTrainsOn) {
+  const std::string job = SubmitLongJob();
+  const size_t leader = Leader();
+  const json before = cluster_.Describe(job);
+  const auto killed = std::chrono::steady_clock::now();
+  coordinators_[leader]->End(SIGKILL);
+  WaitFor([&] { return Leads(1 - leader); });
+  RecordProperty("takeover_ms",
+                 static_cast<int>(std::chrono::duration_cast<std::chrono::milliseconds>(
+                                      std::chrono::steady_clock::now() - killed)
+                                      .count()));
+  ExpectTheSameAttemptGoesOn(job, before);
+  // The one that was killed comes back and stands by, and takes over when the leader is shut down.
+  StartCoordinator(leader, absl::StrCat("127.0.0.1:", ports_[leader]),
+                   cluster_.environment().at("SEER_DATASERVICE"));
+  WaitFor([&] { return Count(coordinators_[leader]->log(), " info serving ") >= 2; });
+  const json again = cluster_.Describe(job);
+  coordinators_[1 - leader]->End(SIGTERM);
+  ExpectTheSameAttemptGoesOn(job, again);
+  const Result cancelled = cluster_.Seer("job cancel --yes " + job);
+  EXPECT_EQ(cancelled.code, 0) << cancelled.out;
+}
+
+TEST_F(FailoverTest, ALeaderThatWasStoppedCommitsNothingWhenItGoesOn) {
+  const std::string job = SubmitLongJob();
+  const size_t leader = Leader();
+  const json before = cluster_.Describe(job);
+  coordinators_[leader]->Signal(SIGSTOP);
+  // Waits in its socket until it goes on.
+  const std::string address = absl::StrCat("127.0.0.1:", ports_[leader]);
+  Result ghost;
+  std::thread submit([&] {
+    ghost = cluster_.Seer(absl::StrCat("--coordinator ", address, " job submit ", Cluster::Recipe(),
+                                       " --name ghost"));
+  });
+  WaitFor([&] { return Leads(1 - leader); });
+  coordinators_[leader]->Signal(SIGCONT);
+  submit.join();
+  EXPECT_EQ(ghost.code, 5) << ghost.out;
+  WaitFor([&] { return !Leads(leader); });
+  ExpectTheSameAttemptGoesOn(job, before);
+  EXPECT_TRUE(Leads(1 - leader));
+  EXPECT_FALSE(absl::StrContains(cluster_.Seer("job list").out, "ghost"));
+  const Result refused = cluster_.Seer(absl::StrCat("--coordinator ", address, " job list"));
+  EXPECT_EQ(refused.code, 5) << refused.out;
+  EXPECT_TRUE(absl::StrContains(refused.out, absl::StrCat(ports_[1 - leader], " leads")))
+      << refused.out;
+}
+
+TEST_F(FailoverTest, ABackupIsTakenMeanwhileAndIsRestoredIntoAnEmptyDatabaseOnly) {
+  const std::string job = SubmitLongJob();
+  const std::string program = (Bin() / "seer-coordinator").string();
+  const Result saved = Shell(absl::StrCat(program, " backup '", url_, "' ", Path("backup")));
+  EXPECT_EQ(saved.code, 0) << saved.out;
+  EXPECT_TRUE(absl::StrContains(saved.out, "1 jobs")) << saved.out;
+  const std::string restore =
+      absl::StrCat(program, " restore ", Path("backup"), " ", Path("restored.db"));
+  const Result restored = Shell(restore);
+  EXPECT_EQ(restored.code, 0) << restored.out;
+  EXPECT_TRUE(absl::StrContains(restored.out, "restored ")) << restored.out;
+  const Result again = Shell(restore);
+  EXPECT_EQ(again.code, 1) << again.out;
+  EXPECT_TRUE(absl::StrContains(again.out, "is not empty")) << again.out;
+  const Result busy =
+      Shell(absl::StrCat(program, " migrate --from '", url_, "' --to ", Path("copy.db")));
+  EXPECT_EQ(busy.code, 1) << busy.out;
+  EXPECT_TRUE(absl::StrContains(busy.out, "stop all coordinators")) << busy.out;
+}
+
+TEST(Coordinator, ADatabaseThatCannotBeReachedEndsItWithTheRemedy) {
+  const Result away = Shell(absl::StrCat((Bin() / "seer-coordinator").string(),
+                                         " --storage /tmp/none --listen 127.0.0.1:0 --database "
+                                         "postgresql://u:secret@127.0.0.1:1/seer"));
+  EXPECT_EQ(away.code, 1) << away.out;
+  for (const char* words : {"cannot connect to the database postgresql://u@127.0.0.1:1/seer",
+                            "check that the server runs"})
+    EXPECT_TRUE(absl::StrContains(away.out, words)) << away.out;
+  EXPECT_FALSE(absl::StrContains(away.out, "secret")) << away.out;
+}
+
+TEST(Coordinator, ItsVerbsExplainThemselves) {
+  const std::string program = (Bin() / "seer-coordinator").string();
+  for (const char* verb : {"migrate", "backup", "restore"}) {
+    const Result help = Shell(absl::StrCat(program, " ", verb, " --help"));
+    EXPECT_EQ(help.code, 0);
+    EXPECT_TRUE(absl::StrContains(help.out, absl::StrCat("  seer-coordinator ", verb, " ")))
+        << help.out;
+    EXPECT_EQ(Shell(absl::StrCat(program, " ", verb)).code, 2);
+  }
+  const Result bare = Shell(program);
+  EXPECT_EQ(bare.code, 2) << bare.out;
+  EXPECT_TRUE(absl::StrContains(bare.out, "--storage is required")) << bare.out;
+}
+
+}  // namespace
+}  // namespace seer::e2e
