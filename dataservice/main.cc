@@ -6,6 +6,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/base/exit_code.h"
+#include "common/base/heap.h"
 #include "common/base/log.h"
 #include "common/base/process.h"
 #include "common/base/status_macros.h"
@@ -25,6 +26,7 @@ absl::Status Ingest(const seer::dataservice::ServerConfig& config, const std::st
 }  // namespace
 
 int main(int argc, char** argv) {
+  seer::KeepHeapSmall();
   seer::BlockTerminationSignals();
   seer::dataservice::ServerConfig config;
   std::string port_file;

@@ -1,0 +1,16 @@
+#include "common/base/heap.h"
+
+#if defined(__GLIBC__)
+#include <malloc.h>
+#endif
+
+namespace seer {
+
+void KeepHeapSmall() {
+#if defined(__GLIBC__)
+  mallopt(M_ARENA_MAX, 4);
+  mallopt(M_MMAP_THRESHOLD, 1 << 20);  // also ends its growth
+#endif
+}
+
+}  // namespace seer
