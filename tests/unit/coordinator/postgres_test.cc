@@ -69,7 +69,7 @@ class PostgresTest : public ::testing::Test {
 };
 
 TEST_F(PostgresTest, AWrongPasswordIsNamedButNotShown) {
-  server().Sql(url_, "CREATE USER alice PASSWORD 'right'");
+  server().Sql(url_, "DROP USER IF EXISTS alice; CREATE USER alice PASSWORD 'right'");
   const std::string url = server().Url("postgres", "alice", "wr0ng-secret");
   const absl::Status status = OpenDatabase(url).status();
   EXPECT_THAT(status, FailsWith(StatusCode::kUnauthenticated, reason::kDatabaseAccessDenied,
@@ -82,7 +82,7 @@ TEST_F(PostgresTest, AWrongPasswordIsNamedButNotShown) {
 }
 
 TEST_F(PostgresTest, AUserWithoutRightsIsToldWhatToDo) {
-  server().Sql(url_, "CREATE USER bob PASSWORD 'bob'");
+  server().Sql(url_, "DROP USER IF EXISTS bob; CREATE USER bob PASSWORD 'bob'");
   const std::string name = server().Sql(url_, "SELECT current_database()");
   const absl::Status status = OpenDatabase(server().Url(name, "bob", "bob")).status();
   EXPECT_THAT(status, FailsWith(StatusCode::kPermissionDenied, reason::kDatabaseAccessDenied,
@@ -111,6 +111,7 @@ TEST_F(PostgresTest, AUrlThatCannotBeReadIsRefusedWithoutItsPassword) {
 }
 
 TEST_F(PostgresTest, ADatabaseInAnotherEncodingIsRefused) {
+  server().Sql(url_, "DROP DATABASE IF EXISTS latin");
   server().Sql(url_, "CREATE DATABASE latin ENCODING 'LATIN1' LOCALE 'C' TEMPLATE template0");
   const absl::Status status = OpenDatabase(server().Url("latin")).status();
   EXPECT_THAT(status, FailsWith(StatusCode::kInvalidArgument, reason::kInvalidArgument, "LATIN1"));
