@@ -81,8 +81,8 @@ absl::StatusOr<engine::TrainConfig> ToTrainConfig(const v1::JobSpec& spec) {
   c.optim.total_steps = std::max<int64_t>(1, optim.steps());
   c.optim.schedules = ToSchedules(optim);
   for (const v1::ParameterGroupSpec& spec_group : optim.groups()) {
-    engine::ParameterGroup& group =
-        c.optim.groups.emplace_back(engine::ParameterGroup{spec_group.match()});
+    engine::ParameterGroup& group = c.optim.groups.emplace_back();
+    group.match = spec_group.match();
     if (spec_group.has_lr_scale()) group.lr_scale = spec_group.lr_scale();
     if (spec_group.has_weight_decay()) group.weight_decay = spec_group.weight_decay();
     if (spec_group.has_adapt()) group.adapt = spec_group.adapt();
