@@ -1,15 +1,18 @@
 #include "tests/integration/dataservice/pool_client.h"
 
 #include <grpcpp/grpcpp.h>
+#include <gtest/gtest.h>
 
 #include <tuple>
 
 #include "absl/strings/str_cat.h"
 #include "common/base/status_macros.h"
+#include "common/http/http_client.h"
 #include "common/rpc/channel.h"
 #include "common/rpc/status_grpc.h"
 #include "seer/v1/batches.grpc.pb.h"
 #include "seer/v1/pools.grpc.pb.h"
+#include "tests/support/status_matchers.h"
 
 namespace seer::dataservice {
 namespace {
@@ -97,6 +100,14 @@ absl::StatusOr<std::vector<v1::BatchMessage>> StreamBatches(
   while (stream->Read(&message)) messages.push_back(message);
   SEER_RETURN_IF_ERROR(FromGrpc(stream->Finish()));
   return messages;
+}
+
+std::string MetricsOf(const DataServer& server) {
+  HttpRequest request;
+  request.url = absl::StrCat("http://127.0.0.1:", server.metrics_port(), "/metrics");
+  const auto response = HttpClient().Do(request);
+  EXPECT_OK(response);
+  return response.ok() ? response->body : "";
 }
 
 }  // namespace seer::dataservice

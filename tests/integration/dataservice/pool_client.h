@@ -32,4 +32,7 @@ v1::StreamBatchesRequest BatchesOf(const std::string& pool, int64_t steps, int64
 absl::StatusOr<std::vector<v1::BatchMessage>> StreamBatches(
     const DataServer& server, const v1::StreamBatchesRequest& request);
 
+// What it serves at /metrics. Fails the test, and is empty, if that cannot be read.
+std::string MetricsOf(const DataServer& server);
+
 }  // namespace seer::dataservice

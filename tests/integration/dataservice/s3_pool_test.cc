@@ -4,7 +4,6 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "common/base/error.h"
-#include "common/http/http_client.h"
 #include "tests/integration/dataservice/pool_client.h"
 #include "tests/support/image_files.h"
 #include "tests/support/s3_server.h"
@@ -62,13 +61,6 @@ class S3PoolTest : public ::testing::Test {
     for (size_t i = 0; i < a.size(); ++i)
       EXPECT_TRUE(a[i].SerializeAsString() == b[i].SerializeAsString()) << what << ", step " << i;
   }
-  static std::string Metrics(const DataServer& server) {
-    HttpRequest request;
-    request.url = absl::StrCat("http://127.0.0.1:", server.metrics_port(), "/metrics");
-    const auto response = HttpClient().Do(request);
-    EXPECT_OK(response);
-    return response.ok() ? response->body : "";
-  }
 
   static inline S3Server* s3_ = nullptr;
   testing::TempDir dir_;
@@ -96,7 +88,7 @@ TEST_F(S3PoolTest, BatchesAreThoseOfTheLocalPoolUnderEachFault) {
     ASSERT_TRUE(Fill(**server)) << one.name;
     ExpectSame(Batches(**server), local, one.name);
     EXPECT_GT(s3_->Count(one.name), 0) << one.name;
-    const std::string metrics = Metrics(**server);
+    const std::string metrics = MetricsOf(**server);
     EXPECT_TRUE(absl::StrContains(metrics, "seer_data_store_requests_total{code=\"OK\""));
     const bool retried = absl::StrContains(metrics, "seer_data_store_retries_total{");
     if (one.name == std::string("slow_down")) EXPECT_TRUE(retried);

@@ -25,7 +25,6 @@
 #include "common/base/error.h"
 #include "common/base/thread.h"
 #include "common/batches/slots.h"
-#include "common/http/http_client.h"
 #include "common/metrics/registry.h"
 #include "common/rpc/channel.h"
 #include "common/rpc/status_grpc.h"
@@ -46,6 +45,7 @@ namespace {
 namespace fs = std::filesystem;
 using dataservice::BatchesOf;
 using dataservice::DataServer;
+using dataservice::MetricsOf;
 using dataservice::ServerConfig;
 using testing::FailsWith;
 using ::testing::HasSubstr;
@@ -120,16 +120,9 @@ class TransportsTest : public ::testing::Test {
     for (const engine::Batch& batch : expected) ExpectSame(source.Next(), batch);
     EXPECT_THAT(source.Next(), StatusIs(absl::StatusCode::kOutOfRange));
   }
-  static std::string Metrics(const DataServer& server) {
-    HttpRequest request;
-    request.url = absl::StrCat("http://127.0.0.1:", server.metrics_port(), "/metrics");
-    const auto response = HttpClient().Do(request);
-    EXPECT_OK(response);
-    return response.ok() ? response->body : "";
-  }
   bool WaitForMetric(const std::string& line) {
     const absl::Time end = absl::Now() + kDeadline;
-    while (Metrics(*server_).find(line) == std::string::npos) {
+    while (MetricsOf(*server_).find(line) == std::string::npos) {
       if (absl::Now() > end) return false;
       absl::SleepFor(absl::Milliseconds(10));  // a page gives no event
     }
@@ -161,8 +154,8 @@ TEST_F(TransportsTest, TheBitsAreTheSameHoweverTheyCome) {
     for (size_t i = 1; i < expected.size(); ++i) ExpectSame(shared.Next(), expected[i]);
     EXPECT_THAT(shared.Next(), StatusIs(absl::StatusCode::kOutOfRange));
   }
-  EXPECT_THAT(Metrics(*server_), HasSubstr(absl::StrCat("transport=\"shared_memory\"} ",
-                                                        37 * 4 * (2 * 16 * 16 + 8 * 8) * 3)));
+  EXPECT_THAT(MetricsOf(*server_), HasSubstr(absl::StrCat("transport=\"shared_memory\"} ",
+                                                          37 * 4 * (2 * 16 * 16 + 8 * 8) * 3)));
   options.shared_memory = false;
   BatchStream messages(request, options);
   ExpectBatches(messages, expected);
@@ -213,7 +206,7 @@ TEST_F(TransportsTest, WithoutSharedMemoryBatchesComeInMessages) {
   elsewhere.slot_folder = dir_ / "another machine's";
   BatchStream far_away(request, elsewhere);
   ExpectBatches(far_away, expected);
-  EXPECT_THAT(Metrics(*server_), ::testing::Not(HasSubstr("transport=\"shared_memory\"")));
+  EXPECT_THAT(MetricsOf(*server_), ::testing::Not(HasSubstr("transport=\"shared_memory\"")));
   EXPECT_TRUE(fs::is_empty(dir_ / "another machine's"));
 }
 
@@ -235,7 +228,7 @@ TEST_F(TransportsTest, AFolderThatIsTooSmallIsPassedOver) {
   });
   reader.Join();
   if (!mounted) GTEST_SKIP() << "mounting is not allowed here";
-  EXPECT_THAT(Metrics(*server_), ::testing::Not(HasSubstr("transport=\"shared_memory\"")));
+  EXPECT_THAT(MetricsOf(*server_), ::testing::Not(HasSubstr("transport=\"shared_memory\"")));
 }
 
 // The number of slots is what bounds both sides' memory; the replica sleeps meanwhile.
