@@ -5,7 +5,7 @@
 //
 //   step_bench [fp32|bf16] [measured steps] [recompute] [preset=regnety_200mf] [batch=64]
 //              [crops=2x32,2x32] [prototypes=3000] [threads=1] [ranks=1] [norm_group=0]
-//              [bucket_mib=25] [device=cpu|cuda]
+//              [bucket_mib=25] [device=cpu|cuda] [kernels=1]
 //
 // batch: images a rank and step; crops: views x pixels, one group a resolution; threads: of a rank;
 // norm_group: ranks that share batch statistics, 0: all; device: cuda gives each rank the GPU of
@@ -30,6 +30,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "absl/strings/strip.h"
+#include "bench/kernel_profile.h"
 #include "bench/random_batch.h"
 #include "common/base/clock.h"
 #include "engine/arch/memory_plan.h"
@@ -56,6 +57,7 @@ struct Options {
   std::string device = "cpu";
   int norm_group = 0;
   int bucket_mib = 25;
+  int kernels = 0;
 };
 
 // False: `text` is no list like 2x160,4x96.
@@ -89,6 +91,7 @@ bool ParseArgument(absl::string_view argument, int position, Options& options) {
   }
   if (absl::ConsumePrefix(&argument, "ranks=")) return count(argument, options.ranks);
   if (absl::ConsumePrefix(&argument, "bucket_mib=")) return count(argument, options.bucket_mib);
+  if (absl::ConsumePrefix(&argument, "kernels=")) return count(argument, options.kernels);
   if (absl::ConsumePrefix(&argument, "norm_group="))
     return absl::SimpleAtoi(argument, &options.norm_group) && options.norm_group >= 0;
   if (position == 1) {
@@ -205,6 +208,7 @@ int Run(const Options& options) {
   seer::engine::Batch batch = seer::bench::RandomBatch(config, rank);
   seer::engine::PhaseSeconds sum;
   double flops = 0, loss = 0;
+  int64_t device_peak = 0;
   absl::Duration start;
   double mean = 0;
   for (int i = 0; i < kWarmUpSteps + steps + kTracedSteps; ++i) {
@@ -213,6 +217,7 @@ int Run(const Options& options) {
     if (i == kWarmUpSteps + steps) {
       mean = absl::ToDoubleSeconds(now - start) / steps;
       (*session)->trace().Start(i);
+      if (options.kernels > 0) seer::bench::StartKernelProfile();
     }
     batch.step = i;
     const auto report = (*session)->Step(batch);
@@ -229,17 +234,21 @@ int Run(const Options& options) {
     sum.optimizer += report->phases.optimizer;
     flops = report->flops;
     loss = report->loss;
+    device_peak = report->device_peak_bytes;
   }
+  if (options.kernels > 0 && rank.rank == 0) seer::bench::PrintKernelProfile(stderr, kTracedSteps);
   if (rank.rank > 0) return 0;
   const Overlap overlap = OverlapOf((*session)->trace().Stop());
   std::printf(
       "{\"step_seconds\": %.6f, \"augment\": %.6f, \"forward\": %.6f, \"loss\": %.6f, "
       "\"backward\": %.6f, \"communication\": %.6f, \"optimizer\": %.6f, "
       "\"gflops_per_second\": %.2f, \"last_loss\": %.5f, \"peak_rss_mib\": %.1f, "
-      "\"planned_mib\": %.1f, \"gradient_seconds\": %.6f, \"overlap_ratio\": %.4f}\n",
+      "\"planned_mib\": %.1f, \"peak_device_mib\": %.1f, \"gradient_seconds\": %.6f, "
+      "\"overlap_ratio\": %.4f}\n",
       mean, sum.augment / steps, sum.forward / steps, sum.loss / steps, sum.backward / steps,
       sum.communication / steps, sum.optimizer / steps, flops / mean / 1e9, loss, PeakRssMib(),
-      PlannedMib(config, options.ranks), overlap.seconds / kTracedSteps,
+      PlannedMib(config, options.ranks), static_cast<double>(device_peak) / (1 << 20),
+      overlap.seconds / kTracedSteps,
       overlap.seconds > 0 ? overlap.overlapped / overlap.seconds : 0.0);
   int failed = 0;
   for (int r = 1, status = 0; r < options.ranks; ++r) failed += wait(&status) < 0 || status != 0;
@@ -253,11 +262,12 @@ int main(int argc, char** argv) {
   Options options;
   for (int i = 1; i < argc; ++i) {
     if (ParseArgument(argv[i], i, options)) continue;
-    std::fprintf(stderr,
-                 "%s is not understood\nusage: %s [fp32|bf16] [measured steps] [recompute] "
-                 "[preset=regnety_200mf] [batch=64] [crops=2x32,2x32] [prototypes=3000] "
-                 "[threads=1] [ranks=1] [norm_group=0] [bucket_mib=25] [device=cpu|cuda]\n",
-                 argv[i], argv[0]);
+    std::fprintf(
+        stderr,
+        "%s is not understood\nusage: %s [fp32|bf16] [measured steps] [recompute] "
+        "[preset=regnety_200mf] [batch=64] [crops=2x32,2x32] [prototypes=3000] "
+        "[threads=1] [ranks=1] [norm_group=0] [bucket_mib=25] [device=cpu|cuda] [kernels=1]\n",
+        argv[i], argv[0]);
     return 2;
   }
   return Run(options);

@@ -7,7 +7,7 @@
 
 Prints its mean step seconds; with --engine it also runs that program, in turns with itself, and prints both and the
 ratio to the quickest mode (above 1: the engine is faster). compile is torch.compile of the network; compiling is not
-timed. With --memory it compares peak resident memory with recompute instead: the engine's beside
+timed; max-autotune is its mode of that name, with CUDA graphs. With --memory it compares peak resident memory with recompute instead: the engine's beside
 torch.utils.checkpoint's checkpoint_sequential cut at the engine's segments, each in a process of its own.
 Needs torch and torchvision.
 """
@@ -29,6 +29,8 @@ PRESETS = {  # depth, w_0, w_a, w_m, group_width
     "regnety_200mf": (13, 24, 36.44, 2.49, 8),
     "regnety_400mf": (16, 48, 27.89, 2.09, 8),
     "regnety_800mf": (14, 56, 38.84, 2.4, 16),
+    "regnety_16gf": (18, 200, 106.23, 2.48, 112),
+    "regnety_128gf": (27, 456, 160.83, 2.52, 264),
 }
 
 
@@ -73,6 +75,16 @@ def sinkhorn(out):
 
 
 def larc(optimizer, decay=1e-6, trust=0.001, eps=1e-8):
+    parameters = [p for group in optimizer.param_groups for p in group["params"] if p.grad is not None]
+    if parameters[0].is_cuda:  # apex's loop asks the GPU for two numbers a parameter: the same numbers without waiting
+        gradients = [p.grad for p in parameters]
+        norms, gradient_norms = (torch.stack(torch._foreach_norm(list_)) for list_ in (parameters, gradients))
+        rates = trust * norms / (gradient_norms + norms * decay + eps)
+        whole = (norms != 0) & (gradient_norms != 0)
+        with torch.no_grad():
+            torch._foreach_add_(gradients, parameters, alpha=decay)
+            torch._foreach_mul_(gradients, list(torch.where(whole, rates, torch.ones_like(rates)).unbind()))
+        return
     with torch.no_grad():
         for group in optimizer.param_groups:
             for p in group["params"]:
@@ -119,7 +131,8 @@ class Peer:
         self.bf16, self.samples = args.precision == "bf16", args.batch
         self.model = Network(args.preset, args.prototypes, recompute)
         self.model = self.model.to(args.device, memory_format=torch.channels_last).train()
-        self.forward = torch.compile(self.model) if mode == "compile" else self.model
+        compiled = {"compile": "default", "max-autotune": "max-autotune"}
+        self.forward = torch.compile(self.model, mode=compiled[mode]) if mode in compiled else self.model
         self.optimizer = torch.optim.SGD(self.model.parameters(), lr=0.6, momentum=0.9)
         groups = [map(int, group.split("x")) for group in args.crops.split(",")]
         self.batch = [torch.randint(0, 256, (views * args.batch, size, size, 3), dtype=torch.uint8,
@@ -131,7 +144,10 @@ class Peer:
             if i == WARM_UP:
                 start = time.perf_counter()
             step(self.model, self.forward, self.optimizer, self.batch, self.samples, self.bf16)
-        return (time.perf_counter() - start) / steps
+        mean = (time.perf_counter() - start) / steps
+        if self.batch[0].is_pinned():
+            torch.cuda.empty_cache()  # for the engine, whose turn is next
+        return mean
 
 
 def engine_report(args, *more):
@@ -175,6 +191,11 @@ def compare_time(args):
               f"(all: {', '.join('%.4f' % r['step_seconds'] for r in engine)})")
         print("engine's phases  " + ", ".join(f"{k} {best[k]:.4f}" for k in ("augment", "forward", "loss", "backward", "optimizer")))
         print(f"ratio            {min(map(min, seconds.values())) / best['step_seconds']:.3f}")
+        if args.device == "cuda":
+            peak = max(torch.cuda.max_memory_allocated() / 2**20, 0)
+            print(f"images a second  engine {args.batch / best['step_seconds']:.1f}; "
+                  f"{best['gflops_per_second'] / 1000:.1f} TFLOP/s of the network's products; "
+                  f"tensors' peak {best['peak_device_mib']:.0f} MiB, of the modes before {peak:.0f} MiB")
 
 
 def main():
@@ -188,7 +209,7 @@ def main():
     parser.add_argument("--crops", default="2x32,2x32")
     parser.add_argument("--prototypes", type=int, default=3000)
     parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--modes", default="eager", help="eager, compile or both, with a comma between")
+    parser.add_argument("--modes", default="eager", help="of eager, compile and max-autotune, with a comma between")
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     parser.add_argument("--memory", action="store_true")
     parser.add_argument("--memory-peer", action="store_true", help=argparse.SUPPRESS)

@@ -1,44 +1,17 @@
 // Norm kernels on tensors of a GPU.
 #include "engine/nn/batch_norm_cuda.h"
 
-#include <algorithm>
-#include <initializer_list>
-
 #include <ATen/ATen.h>
 #include <c10/cuda/CUDAGuard.h>
 #include <c10/cuda/CUDAStream.h>
 
 #include "engine/nn/batch_norm_kernels.h"
+#include "engine/nn/rows_on_gpu.h"
 
 namespace seer::engine {
 namespace {
 
-constexpr int64_t kPackBytes = 16;
-
-// One call: on x's device and its current stream.
-class Call {
- public:
-  // `others`: further tensors that the kernel moves in packs; undefined ones do not count.
-  Call(const at::Tensor& x, std::initializer_list<at::Tensor> others) : guard_(x.device()) {
-    rows_.channels = x.size(1);
-    rows_.rows = x.numel() / std::max<int64_t>(rows_.channels, 1);
-    rows_.type = x.scalar_type() == at::kFloat  ? cuda::NumberType::kFloat
-                 : x.scalar_type() == at::kHalf ? cuda::NumberType::kFloat16
-                                                : cuda::NumberType::kBfloat16;
-    const auto aligned = [](const at::Tensor& t) {
-      return !t.defined() || reinterpret_cast<uintptr_t>(t.const_data_ptr()) % kPackBytes == 0;
-    };
-    rows_.packed = rows_.channels * x.element_size() % kPackBytes == 0 && aligned(x) &&
-                   std::all_of(others.begin(), others.end(), aligned);
-    rows_.stream = c10::cuda::getCurrentCUDAStream().stream();
-  }
-  const cuda::NormRows& rows() const { return rows_; }
-  bool empty() const { return rows_.rows * rows_.channels == 0; }
-
- private:
-  const c10::cuda::CUDAGuard guard_;
-  cuda::NormRows rows_;
-};
+using Call = RowsOnGpu;
 
 const void* Data(const at::Tensor& tensor) {
   return tensor.defined() ? tensor.const_data_ptr() : nullptr;
@@ -107,16 +80,27 @@ at::Tensor ScaleShiftOnGpu(const at::Tensor& x, const at::Tensor& scale, const a
   return y;
 }
 
-GradientSums SumGradientsOnGpu(const at::Tensor& dy, const at::Tensor& y, const at::Tensor& x,
+cuda::ReluMask MaskOf(const NormRelu& relu) {
+  cuda::ReluMask mask;
+  mask.y = Data(relu.y);
+  if (relu.scale.defined()) {
+    mask.scale = Floats(relu.scale);
+    mask.shift = Floats(relu.shift);
+  }
+  return mask;
+}
+
+GradientSums SumGradientsOnGpu(const at::Tensor& dy, const NormRelu& relu, const at::Tensor& x,
                                const at::Tensor& mean) {
-  const at::Tensor g = y.defined() ? at::empty_like(x) : dy;
-  const Call call(x, {dy, y, g});
+  const at::Tensor g = relu.y.defined() ? at::empty_like(x) : dy;
+  const Call call(x, {dy, relu.y, g});
   const int64_t channels = call.rows().channels;
   if (call.empty()) return {at::zeros({2 * channels}, x.options().dtype(at::kDouble)), g};
   const at::Tensor sums = Vector(x, at::kDouble, 2 * channels);
   const at::Tensor partial = Vector(x, at::kFloat, cuda::PartialSize(call.rows()));
-  cuda::SumGradients(call.rows(), Data(dy), Data(y), Data(x), Floats(mean),
-                     y.defined() ? g.data_ptr() : nullptr, Into(partial), sums.data_ptr<double>());
+  cuda::SumGradients(call.rows(), Data(dy), MaskOf(relu), Data(x), Floats(mean),
+                     relu.y.defined() ? g.data_ptr() : nullptr, Into(partial),
+                     sums.data_ptr<double>());
   return {sums, g};
 }
 
@@ -145,13 +129,14 @@ GradientCoefficients BackwardCoefficientsOnGpu(const at::Tensor& sums, const at:
   return result;
 }
 
-void CombineGradientsOnGpu(const at::Tensor& g, const at::Tensor& x, const at::Tensor& mean,
-                           const at::Tensor& a, const at::Tensor& b, const at::Tensor& c,
+void CombineGradientsOnGpu(const at::Tensor& gradient, const NormRelu& relu, const at::Tensor& x,
+                           const at::Tensor& mean, const GradientCoefficients& coefficients,
                            const at::Tensor& out) {
-  const Call call(x, {g, out});
+  const Call call(x, {gradient, out});
   if (call.empty()) return;
-  cuda::CombineGradients(call.rows(), Data(g), Data(x), Floats(mean), Floats(a), Floats(b),
-                         Floats(c), out.data_ptr());
+  cuda::CombineGradients(call.rows(), Data(gradient), MaskOf(relu), Data(x), Floats(mean),
+                         Floats(coefficients.a), Floats(coefficients.b), Floats(coefficients.c),
+                         out.data_ptr());
 }
 
 }  // namespace

@@ -2,32 +2,13 @@
 
 #include "engine/device/cuda_launch.cuh"
 #include "engine/nn/batch_norm_cuda.h"
+#include "engine/nn/cuda_rows.cuh"
 
 namespace seer::engine::cuda {
 namespace {
 
-// call.operator()<T, pack width>().
-template <typename Call>
-void ForType(const NormRows& rows, const Call& call) {
-  const auto with_width = [&]<typename T>() {
-    if (rows.packed) {
-      call.template operator()<T, kPackWidth<T>>();
-    } else {
-      call.template operator()<T, 1>();
-    }
-  };
-  switch (rows.type) {
-    case NumberType::kFloat:
-      return with_width.template operator()<float>();
-    case NumberType::kBfloat16:
-      return with_width.template operator()<Bfloat16>();
-    case NumberType::kFloat16:
-      return with_width.template operator()<Float16>();
-  }
-}
-
 struct Shape {
-  Shape(const NormRows& rows, int width)
+  Shape(const ChannelRows& rows, int width)
       : grid(GridFor(rows.rows, rows.channels, width)),
         blocks(grid.columns, grid.row_blocks),
         threads(grid.lanes, grid.row_lanes) {}
@@ -42,7 +23,7 @@ const dim3 kFinishThreads(kMostLanes, kBlock / kMostLanes);
 
 }  // namespace
 
-int64_t PartialSize(const NormRows& rows) {
+int64_t PartialSize(const ChannelRows& rows) {
   int64_t size = 0;
   ForType(rows, [&]<typename T, int kWidth>() {
     size = 2 * rows.channels * GridFor(rows.rows, rows.channels, kWidth).row_blocks;
@@ -50,7 +31,7 @@ int64_t PartialSize(const NormRows& rows) {
   return size;
 }
 
-void Moments(const NormRows& rows, const void* x, float* partial, float* mean, float* variance) {
+void Moments(const ChannelRows& rows, const void* x, float* partial, float* mean, float* variance) {
   ForType(rows, [&]<typename T, int kWidth>() {
     const Shape shape(rows, kWidth);
     Launch(SumDeviations<T, kWidth>, shape.blocks, shape.threads, rows.stream,
@@ -80,7 +61,7 @@ void ForwardCoefficients(int64_t channels, void* stream, const float* mean, cons
          variance, weight, bias, epsilon, channels, scale, shift, invstd);
 }
 
-void ScaleShift(const NormRows& rows, const void* x, const float* scale, const float* shift,
+void ScaleShift(const ChannelRows& rows, const void* x, const float* scale, const float* shift,
                 const void* residual, bool relu, void* y) {
   ForType(rows, [&]<typename T, int kWidth>() {
     const auto kernel = residual != nullptr ? (relu ? ScaleShiftRows<T, kWidth, true, true>
@@ -93,15 +74,16 @@ void ScaleShift(const NormRows& rows, const void* x, const float* scale, const f
   });
 }
 
-void SumGradients(const NormRows& rows, const void* dy, const void* y, const void* x,
+void SumGradients(const ChannelRows& rows, const void* dy, const ReluMask& mask, const void* x,
                   const float* mean, void* g, float* partial, double* sums) {
   ForType(rows, [&]<typename T, int kWidth>() {
-    const auto kernel =
-        y != nullptr ? SumGradientRows<T, kWidth, true> : SumGradientRows<T, kWidth, false>;
+    const auto kernel = mask.y != nullptr       ? SumGradientRows<T, kWidth, Mask::kOutput>
+                        : mask.scale != nullptr ? SumGradientRows<T, kWidth, Mask::kComputed>
+                                                : SumGradientRows<T, kWidth, Mask::kNone>;
     const Shape shape(rows, kWidth);
     Launch(kernel, shape.blocks, shape.threads, rows.stream, static_cast<const T*>(dy),
-           static_cast<const T*>(y), static_cast<const T*>(x), mean, rows.rows, rows.channels,
-           static_cast<T*>(g), partial);
+           static_cast<const T*>(mask.y), mask.scale, mask.shift, static_cast<const T*>(x), mean,
+           rows.rows, rows.channels, static_cast<T*>(g), partial);
     Launch(FinishGradientSums, OverChannels(rows.channels, kMostLanes), kFinishThreads, rows.stream,
            static_cast<const float*>(partial), shape.grid.row_blocks, rows.channels, sums);
   });
@@ -119,12 +101,15 @@ void BackwardCoefficients(int64_t channels, void* stream, const double* sums, co
          weight, invstd, channels, a, b, c);
 }
 
-void CombineGradients(const NormRows& rows, const void* g, const void* x, const float* mean,
-                      const float* a, const float* b, const float* c, void* out) {
+void CombineGradients(const ChannelRows& rows, const void* g, const ReluMask& mask, const void* x,
+                      const float* mean, const float* a, const float* b, const float* c,
+                      void* out) {
   ForType(rows, [&]<typename T, int kWidth>() {
+    const auto kernel =
+        mask.scale != nullptr ? CombineRows<T, kWidth, true> : CombineRows<T, kWidth, false>;
     const Shape shape(rows, kWidth);
-    Launch(CombineRows<T, kWidth>, shape.blocks, shape.threads, rows.stream,
-           static_cast<const T*>(g), static_cast<const T*>(x), mean, a, b, c, rows.rows,
+    Launch(kernel, shape.blocks, shape.threads, rows.stream, static_cast<const T*>(g),
+           static_cast<const T*>(x), Combination{mean, a, b, c, mask.scale, mask.shift}, rows.rows,
            rows.channels, static_cast<T*>(out));
   });
 }

@@ -127,57 +127,81 @@ __global__ void __launch_bounds__(kBlock)
   }
 }
 
-// g = dy where y > 0 if kRelu (stored), else dy.
+// How g comes of dy: as it is; where y > 0, and stored; where x · scale + shift > 0.
+enum class Mask { kNone, kOutput, kComputed };
+
 // partial[row block][0, 1][channels]: of g · (x − mean) and g.
-template <typename T, int kWidth, bool kRelu>
+template <typename T, int kWidth, Mask kMask>
 __global__ void __launch_bounds__(kBlock)
-    SumGradientRows(const T* dy, const T* y, const T* x, const float* mean, int64_t rows,
-                    int64_t channels, T* g, float* partial) {
+    SumGradientRows(const T* dy, const T* y, const float* scale, const float* shift, const T* x,
+                    const float* mean, int64_t rows, int64_t channels, T* g, float* partial) {
   const Place place(channels, kWidth);
   float sums[2 * kWidth] = {};
   if (place.inside) {
-    float m[kWidth];
-    for (int i = 0; i < kWidth; ++i) m[i] = mean[place.channel + i];
+    float m[kWidth], a[kWidth] = {}, b[kWidth] = {};
+    for (int i = 0; i < kWidth; ++i) {
+      m[i] = mean[place.channel + i];
+      if constexpr (kMask == Mask::kComputed) {
+        a[i] = scale[place.channel + i];
+        b[i] = shift[place.channel + i];
+      }
+    }
     for (int64_t row = place.first; row < rows; row += place.step) {
       const int64_t at = row * channels + place.channel;
       const Pack<T, kWidth> v = LoadPack<T, kWidth>(x + at), d = LoadPack<T, kWidth>(dy + at);
       Pack<T, kWidth> o = {}, masked = {};
-      if constexpr (kRelu) o = LoadPack<T, kWidth>(y + at);
+      if constexpr (kMask == Mask::kOutput) o = LoadPack<T, kWidth>(y + at);
       for (int i = 0; i < kWidth; ++i) {
+        const float of_x = Load(v.at[i]);
         float value = Load(d.at[i]);
-        if constexpr (kRelu) {
+        if constexpr (kMask == Mask::kOutput) {
           value = Load(o.at[i]) <= 0 ? 0 : value;
           Store(value, masked.at[i]);
+        } else if constexpr (kMask == Mask::kComputed) {
+          value = of_x * a[i] + b[i] <= 0 ? 0 : value;
         }
-        sums[i] += value * (Load(v.at[i]) - m[i]);
+        sums[i] += value * (of_x - m[i]);
         sums[kWidth + i] += value;
       }
-      if constexpr (kRelu) StorePack(masked, g + at);
+      if constexpr (kMask == Mask::kOutput) StorePack(masked, g + at);
     }
   }
   StoreSums<kWidth>(sums, place, channels, partial);
 }
 
-// out = g · a + (x − mean) · b + c; `out` may be `g`.
-template <typename T, int kWidth>
+// What a channel's CombineRows takes: of [channels].
+struct Combination {
+  const float *mean, *a, *b, *c;
+  const float *scale, *shift;  // of Mask::kComputed
+};
+
+// out = g · a + (x − mean) · b + c; kMasked: g is dy where x · scale + shift > 0. `out` may be `g`.
+template <typename T, int kWidth, bool kMasked>
 __global__ void __launch_bounds__(kBlock)
-    CombineRows(const T* g, const T* x, const float* mean, const float* a, const float* b,
-                const float* c, int64_t rows, int64_t channels, T* out) {
+    CombineRows(const T* g, const T* x, Combination of, int64_t rows, int64_t channels, T* out) {
   const Place place(channels, kWidth);
   if (!place.inside) return;
-  float m[kWidth], fa[kWidth], fb[kWidth], fc[kWidth];
+  float m[kWidth], fa[kWidth], fb[kWidth], fc[kWidth], scale[kWidth] = {}, shift[kWidth] = {};
   for (int i = 0; i < kWidth; ++i) {
-    m[i] = mean[place.channel + i];
-    fa[i] = a[place.channel + i];
-    fb[i] = b[place.channel + i];
-    fc[i] = c[place.channel + i];
+    m[i] = of.mean[place.channel + i];
+    fa[i] = of.a[place.channel + i];
+    fb[i] = of.b[place.channel + i];
+    fc[i] = of.c[place.channel + i];
+    if constexpr (kMasked) {
+      scale[i] = of.scale[place.channel + i];
+      shift[i] = of.shift[place.channel + i];
+    }
   }
   for (int64_t row = place.first; row < rows; row += place.step) {
     const int64_t at = row * channels + place.channel;
     const Pack<T, kWidth> v = LoadPack<T, kWidth>(x + at), d = LoadPack<T, kWidth>(g + at);
     Pack<T, kWidth> result;
-    for (int i = 0; i < kWidth; ++i)
-      Store(Load(d.at[i]) * fa[i] + ((Load(v.at[i]) - m[i]) * fb[i] + fc[i]), result.at[i]);
+    for (int i = 0; i < kWidth; ++i) {
+      const float of_x = Load(v.at[i]);
+      float value = Load(d.at[i]);
+      if constexpr (kMasked) value = of_x * scale[i] + shift[i] <= 0 ? 0 : value;
+      Store(value * fa[i] + ((of_x - m[i]) * fb[i] + fc[i]), result.at[i]);
+    }
     StorePack(result, out + at);
   }
 }

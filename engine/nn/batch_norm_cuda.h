@@ -5,22 +5,14 @@
 
 #include <cstdint>
 
+#include "engine/nn/cuda_rows.h"
+
 namespace seer::engine::cuda {
 
-enum class NumberType { kFloat, kBfloat16, kFloat16 };
-
-// x as [rows, channels] without gaps, at least one of each.
-struct NormRows {
-  int64_t rows = 0, channels = 0;
-  NumberType type = NumberType::kFloat;
-  bool packed = false;     // channels and all pointers of the call are multiples of 16 bytes
-  void* stream = nullptr;  // a cudaStream_t
-};
-
 // Floats that `partial` of the calls below has to hold.
-int64_t PartialSize(const NormRows& rows);
+int64_t PartialSize(const ChannelRows& rows);
 
-void Moments(const NormRows& rows, const void* x, float* partial, float* mean, float* variance);
+void Moments(const ChannelRows& rows, const void* x, float* partial, float* mean, float* variance);
 void PackMoments(int64_t channels, void* stream, const float* mean, const float* variance,
                  const double* count, double* packed);
 void UnpackMoments(int64_t channels, void* stream, const double* packed, float* mean,
@@ -29,16 +21,21 @@ void ForwardCoefficients(int64_t channels, void* stream, const float* mean, cons
                          const float* weight, const float* bias, double epsilon, float* scale,
                          float* shift, double* invstd);
 // `residual` may be null.
-void ScaleShift(const NormRows& rows, const void* x, const float* scale, const float* shift,
+void ScaleShift(const ChannelRows& rows, const void* x, const float* scale, const float* shift,
                 const void* residual, bool relu, void* y);
-// `y` null: no relu, and `g` is not written.
-void SumGradients(const NormRows& rows, const void* dy, const void* y, const void* x,
+// How the gradient passes a relu, as NormRelu says it: all null if none followed.
+struct ReluMask {
+  const void* y = nullptr;
+  const float *scale = nullptr, *shift = nullptr;
+};
+// `g` is written if the mask has an output.
+void SumGradients(const ChannelRows& rows, const void* dy, const ReluMask& mask, const void* x,
                   const float* mean, void* g, float* partial, double* sums);
 void ParameterGradients(int64_t channels, void* stream, const double* sums, const double* invstd,
                         float* weight, float* bias);
 void BackwardCoefficients(int64_t channels, void* stream, const double* sums, const double* count,
                           const float* weight, const double* invstd, float* a, float* b, float* c);
-void CombineGradients(const NormRows& rows, const void* g, const void* x, const float* mean,
-                      const float* a, const float* b, const float* c, void* out);
+void CombineGradients(const ChannelRows& rows, const void* g, const ReluMask& mask, const void* x,
+                      const float* mean, const float* a, const float* b, const float* c, void* out);
 
 }  // namespace seer::engine::cuda

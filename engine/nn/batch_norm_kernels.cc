@@ -74,14 +74,21 @@ void ScaleShiftInto(const at::Tensor& x, const at::Tensor& scale, const at::Tens
       });
 }
 
-template <typename T, bool kRelu>
-at::Tensor SumGradientsInto(const at::Tensor& dy, const at::Tensor& y, const at::Tensor& x,
+enum class Mask { kNone, kOutput, kComputed };  // how NormRelu says where g is dy
+
+Mask MaskOf(const NormRelu& relu) {
+  return relu.y.defined() ? Mask::kOutput : relu.scale.defined() ? Mask::kComputed : Mask::kNone;
+}
+
+template <typename T, Mask kMask>
+at::Tensor SumGradientsInto(const at::Tensor& dy, const NormRelu& relu, const at::Tensor& x,
                             const at::Tensor& mean, const at::Tensor& gradient) {
   const Rows rows(x);
   const int64_t channels = rows.channels;
   const at::Tensor partial = at::zeros({rows.chunks, 2, channels}, at::kFloat);
   const T* const in = Data<T>(x);
-  const T* const out = Data<T>(y);
+  const T* const out = Data<T>(relu.y);
+  const float *const scales = Data<float>(relu.scale), *const shifts = Data<float>(relu.shift);
   const T* const above = Data<T>(dy);
   const float* const m = Data<float>(mean);
   T* const to = Data<T>(gradient);
@@ -94,17 +101,20 @@ at::Tensor SumGradientsInto(const at::Tensor& dy, const at::Tensor& y, const at:
           const int64_t stop = std::min((chunk + 1) * rows.chunk, rows.count);
           for (int64_t row = chunk * rows.chunk; row < stop; ++row) {
             const T* __restrict v = in + row * channels;
-            const T* __restrict o = kRelu ? out + row * channels : nullptr;
+            const T* __restrict o = kMask == Mask::kOutput ? out + row * channels : nullptr;
             const T* __restrict d = above + row * channels;
-            T* __restrict g = kRelu ? to + row * channels : nullptr;
+            T* __restrict g = kMask == Mask::kOutput ? to + row * channels : nullptr;
 #pragma GCC ivdep
             for (int64_t c = 0; c < channels; ++c) {
+              const float of_x = Load(v[c]);
               float value = Load(d[c]);
-              if constexpr (kRelu) {
+              if constexpr (kMask == Mask::kOutput) {
                 value = Load(o[c]) <= 0 ? 0 : value;
                 Store(value, g[c]);
+              } else if constexpr (kMask == Mask::kComputed) {
+                value = of_x * scales[c] + shifts[c] <= 0 ? 0 : value;
               }
-              first[c] += value * (Load(v[c]) - m[c]);
+              first[c] += value * (of_x - m[c]);
               second[c] += value;
             }
           }
@@ -113,15 +123,17 @@ at::Tensor SumGradientsInto(const at::Tensor& dy, const at::Tensor& y, const at:
   return SumOverChunks(partial);
 }
 
-template <typename T>
-void Combine(const at::Tensor& g, const at::Tensor& x, const at::Tensor& mean, const at::Tensor& a,
-             const at::Tensor& b, const at::Tensor& c, const at::Tensor& out) {
+template <typename T, bool kMasked>
+void Combine(const at::Tensor& g, const NormRelu& relu, const at::Tensor& x, const at::Tensor& mean,
+             const GradientCoefficients& coefficients, const at::Tensor& out) {
   const Rows rows(x);
   const int64_t channels = rows.channels;
   const T* const in = Data<T>(x);
   const T* const gradient = Data<T>(g);
-  const float *const m = Data<float>(mean), *const fa = Data<float>(a), *const fb = Data<float>(b),
-                     *const fc = Data<float>(c);
+  const float *const scales = Data<float>(relu.scale), *const shifts = Data<float>(relu.shift);
+  const float *const m = Data<float>(mean), *const fa = Data<float>(coefficients.a),
+                     *const fb = Data<float>(coefficients.b),
+                     *const fc = Data<float>(coefficients.c);
   T* const to = Data<T>(out);
   ForChunks(
       rows.chunks, [=](int64_t begin, int64_t end) __attribute__((always_inline)) {
@@ -131,8 +143,12 @@ void Combine(const at::Tensor& g, const at::Tensor& x, const at::Tensor& mean, c
           const T* d = gradient + row * channels;
           T* dx = to + row * channels;
 #pragma GCC ivdep
-          for (int64_t i = 0; i < channels; ++i)
-            Store(Load(d[i]) * fa[i] + ((Load(v[i]) - m[i]) * fb[i] + fc[i]), dx[i]);
+          for (int64_t i = 0; i < channels; ++i) {
+            const float of_x = Load(v[i]);
+            float value = Load(d[i]);
+            if constexpr (kMasked) value = of_x * scales[i] + shifts[i] <= 0 ? 0 : value;
+            Store(value * fa[i] + ((of_x - m[i]) * fb[i] + fc[i]), dx[i]);
+          }
         }
       });
 }
@@ -188,17 +204,17 @@ at::Tensor CpuScaleShift(const at::Tensor& x, const at::Tensor& scale, const at:
   return out;
 }
 
-GradientSums CpuSumGradients(const at::Tensor& dy, const at::Tensor& y, const at::Tensor& x,
+GradientSums CpuSumGradients(const at::Tensor& dy, const NormRelu& relu, const at::Tensor& x,
                              const at::Tensor& mean) {
-  if (!y.defined()) {
-    return {
-        ForType(x, [&]<typename T>() { return SumGradientsInto<T, false>(dy, y, x, mean, {}); }),
-        dy};
-  }
-  const at::Tensor gradient = at::empty_like(x);
-  return {
-      ForType(x, [&]<typename T>() { return SumGradientsInto<T, true>(dy, y, x, mean, gradient); }),
-      gradient};
+  const Mask mask = MaskOf(relu);
+  const at::Tensor gradient = mask == Mask::kOutput ? at::empty_like(x) : dy;
+  const at::Tensor sums = ForType(x, [&]<typename T>() {
+    const auto into = mask == Mask::kOutput     ? SumGradientsInto<T, Mask::kOutput>
+                      : mask == Mask::kComputed ? SumGradientsInto<T, Mask::kComputed>
+                                                : SumGradientsInto<T, Mask::kNone>;
+    return into(dy, relu, x, mean, gradient);
+  });
+  return {sums, gradient};
 }
 
 NormParameterGradients CpuParameterGradients(const at::Tensor& sums, const at::Tensor& invstd) {
@@ -217,10 +233,13 @@ GradientCoefficients CpuBackwardCoefficients(const at::Tensor& sums, const at::T
   return {a.to(at::kFloat), b.to(at::kFloat), c.to(at::kFloat)};
 }
 
-void CpuCombineGradients(const at::Tensor& g, const at::Tensor& x, const at::Tensor& mean,
-                         const at::Tensor& a, const at::Tensor& b, const at::Tensor& c,
+void CpuCombineGradients(const at::Tensor& gradient, const NormRelu& relu, const at::Tensor& x,
+                         const at::Tensor& mean, const GradientCoefficients& coefficients,
                          const at::Tensor& out) {
-  ForType(x, [&]<typename T>() { Combine<T>(g, x, mean, a, b, c, out); });
+  ForType(x, [&]<typename T>() {
+    const auto combine = MaskOf(relu) == Mask::kComputed ? Combine<T, true> : Combine<T, false>;
+    combine(gradient, relu, x, mean, coefficients, out);
+  });
 }
 
 void CheckAlike(const at::Tensor& a, const at::Tensor& x) {
@@ -264,12 +283,12 @@ at::Tensor ScaleShift(const at::Tensor& x, const at::Tensor& scale, const at::Te
   return KernelsOf(x).scale_shift(x, scale, shift, residual, relu);
 }
 
-GradientSums SumGradients(const at::Tensor& dy, const at::Tensor& y, const at::Tensor& x,
+GradientSums SumGradients(const at::Tensor& dy, const NormRelu& relu, const at::Tensor& x,
                           const at::Tensor& mean) {
   CheckAlike(x, x);
   CheckAlike(dy, x);
-  if (y.defined()) CheckAlike(y, x);
-  return KernelsOf(x).sum_gradients(dy, y, x, mean);
+  if (relu.y.defined()) CheckAlike(relu.y, x);
+  return KernelsOf(x).sum_gradients(dy, relu, x, mean);
 }
 
 NormParameterGradients ParameterGradients(const at::Tensor& sums, const at::Tensor& invstd) {
@@ -281,13 +300,13 @@ GradientCoefficients BackwardCoefficients(const at::Tensor& sums, const at::Tens
   return KernelsOf(weight).backward_coefficients(sums, count, weight, invstd);
 }
 
-void CombineGradients(const at::Tensor& g, const at::Tensor& x, const at::Tensor& mean,
-                      const at::Tensor& a, const at::Tensor& b, const at::Tensor& c,
+void CombineGradients(const at::Tensor& gradient, const NormRelu& relu, const at::Tensor& x,
+                      const at::Tensor& mean, const GradientCoefficients& coefficients,
                       const at::Tensor& out) {
   CheckAlike(x, x);
-  CheckAlike(g, x);
+  CheckAlike(gradient, x);
   CheckAlike(out, x);
-  KernelsOf(x).combine_gradients(g, x, mean, a, b, c, out);
+  KernelsOf(x).combine_gradients(gradient, relu, x, mean, coefficients, out);
 }
 
 }  // namespace seer::engine

@@ -37,12 +37,20 @@ NormCoefficients ForwardCoefficients(const ChannelMoments& moments, const at::Te
 at::Tensor ScaleShift(const at::Tensor& x, const at::Tensor& scale, const at::Tensor& shift,
                       const at::Tensor& residual, bool relu);
 
+// Where the gradient passes a relu that followed: nowhere else than where the output was above 0.
+// One of both: `y`, the output; or what it was computed of, for an output without a residual, which
+// reads less memory. Nothing: no relu followed.
+struct NormRelu {
+  at::Tensor y;
+  at::Tensor scale, shift;  // [C] float, those of ScaleShift
+};
+
+// The gradient g: dy where the relu passes it and 0 elsewhere.
 struct GradientSums {
   at::Tensor sums;      // [2 C] double: sum g · (x − mean), sum g
-  at::Tensor gradient;  // g = dy where y > 0 and 0 elsewhere, as dy; dy itself without a relu
+  at::Tensor gradient;  // g, if `relu` has the output; else dy itself
 };
-// `y`: the output if a relu followed, undefined if none did.
-GradientSums SumGradients(const at::Tensor& dy, const at::Tensor& y, const at::Tensor& x,
+GradientSums SumGradients(const at::Tensor& dy, const NormRelu& relu, const at::Tensor& x,
                           const at::Tensor& mean);
 
 // Of weight and bias, out of the sums over one rank's own rows.
@@ -60,9 +68,10 @@ struct GradientCoefficients {
 GradientCoefficients BackwardCoefficients(const at::Tensor& sums, const at::Tensor& count,
                                           const at::Tensor& weight, const at::Tensor& invstd);
 
-// out = g · a + (x − mean) · b + c. `out` lies as g does and may be g.
-void CombineGradients(const at::Tensor& g, const at::Tensor& x, const at::Tensor& mean,
-                      const at::Tensor& a, const at::Tensor& b, const at::Tensor& c,
+// out = g · a + (x − mean) · b + c, with g of `gradient` and of the scale and shift that the sums
+// were made with, if they were. `out` lies as `gradient` does and may be it.
+void CombineGradients(const at::Tensor& gradient, const NormRelu& relu, const at::Tensor& x,
+                      const at::Tensor& mean, const GradientCoefficients& coefficients,
                       const at::Tensor& out);
 
 // The same on one kind of device; batch_norm_cuda.cc has those of GPUs.

@@ -1,15 +1,19 @@
 #include "engine/nn/blocks.h"
 
+#include <optional>
+#include <utility>
+
 #include <ATen/ATen.h>
 
 #include "common/base/check.h"
+#include "engine/nn/grouped_conv.h"
 
 namespace seer::engine {
 
-void LayeredSegment::UpdateRunningStatistics(const NormMemory& memory) {
+void LayeredSegment::AppendRunning(const NormMemory& memory, RunningUpdate& update) const {
   SEER_CHECK(memory.entries.size() == norms_.size())
       << name_ << ": " << memory.entries.size() << " statistics";
-  for (size_t i = 0; i < norms_.size(); ++i) norms_[i].UpdateRunning(memory.entries[i]);
+  for (size_t i = 0; i < norms_.size(); ++i) norms_[i].AppendRunning(memory.entries[i], update);
 }
 
 at::Tensor LayeredSegment::AddParameter(const std::string& name, at::Tensor tensor) {
@@ -38,6 +42,10 @@ ConvNorm::ConvNorm(LayeredSegment& owner, const std::string& name, const ConvSha
     : ConvNorm(owner, name + ".0", name + ".1", shape, context) {}
 
 at::Tensor ConvNorm::Convolve(const at::Tensor& x) const {
+  if (shape_.groups > 1) {
+    if (std::optional<at::Tensor> y = GroupedConvOnGpu(x, weight_, shape_.stride, shape_.groups))
+      return *std::move(y);
+  }
   const at::Tensor weight = weight_.to(x.scalar_type());
   // On a CPU, products of a pixel's channels are quicker as one matrix product: oneDNN's
   // convolution brings the weights into an order of its own first, for each pass anew.

@@ -28,7 +28,7 @@ class LayeredSegment : public Segment {
   const std::string& name() const override { return name_; }
   std::vector<NamedTensor> parameters() const override { return parameters_; }
   std::vector<NamedTensor> buffers() const override { return buffers_; }
-  void UpdateRunningStatistics(const NormMemory& memory) override;
+  void AppendRunning(const NormMemory& memory, RunningUpdate& update) const override;
 
  protected:
   // `name`: the reference's, complete. Returns `tensor`.

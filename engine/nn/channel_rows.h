@@ -9,9 +9,8 @@
 #include <cstdint>
 
 #include <ATen/ATen.h>
-#include <ATen/TensorIterator.h>
 
-#include "common/base/check.h"
+#include "engine/nn/torch_threads.h"
 
 #define SEER_INLINE inline __attribute__((always_inline))
 
@@ -84,22 +83,11 @@ void RunOnThisProcessor(const Body& body, int64_t begin, int64_t end) {
   body(begin, end);
 }
 
-// Chunks on LibTorch's threads. Its parallel_for is serial in code that is compiled without OpenMP,
-// as this is, so an iterator over the chunks' numbers carries it into the library.
+// body(first chunk, end of chunks) on LibTorch's threads.
 template <typename Body>
 void ForChunks(int64_t chunks, const Body& body) {
-  if (chunks == 0) return;
-  const at::Tensor numbers = at::arange(chunks, at::kLong);
-  at::TensorIteratorConfig config;
-  auto iterator = config.add_const_input(numbers).build();
-  iterator.for_each(
-      [&](char** data, const int64_t* strides, int64_t inner, int64_t outer) {
-        SEER_CHECK(outer == 1 && (inner == 1 || strides[0] == sizeof(int64_t)))
-            << "the numbers of chunks lie apart";
-        const int64_t begin = *reinterpret_cast<const int64_t*>(data[0]);
-        RunOnThisProcessor(body, begin, begin + inner);
-      },
-      /*grain_size=*/1);
+  OnTorchThreads(chunks,
+                 [&](int64_t begin, int64_t end) { RunOnThisProcessor(body, begin, end); });
 }
 
 // call.operator()<float>(), <uint16_t> for bfloat16, or <at::Half>().

@@ -5,9 +5,9 @@
 #include <utility>
 
 #include <ATen/ATen.h>
-#include <ATen/Parallel.h>
 
 #include "common/base/philox.h"
+#include "engine/nn/torch_threads.h"
 
 namespace seer::engine {
 namespace {
@@ -24,7 +24,7 @@ void FillWith(at::Tensor& tensor, uint64_t seed, const std::string& name, Draw&&
   float* data = filled.mutable_data_ptr<float>();
   const int64_t count = filled.numel();
   const uint64_t key = StableHash(name);
-  at::parallel_for(0, (count + kChunk - 1) / kChunk, 1, [&](int64_t begin, int64_t end) {
+  OnTorchThreads((count + kChunk - 1) / kChunk, [&](int64_t begin, int64_t end) {
     for (int64_t chunk = begin; chunk < end; ++chunk) {
       Philox random(seed, RandomPurpose::kInitialWeights, key, static_cast<uint32_t>(chunk));
       const int64_t stop = std::min(count, (chunk + 1) * kChunk);

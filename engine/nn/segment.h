@@ -8,6 +8,8 @@
 
 #include <ATen/core/Tensor.h>
 
+#include "engine/parallel/running_update.h"
+
 namespace seer::engine {
 
 // A parameter or buffer under the name that the reference implementation gives it (torchvision's
@@ -52,8 +54,8 @@ class Segment {
   // kRecompute, bit for bit.
   // The arithmetic is in x's type (float, bfloat16 or half); parameters stay float.
   virtual at::Tensor Forward(const at::Tensor& x, Pass& pass) = 0;
-  // Moves the running statistics towards those of one kTrain pass.
-  virtual void UpdateRunningStatistics(const NormMemory& memory) = 0;
+  // Adds the running statistics to `update`, towards those of one kTrain pass.
+  virtual void AppendRunning(const NormMemory& memory, RunningUpdate& update) const = 0;
   // Leaf tensors with requires_grad, in a fixed order; `buffers`: running mean and variance.
   virtual std::vector<NamedTensor> parameters() const = 0;
   virtual std::vector<NamedTensor> buffers() const = 0;

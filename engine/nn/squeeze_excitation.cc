@@ -4,6 +4,7 @@
 #include <torch/csrc/autograd/custom_function.h>
 
 #include "engine/nn/channel_rows.h"
+#include "engine/nn/squeeze_excitation_kernels.h"
 
 namespace seer::engine {
 namespace {
@@ -66,13 +67,15 @@ void GradientInto(const at::Tensor& g, const at::Tensor& gate, const at::Tensor&
       });
 }
 
-bool OnHost(const at::Tensor& g, const at::Tensor& x) {
-  return x.is_cpu() && HasChannelRows(x) && HasChannelRows(g);
+// Kernels of our own take them; what lies in another order is LibTorch's.
+bool InRows(const at::Tensor& g, const at::Tensor& x) {
+  return HasChannelRows(x) && HasChannelRows(g) && g.scalar_type() == x.scalar_type();
 }
 
 // [N, C] float: sum of g · x over the pixels.
 at::Tensor PixelProducts(const at::Tensor& g, const at::Tensor& x) {
-  if (!OnHost(g, x)) return (g * x).sum({2, 3}, /*keepdim=*/false, at::kFloat);
+  if (!InRows(g, x)) return (g * x).sum({2, 3}, /*keepdim=*/false, at::kFloat);
+  if (x.is_cuda()) return SumPixelsOnGpu(x, g);
   const at::Tensor sums = at::zeros({x.size(0), 2, x.size(1)}, at::kFloat);  // total, run
   ForType(x, [&]<typename T>() { ProductsInto<T>(g, x, sums); });
   return sums.select(1, 0);
@@ -80,10 +83,23 @@ at::Tensor PixelProducts(const at::Tensor& g, const at::Tensor& x) {
 
 // g · gate + shift; gate, shift: [N, C] float.
 at::Tensor PixelGradient(const at::Tensor& g, const at::Tensor& gate, const at::Tensor& shift) {
-  if (!OnHost(g, g)) return (g * OverPixels(gate) + OverPixels(shift)).to(g.scalar_type());
+  if (!InRows(g, g)) return (g * OverPixels(gate) + OverPixels(shift)).to(g.scalar_type());
+  if (g.is_cuda()) return ScalePixelsOnGpu(g, gate.contiguous(), shift.contiguous());
   const at::Tensor out = at::empty_like(g);
   ForType(g, [&]<typename T>() { GradientInto<T>(g, gate.contiguous(), shift.contiguous(), out); });
   return out;
+}
+
+// [N, C], the mean over pixels, in x's type.
+at::Tensor PixelMean(const at::Tensor& x) {
+  if (!x.is_cuda() || !InRows(x, x)) return at::adaptive_avg_pool2d(x, {1, 1}).flatten(1);
+  return SumPixelsOnGpu(x, {}).div_(double(x.size(2) * x.size(3))).to(x.scalar_type());
+}
+
+// x · gate.
+at::Tensor Gated(const at::Tensor& x, const at::Tensor& gate) {
+  if (!x.is_cuda() || !InRows(x, x)) return x * OverPixels(gate);
+  return ScalePixelsOnGpu(x, gate.to(at::kFloat), {});
 }
 
 struct Excite : torch::autograd::Function<Excite> {
@@ -92,12 +108,12 @@ struct Excite : torch::autograd::Function<Excite> {
                             const at::Tensor& bias2) {
     const auto type = x.scalar_type();
     // As matrix products: the same numbers as 1 x 1 convolutions of one pixel, and quicker.
-    const at::Tensor mean = at::adaptive_avg_pool2d(x, {1, 1}).flatten(1);
+    const at::Tensor mean = PixelMean(x);
     const at::Tensor hidden = at::linear(mean, weight1.flatten(1).to(type), bias1.to(type)).relu_();
     const at::Tensor gate =
         at::linear(hidden, weight2.flatten(1).to(type), bias2.to(type)).sigmoid_();
     ctx->save_for_backward({x, mean, hidden, gate, weight1, weight2});
-    return x * OverPixels(gate);
+    return Gated(x, gate);
   }
 
   static variable_list backward(AutogradContext* ctx, variable_list gradients) {

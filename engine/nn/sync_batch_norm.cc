@@ -31,8 +31,10 @@ struct Normalise : torch::autograd::Function<Normalise> {
         ForwardCoefficients({statistics.mean, statistics.variance}, weight, bias, kNormEpsilon);
     const at::Tensor y =
         ScaleShift(rows, scale, shift, residual ? InChannelRows(*residual) : at::Tensor(), relu);
-    ctx->save_for_backward(
-        {rows, weight, statistics.mean, invstd, statistics.count, relu ? y : at::Tensor()});
+    // Without a residual, where the relu passed is computed again: that reads less than y.
+    const at::Tensor output = relu && residual ? y : at::Tensor();
+    ctx->save_for_backward({rows, weight, statistics.mean, invstd, statistics.count, output,
+                            relu && !residual ? scale : at::Tensor(), shift});
     ctx->saved_data["group"] = reinterpret_cast<int64_t>(group);
     ctx->saved_data["residual"] = residual.has_value();
     return y;
@@ -41,16 +43,16 @@ struct Normalise : torch::autograd::Function<Normalise> {
   static variable_list backward(AutogradContext* ctx, variable_list gradients) {
     const variable_list saved = ctx->get_saved_variables();
     const at::Tensor &x = saved[0], &weight = saved[1], &mean = saved[2], &invstd = saved[3],
-                     &count = saved[4], &y = saved[5];
+                     &count = saved[4];
+    const NormRelu relu{saved[5], saved[6], saved[7]};
     auto& group = *reinterpret_cast<Communicator*>(ctx->saved_data["group"].toInt());
     const bool residual = ctx->saved_data["residual"].toBool();
-    auto [sums, g] = SumGradients(InChannelRows(gradients[0]), y, x, mean);
+    auto [sums, g] = SumGradients(InChannelRows(gradients[0]), relu, x, mean);
     const auto [dweight, dbias] = ParameterGradients(sums, invstd);
     if (group.size() > 1) group.AllReduce(sums);
-    const auto [a, b, c] = BackwardCoefficients(sums, count, weight, invstd);
-    const bool reuse = y.defined() && !residual;  // g is nobody else's
-    const at::Tensor dx = reuse ? g : at::empty_like(x);
-    CombineGradients(g, x, mean, a, b, c, dx);
+    const GradientCoefficients coefficients = BackwardCoefficients(sums, count, weight, invstd);
+    const at::Tensor dx = at::empty_like(x);
+    CombineGradients(g, relu, x, mean, coefficients, dx);
     return {dx, residual ? g : at::Tensor(), dweight, dbias, {}, {}, {}};
   }
 };
@@ -120,11 +122,8 @@ NormStatistics SyncBatchNorm::BatchStatistics(const at::Tensor& x) const {
   return statistics;
 }
 
-void SyncBatchNorm::UpdateRunning(const NormStatistics& statistics) {
-  // n / (n − 1), and 1 for a single element, whose variance is 0.
-  const at::Tensor unbias = statistics.count / (statistics.count - 1).clamp_min_(1);
-  running_mean_.lerp_(statistics.mean, kNormMomentum);
-  running_var_.lerp_(statistics.variance * unbias, kNormMomentum);
+void SyncBatchNorm::AppendRunning(const NormStatistics& statistics, RunningUpdate& update) const {
+  update.Add(running_mean_, running_var_, statistics.mean, statistics.variance, statistics.count);
 }
 
 void SyncBatchNorm::AppendTo(std::vector<NamedTensor>& parameters,

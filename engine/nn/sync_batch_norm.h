@@ -17,7 +17,6 @@
 namespace seer::engine {
 
 inline constexpr double kNormEpsilon = 1e-5;
-inline constexpr double kNormMomentum = 0.1;
 
 class SyncBatchNorm {
  public:
@@ -33,8 +32,7 @@ class SyncBatchNorm {
   // once. `residual`: as x.
   at::Tensor ForwardRelu(const at::Tensor& x, Pass& pass) const;
   at::Tensor ForwardAddRelu(const at::Tensor& x, const at::Tensor& residual, Pass& pass) const;
-  // running += momentum · (batch − running); the variance unbiased, as torch does.
-  void UpdateRunning(const NormStatistics& statistics);
+  void AppendRunning(const NormStatistics& statistics, RunningUpdate& update) const;
 
   // Adds name.weight, name.bias to `parameters`; name.running_mean, name.running_var to `buffers`.
   void AppendTo(std::vector<NamedTensor>& parameters, std::vector<NamedTensor>& buffers) const;

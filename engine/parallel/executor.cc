@@ -123,11 +123,13 @@ void ChainExecutor::Backward(std::vector<at::Tensor> gradients, size_t part) {
 void ChainExecutor::CommitStatistics() {
   const size_t resolutions = chain_.empty() ? 0 : parts_.front().front().size();
   for (size_t r = 0; r < resolutions; ++r) {
+    RunningUpdate update;
     for (size_t i = 0; i < chain_.size(); ++i) {
       std::vector<const NormMemory*> memories;
       for (const PartKept& part : parts_) memories.push_back(&part[i][r].memory);
-      chain_[i]->UpdateRunningStatistics(Pooled(memories));
+      chain_[i]->AppendRunning(Pooled(memories), update);
     }
+    update.Apply();
   }
 }
 

@@ -89,7 +89,7 @@ TEST_F(NcclRank, Collectives) {
       at::Tensor gathered = at::zeros({2 * 5}, options), part = at::zeros({5}, options);
       c->AllGatherAsync(gathered, at::full({5}, mine, options))->Wait();
       EXPECT_TRUE(gathered.narrow(0, 5, 5).eq(2).all().item<bool>());
-      c->ReduceScatterAsync(part, at::arange(10, options) * mine)->Wait();
+      c->ReduceScatterAsync(part, (at::arange(10, options) * mine).to(type))->Wait();
       EXPECT_TRUE(part.equal(at::arange(5 * rank_.rank, 5 * rank_.rank + 5, options) * 3));
       at::Tensor told = at::full({7}, mine, options);
       c->Broadcast(told, 1);

@@ -56,9 +56,10 @@ TEST_P(NormOnGpu, IsTheCpus) {
     const at::Tensor y = ScaleShift(x, c.scale, c.shift, residual, relu);
     ExpectNear(ScaleShift(There(x), There(c.scale), There(c.shift), There(residual), relu), y,
                tolerance, "y");
-    const GradientSums sums = SumGradients(dy, relu ? y : at::Tensor(), x, own.mean);
-    const GradientSums sums_there =
-        SumGradients(There(dy), relu ? There(y) : at::Tensor(), There(x), There(own.mean));
+    const NormRelu mask = relu ? NormRelu{y, {}, {}} : NormRelu{};
+    const NormRelu mask_there = relu ? NormRelu{There(y), {}, {}} : NormRelu{};
+    const GradientSums sums = SumGradients(dy, mask, x, own.mean);
+    const GradientSums sums_there = SumGradients(There(dy), mask_there, There(x), There(own.mean));
     ExpectNear(sums_there.sums, sums.sums, 1e-4, "sums");
     EXPECT_TRUE(sums_there.gradient.cpu().equal(sums.gradient));
     ExpectNear(ParameterGradients(There(sums.sums), There(c.invstd)).weight,
@@ -70,11 +71,28 @@ TEST_P(NormOnGpu, IsTheCpus) {
     ExpectNear(g_there.b, g.b, 1e-6, "b");
     ExpectNear(g_there.c, g.c, 1e-6, "c");
     const at::Tensor dx = at::empty_like(x), dx_there = at::empty_like(There(x));
-    CombineGradients(sums.gradient, x, own.mean, g.a, g.b, g.c, dx);
-    CombineGradients(There(sums.gradient), There(x), There(own.mean), There(g.a), There(g.b),
-                     There(g.c), dx_there);
+    CombineGradients(sums.gradient, mask, x, own.mean, g, dx);
+    CombineGradients(There(sums.gradient), mask_there, There(x), There(own.mean),
+                     {There(g.a), There(g.b), There(g.c)}, dx_there);
     ExpectNear(dx_there, dx, tolerance, "dx");
   }
+}
+
+TEST_P(NormOnGpu, FindsWhereAReluPassedByWhatItCameOf) {
+  const at::Tensor x = Rows(1), dy = Rows(3), mean = Vector(6);
+  const NormRelu relu = {{}, Vector(4), Vector(5)};
+  const NormRelu there = {{}, There(relu.scale), There(relu.shift)};
+  // An element within rounding of 0 falls to the other side.
+  ExpectNear(SumGradients(There(dy), there, There(x), There(mean)).sums,
+             SumGradients(dy, relu, x, mean).sums, 1e-3, "sums");
+  const GradientCoefficients c = {Vector(7), at::zeros_like(mean), at::zeros_like(mean)};
+  const at::Tensor dx = at::empty_like(x), dx_there = at::empty_like(There(x));
+  CombineGradients(dy, relu, x, mean, c, dx);
+  CombineGradients(There(dy), there, There(x), There(mean), {There(c.a), There(c.b), There(c.c)},
+                   dx_there);
+  const at::Tensor passed = (dx_there.cpu() != 0) == (dx != 0);
+  EXPECT_GE(passed.to(at::kDouble).mean().item<double>(), 0.999);
+  ExpectNear(at::where(passed, dx_there.cpu(), dx), dx, GetParam().tolerance, "dx");
 }
 
 TEST_P(NormOnGpu, GivesTheSameBitsEachTime) {
@@ -82,8 +100,9 @@ TEST_P(NormOnGpu, GivesTheSameBitsEachTime) {
   const ChannelMoments first = ComputeMoments(x), second = ComputeMoments(x);
   EXPECT_TRUE(first.mean.equal(second.mean));
   EXPECT_TRUE(first.variance.equal(second.variance));
+  const NormRelu relu = {x, {}, {}};
   EXPECT_TRUE(
-      SumGradients(dy, x, x, first.mean).sums.equal(SumGradients(dy, x, x, first.mean).sums));
+      SumGradients(dy, relu, x, first.mean).sums.equal(SumGradients(dy, relu, x, first.mean).sums));
 }
 
 TEST_P(NormOnGpu, KeepsWhatIsNotANumber) {

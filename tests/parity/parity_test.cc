@@ -257,7 +257,9 @@ TEST(Parity, SyncedNormOverUnevenRanks) {
     const at::Tensor y = norm.Forward(x, pass);
     torch::autograd::backward({y}, {cut("dy")});
     const at::NoGradGuard no_grad;
-    norm.UpdateRunning(memory.entries[0]);
+    RunningUpdate update;
+    norm.AppendRunning(memory.entries[0], update);
+    update.Apply();
     ExpectNear(y, cut("y"), "y");
     ExpectNear(x.grad(), cut("dx"), "dx");
     ExpectNear(buffers[0].tensor, golden["running_mean"], "running mean");
@@ -292,7 +294,8 @@ void ExpectLevels(const at::Tensor& actual, const at::Tensor& golden, double mea
 
 // What is allowed is PIL's rounding to levels: half a level where it rounds, one where it cuts, and
 // that of an intermediate image, times the factor; greyish pixels lose much of their hue in 8 bits.
-// Its blur is three box filters, each of which extends the border anew: near it the two differ more.
+// Its blur is three box filters, each of which extends the border anew: near it the two differ
+// more.
 TEST(Parity, ColourBesidePil) {
   const Golden golden("pil");
   const at::Tensor x = golden["x"].div(255), factors = golden["factors"];

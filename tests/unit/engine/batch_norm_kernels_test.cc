@@ -94,7 +94,7 @@ TEST(FusedNormKernels, DoNotDependOnTheThreads) {
   for (const int threads : {1, 2, 3}) {
     at::set_num_threads(threads);
     moments.push_back(ComputeMoments(x));
-    sums.push_back(SumGradients(dy, x, x, moments.back().mean).sums);
+    sums.push_back(SumGradients(dy, {x, {}, {}}, x, moments.back().mean).sums);
   }
   at::set_num_threads(before);
   for (size_t i = 1; i < sums.size(); ++i) {

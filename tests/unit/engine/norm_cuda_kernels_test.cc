@@ -141,26 +141,38 @@ TEST_P(NormCudaKernels, NormalisedRowsAreTheCpus) {
 
 TEST_P(NormCudaKernels, GradientsAreTheCpus) {
   const at::Tensor x = Rows(1), dy = Rows(2), y = Rows(3).relu(), mean = Vector(4);
-  const at::Tensor g = at::full_like(x, 77), sums = at::empty({2 * channels_}, at::kDouble);
-  const at::Tensor a = Vector(5), b = Vector(6), c = Vector(7), dx = at::full_like(x, 77);
-  ForCase([&]<typename T, int kWidth>() {
-    const cuda::RowGrid grid = cuda::GridFor(rows_, channels_, kWidth);
-    const dim3 blocks(grid.columns, grid.row_blocks), threads(grid.lanes, grid.row_lanes);
-    const at::Tensor partial = at::full({grid.row_blocks, 2, channels_}, NAN);
-    const auto in = [](const at::Tensor& t) { return static_cast<const T*>(t.const_data_ptr()); };
-    LaunchOnCpu(cuda::SumGradientRows<T, kWidth, true>, blocks, threads, in(dy), in(y), in(x),
-                F(mean), rows_, channels_, static_cast<T*>(g.data_ptr()), F(partial));
-    LaunchOnCpu(cuda::FinishGradientSums, over_channels_, finish_, F(partial), grid.row_blocks,
-                channels_, sums.data_ptr<double>());
-    LaunchOnCpu(cuda::CombineRows<T, kWidth>, blocks, threads, in(g), in(x), F(mean), F(a), F(b),
-                F(c), rows_, channels_, static_cast<T*>(dx.data_ptr()));
-  });
-  const GradientSums expected = SumGradients(dy, y, x, mean);
-  EXPECT_TRUE(g.equal(expected.gradient));
-  ExpectNear(sums, expected.sums, 1e-5, "sums");
-  const at::Tensor combined = at::empty_like(x);
-  CombineGradients(g, x, mean, a, b, c, combined);
-  ExpectNear(dx, combined, tolerance_, "dx");
+  const GradientCoefficients k = {Vector(5), Vector(6), Vector(7)};
+  const at::Tensor scale = Vector(8), shift = Vector(9);
+  // Without a relu, by its output, and by what that was computed of.
+  for (const NormRelu& relu : {NormRelu{}, NormRelu{y, {}, {}}, NormRelu{{}, scale, shift}}) {
+    const bool computed = relu.scale.defined();
+    const at::Tensor g = at::full_like(x, 77), sums = at::empty({2 * channels_}, at::kDouble);
+    const at::Tensor dx = at::full_like(x, 77);
+    const GradientSums expected = SumGradients(dy, relu, x, mean);
+    ForCase([&]<typename T, int kWidth>() {
+      const cuda::RowGrid grid = cuda::GridFor(rows_, channels_, kWidth);
+      const dim3 blocks(grid.columns, grid.row_blocks), threads(grid.lanes, grid.row_lanes);
+      const at::Tensor partial = at::full({grid.row_blocks, 2, channels_}, NAN);
+      const auto in = [](const at::Tensor& t) { return static_cast<const T*>(t.const_data_ptr()); };
+      const auto sum = relu.y.defined() ? cuda::SumGradientRows<T, kWidth, cuda::Mask::kOutput>
+                       : computed       ? cuda::SumGradientRows<T, kWidth, cuda::Mask::kComputed>
+                                        : cuda::SumGradientRows<T, kWidth, cuda::Mask::kNone>;
+      LaunchOnCpu(sum, blocks, threads, in(dy), in(y), F(scale), F(shift), in(x), F(mean), rows_,
+                  channels_, static_cast<T*>(g.data_ptr()), F(partial));
+      LaunchOnCpu(cuda::FinishGradientSums, over_channels_, finish_, F(partial), grid.row_blocks,
+                  channels_, sums.data_ptr<double>());
+      const cuda::Combination of = {F(mean), F(k.a), F(k.b), F(k.c), F(scale), F(shift)};
+      LaunchOnCpu(
+          computed ? cuda::CombineRows<T, kWidth, true> : cuda::CombineRows<T, kWidth, false>,
+          blocks, threads, in(expected.gradient), in(x), of, rows_, channels_,
+          static_cast<T*>(dx.data_ptr()));
+    });
+    if (relu.y.defined()) EXPECT_TRUE(g.equal(expected.gradient));
+    ExpectNear(sums, expected.sums, 1e-5, "sums");
+    const at::Tensor combined = at::empty_like(x);
+    CombineGradients(expected.gradient, relu, x, mean, k, combined);
+    ExpectNear(dx, combined, tolerance_, "dx");
+  }
 }
 
 INSTANTIATE_TEST_SUITE_P(
