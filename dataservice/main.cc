@@ -1,6 +1,7 @@
 // seer-dataservice: flags -> ServerConfig, then serves until SIGTERM; or fills one pool and exits.
 #include <CLI/CLI.hpp>
 
+#include <cstdlib>
 #include <map>
 #include <string>
 
@@ -27,6 +28,8 @@ absl::Status Ingest(const seer::dataservice::ServerConfig& config, const std::st
 
 int main(int argc, char** argv) {
   seer::KeepHeapSmall();
+  // Arrow's memory is malloc's too, and given back with it; its own pool keeps what it ever took.
+  setenv("ARROW_DEFAULT_MEMORY_POOL", "system", /*overwrite=*/0);
   seer::BlockTerminationSignals();
   seer::dataservice::ServerConfig config;
   std::string port_file;
@@ -91,6 +94,7 @@ int main(int argc, char** argv) {
     if (!done.ok()) seer::FailProgram(done);
     return seer::ExitCodeOf(done);
   }
+  const seer::HeapReleaser heap;
   auto server = seer::dataservice::DataServer::Start(config);
   if (!server.ok()) return seer::FailProgram(server.status());
   if (!port_file.empty()) {

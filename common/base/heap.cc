@@ -15,4 +15,16 @@ void KeepHeapSmall() {
 #endif
 }
 
+HeapReleaser::HeapReleaser(absl::Duration interval)
+    : thread_("heap", [this, interval] {
+        while (!stop_.WaitForNotificationWithTimeout(interval)) {
+#if defined(__GLIBC__)
+          malloc_trim(0);
+#endif
+        }
+      }) {
+}
+
+HeapReleaser::~HeapReleaser() { stop_.Notify(); }
+
 }  // namespace seer

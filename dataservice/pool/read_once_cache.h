@@ -1,6 +1,7 @@
 // Values by key, read when they are first asked for: of calls that ask at once for what is not
 // there one reads, the others wait for it. The least recently used go when the costs of what is
-// kept exceed the capacity. A failure is not kept: the next call reads again. Thread-safe.
+// kept exceed the capacity. A failure is not kept: the next call reads again. Of a key one version
+// is kept, the one asked for last. Thread-safe.
 #pragma once
 
 #include <cstdint>
@@ -24,11 +25,11 @@ class ReadOnceCache {
   // `capacity`: of the sum of costs; what was asked for last is kept whatever it costs.
   explicit ReadOnceCache(int64_t capacity) : capacity_(capacity) {}
 
-  // `read` runs without a lock.
+  // `read` runs without a lock. `version`: of what is asked for, where the value of a key changes.
   absl::StatusOr<Value> Get(const Key& key, int64_t cost,
-                            absl::FunctionRef<absl::StatusOr<Value>()> read)
+                            absl::FunctionRef<absl::StatusOr<Value>()> read, int64_t version = 0)
       ABSL_LOCKS_EXCLUDED(mu_) {
-    const auto [reading, mine] = Find(key, cost);
+    const auto [reading, mine] = Find(key, cost, version);
     if (!mine) {
       reading->done.WaitForNotification();
       return reading->value;
@@ -47,19 +48,23 @@ class ReadOnceCache {
   struct Entry {
     Key key;
     int64_t cost = 0;
+    int64_t version = 0;
     std::shared_ptr<Reading> reading;
   };
   using Entries = std::list<Entry>;
 
   // The entry, made if it is not there; true: made by this call, which now reads it.
-  std::pair<std::shared_ptr<Reading>, bool> Find(const Key& key, int64_t cost)
+  std::pair<std::shared_ptr<Reading>, bool> Find(const Key& key, int64_t cost, int64_t version)
       ABSL_LOCKS_EXCLUDED(mu_) {
     absl::MutexLock lock(&mu_);
     if (const auto it = places_.find(key); it != places_.end()) {
-      entries_.splice(entries_.begin(), entries_, it->second);
-      return {it->second->reading, false};
+      if (it->second->version == version) {
+        entries_.splice(entries_.begin(), entries_, it->second);
+        return {it->second->reading, false};
+      }
+      Remove(it->second);
     }
-    entries_.push_front({key, cost, std::make_shared<Reading>()});
+    entries_.push_front({key, cost, version, std::make_shared<Reading>()});
     places_[key] = entries_.begin();
     cost_ += cost;
     while (cost_ > capacity_ && entries_.size() > 1) Remove(std::prev(entries_.end()));

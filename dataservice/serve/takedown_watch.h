@@ -5,7 +5,6 @@
 #include <cstdint>
 #include <memory>
 #include <string>
-#include <utility>
 
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
@@ -27,7 +26,8 @@ class TakedownWatch {
   // kept: the next call reads again.
   absl::StatusOr<std::shared_ptr<const TakedownSet>> Of(const std::string& pool) {
     const auto interval = static_cast<int64_t>(clock_.Steady() / kPollInterval);
-    return sets_.Get({pool, interval}, 1, [&] { return Read(pool); });
+    return sets_.Get(
+        pool, 1, [&] { return Read(pool); }, interval);
   }
   // As it is now.
   absl::StatusOr<std::shared_ptr<const TakedownSet>> Read(const std::string& pool) {
@@ -40,7 +40,7 @@ class TakedownWatch {
 
   ObjectStore& objects_;
   Clock& clock_;
-  ReadOnceCache<std::pair<std::string, int64_t>, std::shared_ptr<const TakedownSet>> sets_{kPools};
+  ReadOnceCache<std::string, std::shared_ptr<const TakedownSet>> sets_{kPools};
 };
 
 }  // namespace seer::dataservice

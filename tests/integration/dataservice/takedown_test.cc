@@ -295,13 +295,16 @@ TEST_F(TakedownTest, TheWatchReadsOnceAnInterval) {
   const auto objects = OpenLocalStore(dir_ / "pools");
   ASSERT_OK(objects);
   TakedownWatch watch(**objects, clock);
-  const auto first = watch.Of("p");
+  auto first = watch.Of("p");
   ASSERT_OK(first);
   EXPECT_EQ((*first)->ids().size(), 1u);
   ASSERT_OK(TakeDown({IdOf(2)}));
   EXPECT_EQ((*watch.Of("p"))->ids().size(), 1u);
+  const std::weak_ptr<const TakedownSet> old = *first;
+  first.value().reset();
   clock.Advance(TakedownWatch::kPollInterval);
   EXPECT_EQ((*watch.Of("p"))->ids().size(), 2u);
+  EXPECT_TRUE(old.expired()) << "what is read every few seconds must not pile up";
 }
 
 }  // namespace

@@ -13,8 +13,8 @@
 #include "common/rpc/channel.h"
 #include "common/rpc/status_grpc.h"
 #include "tests/integration/dataservice/pool_client.h"
-#include "tests/integration/worker/replica_process.h"
 #include "tests/support/image_files.h"
+#include "tests/support/replica_process.h"
 #include "tests/support/status_matchers.h"
 #include "tests/support/temp_dir.h"
 #include "worker/trainer/batch_stream.h"
@@ -40,7 +40,7 @@ class ReplicasTest : public ::testing::Test {
         Request(kReaders),
         BatchStreamOptions{.replicas = {absl::StrCat("127.0.0.1:", alone_->port())}});
     for (const char* name : {"a", "b"})
-      replicas_.push_back(std::make_unique<ReplicaProcess>(dir_ / "pools", dir_ / name));
+      replicas_.push_back(std::make_unique<testing::ReplicaProcess>(dir_ / "pools", dir_ / name));
   }
   BatchStreamOptions Options() const {
     BatchStreamOptions options;
@@ -75,7 +75,7 @@ class ReplicasTest : public ::testing::Test {
   testing::TempDir dir_;
   std::unique_ptr<dataservice::DataServer> alone_;
   std::unique_ptr<BatchStream> reference_;
-  std::vector<std::unique_ptr<ReplicaProcess>> replicas_;
+  std::vector<std::unique_ptr<testing::ReplicaProcess>> replicas_;
 };
 
 TEST_F(ReplicasTest, ReadersOfABusyReplicaMoveToAnIdleOne) {

@@ -31,8 +31,8 @@
 #include "seer/v1/batches.grpc.pb.h"
 #include "seer/v1/pools.grpc.pb.h"
 #include "tests/integration/dataservice/pool_client.h"
-#include "tests/integration/worker/replica_process.h"
 #include "tests/support/image_files.h"
+#include "tests/support/replica_process.h"
 #include "tests/support/status_matchers.h"
 #include "tests/support/temp_dir.h"
 #include "worker/trainer/batch_sources.h"
@@ -291,7 +291,8 @@ TEST_F(TransportsTest, ARequestForSharedMemoryIsChecked) {
 TEST_F(TransportsTest, AReplicaThatIsKilledIsLeftForAnotherWithTheSameBatches) {
   const auto request = BatchesOf("p", 60, 12);
   const auto expected = Expected(request);
-  ReplicaProcess first(dir_ / "pools", dir_ / "first"), second(dir_ / "pools", dir_ / "second");
+  testing::ReplicaProcess first(dir_ / "pools", dir_ / "first"),
+      second(dir_ / "pools", dir_ / "second");
   BatchStreamOptions options;  // in the machine's own folder
   options.replicas = {first.address(), second.address()};
   BatchStream stream(request, options);

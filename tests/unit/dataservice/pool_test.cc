@@ -371,6 +371,29 @@ TEST(ReadOnceCache, KeepsWhatFitsMostRecentlyUsed) {
   EXPECT_EQ(read, (std::vector<int>{1, 2, 3, 2, 4, 1, 4}));
 }
 
+TEST(ReadOnceCache, KeepsOneVersionOfAKey) {
+  ReadOnceCache<int, std::shared_ptr<int>> cache(10);
+  std::vector<std::weak_ptr<int>> kept;
+  const auto get = [&](int64_t version) {
+    const auto value = cache.Get(
+        7, 1,
+        [&]() -> absl::StatusOr<std::shared_ptr<int>> {
+          const auto made = std::make_shared<int>(static_cast<int>(version));
+          kept.push_back(made);
+          return made;
+        },
+        version);
+    return **value;
+  };
+  for (int version = 0; version < 5; ++version) {
+    EXPECT_EQ(get(version), version);
+    EXPECT_EQ(get(version), version);
+  }
+  ASSERT_EQ(kept.size(), 5u) << "each is read once";
+  for (size_t version = 0; version < 4; ++version) EXPECT_TRUE(kept[version].expired()) << version;
+  EXPECT_FALSE(kept[4].expired());
+}
+
 TEST(ReadOnceCache, CallsThatComeTogetherReadOnce) {
   ReadOnceCache<int, int> cache(10);
   std::atomic<int> reads{0}, right{0};

@@ -16,7 +16,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 
-namespace seer::worker {
+namespace seer::testing {
 
 class ReplicaProcess {
  public:
@@ -38,6 +38,15 @@ class ReplicaProcess {
     waitpid(std::exchange(pid_, -1), nullptr, 0);
   }
   void Signal(int number) const { kill(pid_, number); }
+  // Pages that are its alone and no file's, in bytes.
+  int64_t private_bytes() const {
+    std::ifstream status(absl::StrCat("/proc/", pid_, "/status"));
+    int64_t kilobytes = -1;
+    for (std::string word; kilobytes < 0 && status >> word;)
+      if (word == "RssAnon:") status >> kilobytes;
+    EXPECT_GE(kilobytes, 0);
+    return kilobytes << 10;
+  }
   std::string address() const {
     const absl::Time end = absl::Now() + absl::Seconds(60);
     int port = 0;
@@ -51,4 +60,4 @@ class ReplicaProcess {
   pid_t pid_ = -1;
 };
 
-}  // namespace seer::worker
+}  // namespace seer::testing
