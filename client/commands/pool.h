@@ -23,9 +23,17 @@ void AddPoolLook(CLI::App& parent, Session& session);  // stats, verify, sample
 std::string PoolName(const std::string& pool);
 std::string PoolId(const std::string& pool);
 
-// "VIEWSxSIZE" or "VIEWSxSIZE:MIN-MAX"; without scales those of SwAV: the first crops are large.
+// How images are cropped, as --crops, --flip and --interpolation say.
+struct CropOptions {
+  // "VIEWSxSIZE" or "VIEWSxSIZE:MIN-MAX"; without scales those of SwAV: the first crops are large.
+  std::vector<std::string> crops;
+  double flip_probability = 0.5;
+  v1::Interpolation interpolation = v1::INTERPOLATION_BILINEAR;
+};
+// `shows`: what --crops is for, the end of its help. `options` must outlive the verb.
+void AddCropOptions(CLI::App& verb, CropOptions& options, const std::string& shows);
 // INVALID_ARGUMENT names --crops.
-absl::StatusOr<v1::CropRecipe> ParseCrop(const std::string& text, bool first, double flip);
+absl::StatusOr<std::vector<v1::CropRecipe>> ParseCrops(const CropOptions& options);
 
 // A folder or file of this machine as the data service sees it; a URI stays.
 std::string SourcePath(const std::string& source);

@@ -35,8 +35,7 @@ struct Options {
   std::string sheet;
   int count = 64;
   int size = 160;
-  std::vector<std::string> crops;
-  double flip_probability = 0.5;
+  CropOptions views;
   bool force = false;
 };
 
@@ -207,10 +206,8 @@ absl::StatusOr<v1::SamplePoolRequest> SampleRequest(const Options& options) {
   auto request = RequestOf<v1::SamplePoolRequest>(options);
   request.set_count(options.count);
   request.set_size(options.size);
-  for (const std::string& crop : options.crops) {
-    SEER_ASSIGN_OR_RETURN(*request.add_crops(),
-                          ParseCrop(crop, request.crops_size() == 1, options.flip_probability));
-  }
+  SEER_ASSIGN_OR_RETURN(const auto crops, ParseCrops(options.views));
+  request.mutable_crops()->Assign(crops.begin(), crops.end());
   return request;
 }
 
@@ -324,14 +321,7 @@ void AddPoolLook(CLI::App& parent, Session& session) {
   showing->add_option("--size", sample->size, "Pixels of an image's longer side")
       ->check(CLI::Range(8, 1024))
       ->capture_default_str();
-  showing
-      ->add_option("--crops", sample->crops,
-                   "VIEWSxSIZE or VIEWSxSIZE:MIN-MAX (shares of the image's area), with commas "
-                   "between: show each image as a trunk sees it before photometry")
-      ->delimiter(',');
-  showing->add_option("--flip", sample->flip_probability, "Probability that a view is mirrored")
-      ->check(CLI::Range(0.0, 1.0))
-      ->capture_default_str();
+  AddCropOptions(*showing, sample->views, "show each image as a trunk sees it before photometry");
   showing->add_option("--seed", sample->seed, "The job's seed")->capture_default_str();
   showing->add_flag("--force", sample->force, "Replace the file if it is there");
   showing->footer(

@@ -6,16 +6,13 @@
 #include <memory>
 #include <optional>
 
-#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
-#include "absl/strings/str_split.h"
 #include "absl/strings/strip.h"
 #include "client/commands/pool.h"
 #include "client/exit_code.h"
 #include "client/paging.h"
-#include "common/base/error.h"
 #include "common/base/status_macros.h"
 #include "seer/v1/pools.grpc.pb.h"
 
@@ -33,8 +30,7 @@ struct Options {
   int world_size = 1;
   std::optional<int> rank;
   std::string sampling = "epochs";
-  std::vector<std::string> crops;
-  double flip_probability = 0.5;
+  CropOptions views;
 };
 
 absl::StatusOr<v1::ListSamplesRequest> ToRequest(const Options& options) {
@@ -49,17 +45,16 @@ absl::StatusOr<v1::ListSamplesRequest> ToRequest(const Options& options) {
   request.set_order(options.sampling == "epochs"        ? v1::SAMPLE_ORDER_SHUFFLED
                     : options.sampling == "replacement" ? v1::SAMPLE_ORDER_REPLACEMENT
                                                         : v1::SAMPLE_ORDER_SEQUENTIAL);
-  for (const std::string& crop : options.crops) {
-    SEER_ASSIGN_OR_RETURN(*request.add_crops(),
-                          ParseCrop(crop, request.crops_size() == 1, options.flip_probability));
-  }
+  SEER_ASSIGN_OR_RETURN(const auto crops, ParseCrops(options.views));
+  request.mutable_crops()->Assign(crops.begin(), crops.end());
   request.set_page_size(1000);
   return request;
 }
 
 std::string BoxText(const v1::ViewBox& view) {
-  return absl::StrFormat("%d:%gx%g+%g+%g%s", view.size(), view.width(), view.height(), view.x(),
-                         view.y(), view.flip() ? " flipped" : "");
+  return absl::StrFormat("%d:%gx%g+%g+%g%s%s", view.size(), view.width(), view.height(), view.x(),
+                         view.y(), view.flip() ? " flipped" : "",
+                         view.interpolation() == v1::INTERPOLATION_BICUBIC ? " bicubic" : "");
 }
 
 std::vector<Column> Columns(bool views) {
@@ -105,38 +100,11 @@ int Order(Session& session, const Options& options) {
   }
   std::vector<const Message*> items;
   for (const v1::Sample& sample : *samples) items.push_back(&sample);
-  PrintList(session.form, items, Columns(!options.crops.empty()));
+  PrintList(session.form, items, Columns(!options.views.crops.empty()));
   return kExitOk;
 }
 
 }  // namespace
-
-absl::StatusOr<v1::CropRecipe> ParseCrop(const std::string& text, bool first, double flip) {
-  v1::CropRecipe recipe;
-  double min_scale = first ? 0.14 : 0.05, max_scale = first ? 1.0 : 0.14;
-  const std::vector<std::string> parts = absl::StrSplit(text, ':');
-  const std::vector<std::string> shape = absl::StrSplit(parts[0], 'x');
-  int views = 0, size = 0;
-  bool good = parts.size() <= 2 && shape.size() == 2 && absl::SimpleAtoi(shape[0], &views) &&
-              absl::SimpleAtoi(shape[1], &size);
-  if (good && parts.size() == 2) {
-    const std::vector<std::string> scales = absl::StrSplit(parts[1], '-');
-    good = scales.size() == 2 && absl::SimpleAtod(scales[0], &min_scale) &&
-           absl::SimpleAtod(scales[1], &max_scale);
-  }
-  if (!good) {
-    return Error(absl::StatusCode::kInvalidArgument, reason::kInvalidArgument,
-                 absl::StrCat("--crops: '", text, "' is not VIEWSxSIZE or VIEWSxSIZE:MIN-MAX"))
-        .Field("crops")
-        .Hint("such as 2x160:0.14-1,4x96:0.05-0.14");
-  }
-  recipe.set_views(views);
-  recipe.set_size(size);
-  recipe.set_min_scale(min_scale);
-  recipe.set_max_scale(max_scale);
-  recipe.set_flip_probability(flip);
-  return recipe;
-}
 
 void AddPoolOrder(CLI::App& parent, Session& session) {
   auto options = std::make_shared<Options>();
@@ -158,13 +126,8 @@ void AddPoolOrder(CLI::App& parent, Session& session) {
                    "As the job's data.sampling; sequential: as an evaluation reads the pool")
       ->check(CLI::IsMember({"epochs", "replacement", "sequential"}))
       ->capture_default_str();
-  verb->add_option("--crops", options->crops,
-                   "VIEWSxSIZE or VIEWSxSIZE:MIN-MAX (shares of the image's area), with commas "
-                   "between; shows each view as SIZE:WIDTHxHEIGHT+X+Y in pixels of the image")
-      ->delimiter(',');
-  verb->add_option("--flip", options->flip_probability, "Probability that a view is mirrored")
-      ->check(CLI::Range(0.0, 1.0))
-      ->capture_default_str();
+  AddCropOptions(*verb, options->views,
+                 "show each view as SIZE:WIDTHxHEIGHT+X+Y in pixels of the image");
   verb->footer(
       "Examples:\n  seer pool order photos --seed 7 --step 100000 --global-batch 256\n  seer pool "
       "order photos --step 3 --global-batch 256 --world-size 8 --rank 2 --crops 2x160,4x96 -o "

@@ -31,6 +31,8 @@ void FillCrops(v1::AugmentSpec& augment) {
 void FillAugment(v1::AugmentSpec& augment) {
   FillCrops(augment);
   if (!augment.has_flip_probability()) augment.set_flip_probability(0.5);
+  if (augment.interpolation() == v1::INTERPOLATION_UNSPECIFIED)
+    augment.set_interpolation(v1::INTERPOLATION_BILINEAR);
   v1::PhotometrySpec& photometry = *augment.mutable_photometry();
   if (!photometry.has_jitter_strength()) photometry.set_jitter_strength(1.0);
   if (!photometry.has_jitter_probability()) photometry.set_jitter_probability(0.8);

@@ -176,6 +176,9 @@ absl::Status CheckAugment(const v1::AugmentSpec& augment) {
     }
   }
   SEER_RETURN_IF_ERROR(InRange("augment.flipProbability", augment.flip_probability(), 0.0, 1.0));
+  if (!v1::Interpolation_IsValid(augment.interpolation()))
+    return Broken("augment.interpolation", absl::StrCat(static_cast<int>(augment.interpolation())),
+                  "bilinear or bicubic");
   const v1::PhotometrySpec& p = augment.photometry();
   SEER_RETURN_IF_ERROR(
       InRange("augment.photometry.jitterStrength", p.jitter_strength(), 0.0, 1.25));

@@ -234,8 +234,8 @@ absl::StatusOr<ImageInfo> DecodeAndCrop(absl::string_view bytes, absl::Span<cons
   SEER_RETURN_IF_ERROR(CodecOf(opened.format).decode(bytes, limits, request, s.image));
   MakeUpright(opened.stored.orientation, s.image);
   for (const CropSpec& crop : crops) {
-    SEER_RETURN_IF_ERROR(
-        ResizeCrop(s.image, ScaleBox(crop.box, scale, s.image), crop.size, crop.out, &s.resample));
+    SEER_RETURN_IF_ERROR(ResizeCrop(s.image, ScaleBox(crop.box, scale, s.image), crop.size,
+                                    crop.out, &s.resample, crop.interpolation));
   }
   return info;
 }

@@ -75,6 +75,7 @@ struct CropSpec {
   CropBox box;
   int size = 0;
   uint8_t* out = nullptr;
+  Interpolation interpolation = Interpolation::kBilinear;
 };
 
 // Pixels that a DecodeScratch may hold between calls: after a larger image they are given back, so

@@ -14,6 +14,9 @@ namespace {
 
 constexpr double kEdgeSlack = 1e-6;  // pixels; what scaling a box by n/8 may cost in rounding
 
+// Of what ColumnsFirst keeps between its passes.
+constexpr int64_t kMostColumnBytes = int64_t{16} << 20;
+
 // The filter of one axis. Output i is sum over k < taps of weights[i * taps + k] * input[starts[i]
 // + k] / 2^14.
 struct Axis {
@@ -22,7 +25,23 @@ struct Axis {
   int taps = 0;    // even; the surplus has weight 0, at most one lies past `length`
 };
 
-// Triangle filter over [origin, origin + extent) of `limit` input pixels.
+struct Bilinear {
+  static constexpr double kSupport = 1;
+  static double At(double x) { return std::max(0.0, 1.0 - std::abs(x)); }
+};
+
+struct Bicubic {
+  static constexpr double kSupport = 2;
+  static double At(double x) {
+    constexpr double kA = -0.5;
+    x = std::abs(x);
+    if (x < 1) return ((kA + 2) * x - (kA + 3)) * x * x + 1;
+    return x < 2 ? (((x - 5) * x + 8) * x - 4) * kA : 0;
+  }
+};
+
+// `Filter` over [origin, origin + extent) of `limit` input pixels.
+template <typename Filter>
 Axis MakeAxis(double origin, double extent, int limit, int size, std::vector<int>& starts,
               std::vector<int16_t>& weights) {
   Axis axis;
@@ -31,7 +50,7 @@ Axis MakeAxis(double origin, double extent, int limit, int size, std::vector<int
       std::clamp(static_cast<int>(std::ceil(origin + extent - kEdgeSlack)), axis.first + 1, limit);
   axis.length = end - axis.first;
   const double scale = extent / size;
-  const double support = std::max(scale, 1.0);
+  const double stretch = std::max(scale, 1.0), support = Filter::kSupport * stretch;
   const auto centre_of = [&](int i) { return origin - axis.first + (i + 0.5) * scale; };
   const auto low_of = [&](double centre) {
     return std::clamp(static_cast<int>(centre - support + 0.5), 0, axis.length - 1);
@@ -55,13 +74,14 @@ Axis MakeAxis(double origin, double extent, int limit, int size, std::vector<int
     const int low = low_of(centre), high = high_of(centre, low);
     double sum = 0;
     for (int k = 0; k < high - low; ++k) {
-      exact[k] = std::max(0.0, 1.0 - std::abs((low + k + 0.5 - centre) / support));
+      exact[k] = Filter::At((low + k + 0.5 - centre) / stretch);
       sum += exact[k];
     }
     // The window ends inside the box wherever it fits, so that only a box narrower than the taps is
     // read past.
     const int start = std::max(0, std::min(low, axis.length - axis.taps));
-    // Weights are rounded so that they add up to exactly one: a flat image stays flat.
+    // Weights are rounded so that they add up to exactly one: a flat image stays flat. Where the
+    // box's edge cuts a cubic off, the largest is 9/8; 16 bits hold twice one.
     int16_t* out = weights.data() + static_cast<size_t>(i) * axis.taps + (low - start);
     int rest = kWeightOne;
     int largest = 0;
@@ -96,38 +116,100 @@ absl::Status CheckCrop(const Image& image, const CropBox& box, int width, int he
   return absl::OkStatus();
 }
 
+// A box on its way to `width` x `height`.
+struct Work {
+  const uint8_t* input;  // the first pixel that the box touches
+  size_t input_stride;
+  Axis x, y;
+  int width, height;
+  bool flip;
+  const ResampleKernels& kernels;
+  ResampleScratch& scratch;
+};
+
+// Taps of output row i. A surplus tap lies past the box, perhaps past the image: it is dropped, not
+// read.
+int TapsOfRow(const Work& w, int i) {
+  return std::min(w.y.taps, w.y.length - w.scratch.starts_y[static_cast<size_t>(i)]);
+}
+
+// The kernel of the columns reads whole vectors and a surplus tap: the zeros that it meets behind a
+// row have weight 0.
+size_t PaddedRow(const Work& w) { return static_cast<size_t>(w.x.length) * 3 + kRowPadding; }
+
+// Filters the two padded rows in the scratch to out0 and out1; one of them if these are equal.
+void FilterColumns(const Work& w, uint8_t* out0, uint8_t* out1) {
+  const uint8_t* in0 = w.scratch.rows.data();
+  const uint8_t* in1 = out1 == out0 ? in0 : in0 + PaddedRow(w);
+  w.kernels.filter_columns(in0, in1, w.scratch.starts_x.data(), w.scratch.weights_x.data(),
+                           w.x.taps, w.width, w.flip, out0, out1);
+}
+
+// Two rows at a time, so that the columns' kernel has both in the two halves of a vector, and both
+// stay in cache.
+void RowsFirst(const Work& w, uint8_t* out_hwc) {
+  ResampleScratch& s = w.scratch;
+  const int row_bytes = w.x.length * 3;
+  const size_t stride = PaddedRow(w), out_stride = static_cast<size_t>(w.width) * 3;
+  s.rows.resize(stride * 2);
+  for (int i = 0; i < w.height; i += 2) {
+    const int rows = std::min(2, w.height - i);
+    for (int r = 0; r < rows; ++r) {
+      w.kernels.filter_rows(w.input + s.starts_y[i + r] * w.input_stride, w.input_stride, row_bytes,
+                            s.weights_y.data() + static_cast<size_t>(i + r) * w.y.taps,
+                            TapsOfRow(w, i + r), s.rows.data() + r * stride);
+      std::memset(s.rows.data() + r * stride + row_bytes, 0, kRowPadding);
+    }
+    uint8_t* out = out_hwc + static_cast<size_t>(i) * out_stride;
+    FilterColumns(w, out, rows == 2 ? out + out_stride : out);
+  }
+}
+
+void ColumnsFirst(const Work& w, uint8_t* out_hwc) {
+  ResampleScratch& s = w.scratch;
+  const size_t row_bytes = static_cast<size_t>(w.x.length) * 3, stride = PaddedRow(w);
+  const size_t out_stride = static_cast<size_t>(w.width) * 3;
+  s.rows.assign(stride * 2, 0);
+  s.columns.resize(static_cast<size_t>(w.y.length) * out_stride);
+  for (int i = 0; i < w.y.length; i += 2) {
+    const int rows = std::min(2, w.y.length - i);
+    for (int r = 0; r < rows; ++r)
+      std::memcpy(s.rows.data() + r * stride, w.input + (i + r) * w.input_stride, row_bytes);
+    uint8_t* out = s.columns.data() + static_cast<size_t>(i) * out_stride;
+    FilterColumns(w, out, rows == 2 ? out + out_stride : out);
+  }
+  for (int i = 0; i < w.height; ++i) {
+    w.kernels.filter_rows(s.columns.data() + s.starts_y[i] * out_stride, out_stride,
+                          static_cast<int>(out_stride),
+                          s.weights_y.data() + static_cast<size_t>(i) * w.y.taps, TapsOfRow(w, i),
+                          out_hwc + static_cast<size_t>(i) * out_stride);
+  }
+}
+
 absl::Status Resize(const Image& image, const CropBox& box, int width, int height, uint8_t* out_hwc,
-                    ResampleScratch* scratch, const ResampleKernels& kernels) {
+                    ResampleScratch* scratch, Interpolation interpolation,
+                    const ResampleKernels& kernels) {
   SEER_RETURN_IF_ERROR(CheckCrop(image, box, width, height));
   ResampleScratch own;
   ResampleScratch& s = scratch != nullptr ? *scratch : own;
-  const Axis x = MakeAxis(box.x, box.width, image.width, width, s.starts_x, s.weights_x);
-  const Axis y = MakeAxis(box.y, box.height, image.height, height, s.starts_y, s.weights_y);
-  const int row_bytes = x.length * 3;
-  // The kernel of the columns reads whole vectors and a surplus tap: the zeros it meets there have
-  // weight 0.
-  const size_t stride = static_cast<size_t>(row_bytes) + kRowPadding;
-  s.rows.resize(stride * 2);
+  const bool bicubic = interpolation == Interpolation::kBicubic;
+  const auto make_axis = bicubic ? MakeAxis<Bicubic> : MakeAxis<Bilinear>;
+  const Axis x = make_axis(box.x, box.width, image.width, width, s.starts_x, s.weights_x);
+  const Axis y = make_axis(box.y, box.height, image.height, height, s.starts_y, s.weights_y);
   const size_t image_stride = static_cast<size_t>(image.width) * 3;
-  const uint8_t* input =
-      image.rgb.data() + y.first * image_stride + static_cast<size_t>(x.first) * 3;
-  // Two rows at a time, so that the columns' kernel has both in the two halves of a vector, and
-  // both stay in cache.
-  for (int i = 0; i < height; i += 2) {
-    const int rows = std::min(2, height - i);
-    for (int r = 0; r < rows; ++r) {
-      // A surplus tap lies past the box, perhaps past the image: it is dropped, not read.
-      const int taps = std::min(y.taps, y.length - s.starts_y[i + r]);
-      kernels.filter_rows(input + s.starts_y[i + r] * image_stride, image_stride, row_bytes,
-                          s.weights_y.data() + static_cast<size_t>(i + r) * y.taps, taps,
-                          s.rows.data() + r * stride);
-      std::memset(s.rows.data() + r * stride + row_bytes, 0, kRowPadding);
-    }
-    uint8_t* out0 = out_hwc + static_cast<size_t>(i) * width * 3;
-    uint8_t* out1 = rows == 2 ? out0 + static_cast<size_t>(width) * 3 : out0;
-    const uint8_t* in1 = rows == 2 ? s.rows.data() + stride : s.rows.data();
-    kernels.filter_columns(s.rows.data(), in1, s.starts_x.data(), s.weights_x.data(), x.taps, width,
-                           box.flip, out0, out1);
+  const Work work{image.rgb.data() + y.first * image_stride + static_cast<size_t>(x.first) * 3,
+                  image_stride,
+                  x,
+                  y,
+                  width,
+                  height,
+                  box.flip,
+                  kernels,
+                  s};
+  if (bicubic && int64_t{y.length} * width * 3 <= kMostColumnBytes) {
+    ColumnsFirst(work, out_hwc);
+  } else {
+    RowsFirst(work, out_hwc);
   }
   return absl::OkStatus();
 }
@@ -135,18 +217,19 @@ absl::Status Resize(const Image& image, const CropBox& box, int width, int heigh
 }  // namespace
 
 absl::Status ResizeCrop(const Image& image, const CropBox& box, int size, uint8_t* out_hwc,
-                        ResampleScratch* scratch) {
-  return Resize(image, box, size, size, out_hwc, scratch, BestResampleKernels());
+                        ResampleScratch* scratch, Interpolation interpolation) {
+  return Resize(image, box, size, size, out_hwc, scratch, interpolation, BestResampleKernels());
 }
 
 absl::Status ResizeBox(const Image& image, const CropBox& box, int width, int height,
                        uint8_t* out_hwc, ResampleScratch* scratch) {
-  return Resize(image, box, width, height, out_hwc, scratch, BestResampleKernels());
+  return Resize(image, box, width, height, out_hwc, scratch, Interpolation::kBilinear,
+                BestResampleKernels());
 }
 
 absl::Status internal::ResizeCropPortable(const Image& image, const CropBox& box, int size,
-                                          uint8_t* out_hwc, ResampleScratch* scratch) {
-  return Resize(image, box, size, size, out_hwc, scratch, PortableResampleKernels());
+                                          uint8_t* out_hwc, Interpolation interpolation) {
+  return Resize(image, box, size, size, out_hwc, nullptr, interpolation, PortableResampleKernels());
 }
 
 }  // namespace seer::dataservice

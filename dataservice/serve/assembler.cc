@@ -252,6 +252,7 @@ absl::Status Assembler::Fill(Assembly& assembly, const ImageLocation& image,
       crop.size = recipe.size();
       crop.out =
           assembly.pixels[group] + (static_cast<size_t>(v) * assembly.count + sample) * crop_bytes;
+      crop.interpolation = InterpolationOf(recipe);
       crops.push_back(crop);
     }
   }

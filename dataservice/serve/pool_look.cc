@@ -63,7 +63,8 @@ absl::Status Crop(absl::string_view bytes, const v1::SamplePoolRequest& request,
     for (int v = 0; v < recipe.views(); ++v, ++view) {
       crops.push_back(
           {BoxOf(recipe, request.seed(), sample_index, view, shown.width(), shown.height()),
-           recipe.size(), Allocate(recipe.size(), recipe.size(), *shown.add_views())});
+           recipe.size(), Allocate(recipe.size(), recipe.size(), *shown.add_views()),
+           InterpolationOf(recipe)});
     }
   }
   return DecodeAndCrop(bytes, crops).status();

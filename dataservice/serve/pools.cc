@@ -29,6 +29,9 @@ void AddViews(const v1::ListSamplesRequest& request, v1::Sample& sample) {
       out.set_width(box.width);
       out.set_height(box.height);
       out.set_flip(box.flip);
+      out.set_interpolation(InterpolationOf(recipe) == Interpolation::kBicubic
+                                ? v1::INTERPOLATION_BICUBIC
+                                : v1::INTERPOLATION_BILINEAR);
     }
   }
 }

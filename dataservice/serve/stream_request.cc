@@ -53,6 +53,9 @@ absl::Status CheckCrop(const v1::CropRecipe& crop) {
     return Bad("crops.views", absl::StrCat("is ", crop.views()), "1 to 64 views");
   if (crop.size() < 8 || crop.size() > 1024)
     return Bad("crops.size", absl::StrCat("is ", crop.size()), "8 to 1024 pixels");
+  if (!v1::Interpolation_IsValid(crop.interpolation()))
+    return Bad("crops.interpolation", absl::StrCat("is ", static_cast<int>(crop.interpolation())),
+               "INTERPOLATION_BILINEAR or INTERPOLATION_BICUBIC");
   if (crop.center()) return absl::OkStatus();
   if (!(crop.min_scale() > 0 && crop.min_scale() <= crop.max_scale() && crop.max_scale() <= 1)) {
     return Bad("crops.min_scale",
@@ -62,6 +65,11 @@ absl::Status CheckCrop(const v1::CropRecipe& crop) {
   if (!(crop.flip_probability() >= 0 && crop.flip_probability() <= 1))
     return Bad("crops.flip_probability", absl::StrCat("is ", crop.flip_probability()), "0 to 1");
   return absl::OkStatus();
+}
+
+Interpolation InterpolationOf(const v1::CropRecipe& recipe) {
+  return recipe.interpolation() == v1::INTERPOLATION_BICUBIC ? Interpolation::kBicubic
+                                                             : Interpolation::kBilinear;
 }
 
 CropBox BoxOf(const v1::CropRecipe& recipe, uint64_t seed, int64_t sample_index, uint32_t view,

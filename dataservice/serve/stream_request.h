@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "dataservice/decode/resample.h"
 #include "dataservice/order/crops.h"
 #include "dataservice/order/sample_order.h"
 #include "seer/v1/batches.pb.h"
@@ -42,6 +43,9 @@ absl::StatusOr<std::string> PoolIdOf(const std::string& resource_name);
 // INVALID_ARGUMENT names the field, "order" or one of "crops".
 absl::StatusOr<OrderKind> CheckOrder(v1::SampleOrder order);
 absl::Status CheckCrop(const v1::CropRecipe& crop);
+
+// Of a recipe that has been checked.
+Interpolation InterpolationOf(const v1::CropRecipe& recipe);
 
 // Where view `view`, counted over all recipes of a request, of a sample is cut out of an image of
 // that size, by a recipe that has been checked.

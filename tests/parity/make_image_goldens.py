@@ -6,6 +6,8 @@ The folder holds, all made here:
   photo.png              the picture that is resized and stored in all formats
   resize.txt, resize-N.png   a case a line: x y width height size; the whole pixels that the box touches, cut out and
                          resized by Pillow's antialiased bilinear filter
+  bicubic.txt, bicubic-N.png   the same by its bicubic filter, other sizes
+  blocks.png, blocks.txt, blocks-N.png   the same of a picture of black and white pixels alone
   formats.txt            a case a line: file, golden; the golden PNG is Pillow's upright convert("RGB") of the file
   random_resized_crop.txt    torchvision's RandomResizedCrop: the distribution of each number of a box (see write_crops)
 """
@@ -34,19 +36,27 @@ def photo():
     return Image.fromarray(values.clip(0, 255).astype(np.uint8))
 
 
-def write_resizes(image):
+def blocks():
+    """Black or white at random: a cubic overshoots nearly everywhere."""
+    random = np.random.default_rng(8)
+    return Image.fromarray(random.integers(0, 2, (HEIGHT, WIDTH, 3)).astype(np.uint8) * 255)
+
+
+def write_resizes(image, name, filter, sizes):
     boxes = [(0, 0, WIDTH, HEIGHT), (5, 3, 30, 30), (20.5, 10.25, 33.3, 21.7), (0, 0, 7, 5), (58, 1, 3, 46), (11, 13, 40, 9)]
     lines = []
     for box in boxes:
-        for size in (8, 24, 64):
+        for size in sizes:
             x, y, width, height = box
             left, top = math.floor(x), math.floor(y)
             cut = image.crop((left, top, math.ceil(x + width), math.ceil(y + height)))
             inside = (x - left, y - top, x - left + width, y - top + height)
-            small = cut.resize((size, size), Image.Resampling.BILINEAR, box=inside)
-            small.save(OUT / f"resize-{len(lines)}.png", optimize=True)
+            # Columns first, as Pillow does; from 13 on it takes the rows first for some shapes.
+            narrow = cut.resize((size, cut.height), filter, box=(inside[0], 0, inside[2], cut.height))
+            small = narrow.resize((size, size), filter, box=(0, inside[1], size, inside[3]))
+            small.save(OUT / f"{name}-{len(lines)}.png", optimize=True)
             lines.append(" ".join(str(number) for number in (*box, size)))
-    (OUT / "resize.txt").write_text("\n".join(lines) + "\n")
+    (OUT / f"{name}.txt").write_text("\n".join(lines) + "\n")
 
 
 def write_formats(image):
@@ -119,7 +129,10 @@ def main():
     OUT.mkdir(parents=True, exist_ok=True)
     image = photo()
     image.save(OUT / "photo.png", optimize=True)
-    write_resizes(image)
+    write_resizes(image, "resize", Image.Resampling.BILINEAR, (8, 24, 64))
+    write_resizes(image, "bicubic", Image.Resampling.BICUBIC, (11, 30, 96))
+    blocks().save(OUT / "blocks.png", optimize=True)
+    write_resizes(blocks(), "blocks", Image.Resampling.BICUBIC, (9, 31, 80))
     write_formats(image)
     write_crops()
 

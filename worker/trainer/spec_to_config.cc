@@ -173,6 +173,7 @@ v1::StreamBatchesRequest ToStreamRequest(const v1::JobSpec& spec,
     recipe.set_min_scale(crop.min_scale());
     recipe.set_max_scale(crop.max_scale());
     recipe.set_flip_probability(spec.augment().flip_probability());
+    recipe.set_interpolation(spec.augment().interpolation());
   }
   request.set_max_bad_ratio(spec.data().max_bad_ratio());
   request.set_job(assign.job());

@@ -394,7 +394,8 @@ TEST_F(DataServiceTest, DrawsWithReplacementRepeatAndMiss) {
 
 TEST_F(DataServiceTest, AStepsSamplesAreThoseThatAreStreamed) {
   MakePool("p", 50);
-  const auto stream = Request("p", 6, 16);
+  auto stream = Request("p", 6, 16);
+  stream.mutable_crops(1)->set_interpolation(v1::INTERPOLATION_BICUBIC);
   const v1::BatchMessage message = Stream(stream)[4];
   v1::ListSamplesRequest request;
   request.set_name("pools/p");
@@ -428,6 +429,8 @@ TEST_F(DataServiceTest, AStepsSamplesAreThoseThatAreStreamed) {
     EXPECT_FALSE(sample.has_label());
     ASSERT_EQ(sample.views_size(), 3);
     EXPECT_EQ(sample.views(2).size(), 8);
+    EXPECT_EQ(sample.views(1).interpolation(), v1::INTERPOLATION_BILINEAR);
+    EXPECT_EQ(sample.views(2).interpolation(), v1::INTERPOLATION_BICUBIC);
     EXPECT_EQ(BoxOf(stream.crops(1), 7, 64 + i, 2, sample.width(), sample.height()),
               (CropBox{sample.views(2).x(), sample.views(2).y(), sample.views(2).width(),
                        sample.views(2).height(), sample.views(2).flip()}));
@@ -481,7 +484,13 @@ TEST_F(DataServiceTest, ListingSamplesSaysWhatIsWrong) {
       {"world_size", [](auto& r) { r.set_world_size(-1); }},
       {"rank", [](auto& r) { r.set_rank(1); }},
       {"order", [](auto& r) { r.set_order(static_cast<v1::SampleOrder>(9)); }},
-      {"crops.size", [](auto& r) { r.add_crops()->set_views(1); }}};
+      {"crops.size", [](auto& r) { r.add_crops()->set_views(1); }},
+      {"crops.interpolation", [](auto& r) {
+         v1::CropRecipe& crop = *r.add_crops();
+         crop.set_views(1);
+         crop.set_size(8);
+         crop.set_interpolation(static_cast<v1::Interpolation>(9));
+       }}};
   for (const auto& [field, change] : changes) {
     const absl::Status bad = list(change);
     EXPECT_EQ(bad.code(), absl::StatusCode::kInvalidArgument) << field;

@@ -156,8 +156,12 @@ TEST_F(Look, ShardsThatAreShortOrMissingAreNamed) {
 TEST_F(Look, SampledCropsAreThoseOfAJobsFirstStep) {
   v1::StreamBatchesRequest batches = BatchesOf("photos", 1, kImages);
   batches.set_seed(7);
+  ASSERT_OK_AND_ASSIGN(const auto bilinear, StreamBatches(*server_, batches));
+  batches.mutable_crops(1)->set_interpolation(v1::INTERPOLATION_BICUBIC);
   ASSERT_OK_AND_ASSIGN(const auto messages, StreamBatches(*server_, batches));
   ASSERT_EQ(messages.size(), 1U);
+  EXPECT_EQ(messages[0].crops(0).pixels(), bilinear.at(0).crops(0).pixels());
+  EXPECT_NE(messages[0].crops(1).pixels(), bilinear.at(0).crops(1).pixels());
   auto request = Named<v1::SamplePoolRequest>();
   request.set_seed(7);
   request.set_count(kImages);

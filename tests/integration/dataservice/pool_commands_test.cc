@@ -8,6 +8,7 @@
 #include <nlohmann/json.hpp>
 #include <set>
 
+#include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
@@ -131,6 +132,47 @@ class PoolCommands : public ::testing::Test {
   FakeCheckpoints checkpoints_;
   std::unique_ptr<grpc::Server> coordinator_;
 };
+
+TEST_F(PoolCommands, CropsAreMadeAsTheOptionsSay) {
+  Good({"pool", "create", "photos"});
+  Good({"pool", "ingest", "photos", dir_ / "images"});
+  const std::vector<std::string> order = {"pool",           "order", "photos",  "--step",  "0",
+                                          "--global-batch", "30",    "--crops", "1x16,1x8"};
+  const auto with = [](std::vector<std::string> words, const std::vector<std::string>& more) {
+    words.insert(words.end(), more.begin(), more.end());
+    return words;
+  };
+  for (const char* interpolation : {"bilinear", "bicubic"}) {
+    const auto samples = nlohmann::json::parse(
+        Good(with(order, {"--interpolation", interpolation, "-o", "json"})).out);
+    ASSERT_EQ(samples.size(), 30u);
+    for (const auto& sample : samples) {
+      const auto share = [&](size_t view) {
+        const auto& box = sample["views"][view];
+        return box["width"].get<double>() * box["height"].get<double>() /
+               (sample["width"].get<double>() * sample["height"].get<double>());
+      };
+      // Without scales, those of SwAV: large crops come first. Edges are whole pixels.
+      EXPECT_GT(share(0), 0.11);
+      EXPECT_LT(share(1), 0.18);
+      for (const auto& view : sample["views"])
+        EXPECT_EQ(view["interpolation"],
+                  absl::StrCat("INTERPOLATION_", absl::AsciiStrToUpper(interpolation)));
+    }
+  }
+  EXPECT_THAT(Good(with(order, {"--interpolation", "bicubic"})).out, HasSubstr(" bicubic"));
+  const std::vector<std::string> sample = {"pool",    "sample", "photos",
+                                           "--crops", "1x16",   "--sheet"};
+  Good(with(sample, {dir_ / "default.jpg"}));
+  Good(with(sample, {dir_ / "bilinear.jpg", "--interpolation", "bilinear"}));
+  Good(with(sample, {dir_ / "bicubic.jpg", "--interpolation", "bicubic"}));
+  const auto sheet = [&](const char* name) { return testing::ReadFile(dir_ / name); };
+  EXPECT_EQ(sheet("default.jpg"), sheet("bilinear.jpg"));
+  EXPECT_NE(sheet("bicubic.jpg"), sheet("bilinear.jpg"));
+  const Outcome unknown = Seer(with(order, {"--interpolation", "lanczos"}));
+  EXPECT_EQ(unknown.code, 2);
+  EXPECT_THAT(unknown.err, ::testing::AllOf(HasSubstr("--interpolation"), HasSubstr("bicubic")));
+}
 
 TEST_F(PoolCommands, ATakedownSaysWhichJobsStepsAndCheckpointsSawTheImage) {
   Good({"pool", "create", "photos"});

@@ -158,6 +158,13 @@ TEST(StreamRequest, EveryRefusalNamesItsField) {
       {"crops.min_scale", [](auto& r) { r.mutable_crops(0)->set_max_scale(0.4f); }},
       {"crops.min_scale", [](auto& r) { r.mutable_crops(0)->set_min_scale(NAN); }},
       {"crops.flip_probability", [](auto& r) { r.mutable_crops(0)->set_flip_probability(1.5f); }},
+      {"crops.interpolation",
+       [](auto& r) { r.mutable_crops(0)->set_interpolation(static_cast<v1::Interpolation>(9)); }},
+      {"crops.interpolation",
+       [](auto& r) {
+         r.mutable_crops(0)->set_center(true);
+         r.mutable_crops(0)->set_interpolation(static_cast<v1::Interpolation>(-1));
+       }},
       {"order", [](auto& r) { r.clear_order(); }},
       {"order", [](auto& r) { r.set_order(static_cast<v1::SampleOrder>(4)); }},
       {"one_epoch", [](auto& r) { r.set_one_epoch(true); }},

@@ -436,6 +436,11 @@ TEST(SpecToConfigTest, AStreamIsTheRanksSliceOfTheJob) {
   EXPECT_EQ(request.crops(1).views(), 6);
   EXPECT_EQ(request.crops(1).max_scale(), 0.14);
   EXPECT_EQ(request.crops(1).flip_probability(), 0.5);
+  EXPECT_EQ(request.crops(1).interpolation(), v1::INTERPOLATION_BILINEAR);
+  ASSERT_OK(ApplySet(spec, "augment.interpolation=bicubic"));
+  const auto bicubic = ToStreamRequest(spec, Gang(), 7);
+  for (const v1::CropRecipe& crop : bicubic.crops())
+    EXPECT_EQ(crop.interpolation(), v1::INTERPOLATION_BICUBIC);
   ASSERT_OK(ApplySet(spec, "data.sampling=replacement"));
   EXPECT_EQ(ToStreamRequest(spec, Gang(), 7).order(), v1::SAMPLE_ORDER_REPLACEMENT);
   spec.mutable_data()->clear_sampling();  // as stored before there was a choice

@@ -542,6 +542,22 @@ TEST(SpecValidate, TheBackendOfCollectivesIsOneThereIs) {
   EXPECT_EQ(detail->field, "distributed.backend");
 }
 
+TEST(SpecValidate, CropsAreMadeInAWayThereIs) {
+  for (const char* name : {"bilinear", "bicubic"}) {
+    v1::JobSpec spec = Valid();
+    ASSERT_TRUE(ApplySet(spec, absl::StrCat("augment.interpolation=", name)).ok()) << name;
+    EXPECT_TRUE(ValidateJobSpec(spec).ok()) << name << ValidateJobSpec(spec);
+  }
+  v1::JobSpec spec = Valid();
+  EXPECT_EQ(spec.augment().interpolation(), v1::INTERPOLATION_BILINEAR);
+  const absl::Status unknown = ApplySet(spec, "augment.interpolation=lanczos");
+  EXPECT_NE(unknown.message().find("bilinear, bicubic"), absl::string_view::npos) << unknown;
+  spec.mutable_augment()->set_interpolation(static_cast<v1::Interpolation>(9));
+  const auto detail = GetErrorDetail(ValidateJobSpec(spec));
+  ASSERT_TRUE(detail.has_value());
+  EXPECT_EQ(detail->field, "augment.interpolation");
+}
+
 TEST(SpecValidate, ATrunkOfEitherFamilyAndTheNearestNamesOfNone) {
   for (const char* preset : {"regnetx_400mf", "resnet152", "wide_resnet101_2"}) {
     v1::JobSpec spec = Valid();
