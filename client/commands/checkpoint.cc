@@ -14,7 +14,7 @@
 #include "client/paging.h"
 #include "common/base/error.h"
 #include "common/base/status_macros.h"
-#include "common/objectstore/local_store.h"
+#include "common/objectstore/open_store.h"
 #include "common/rpc/status_grpc.h"
 #include "engine/export/weights.h"
 #include "seer/v1/checkpoints.grpc.pb.h"
@@ -110,23 +110,24 @@ struct ExportOptions {
 
 absl::StatusOr<engine::ExportedWeights> WriteExport(const v1::Checkpoint& checkpoint,
                                                     const ExportOptions& options) {
-  std::filesystem::path from(std::string(absl::StripPrefix(checkpoint.uri(), "file://")));
+  const std::filesystem::path folder(std::string(absl::StripPrefix(checkpoint.uri(), "file://")));
   std::error_code error;
-  if (!std::filesystem::is_directory(from, error)) {
+  if (!IsCloudUri(checkpoint.uri()) && !std::filesystem::is_directory(folder, error)) {
     return Error(absl::StatusCode::kNotFound, reason::kCheckpointNotFound,
                  absl::StrCat(checkpoint.uri(), " is not a folder on this machine"))
         .Hint("run the export where the job's storage is mounted");
   }
   SEER_RETURN_IF_ERROR(CheckNewFile(options.file, options.force));
   const std::filesystem::path to = std::filesystem::absolute(options.file);
-  SEER_ASSIGN_OR_RETURN(const auto store,
-                        OpenLocalStore(from.parent_path().string(), StoreUse::kRead));
+  // The URI is the storage's, parameters included, and the checkpoint's key below it.
+  const absl::string_view key = absl::StripPrefix(checkpoint.name(), "jobs/");
+  const absl::string_view root = absl::StripSuffix(checkpoint.uri(), absl::StrCat("/", key));
+  SEER_ASSIGN_OR_RETURN(const auto store, OpenStore(std::string(root), StoreUse::kRead));
   SEER_ASSIGN_OR_RETURN(const auto out, OpenLocalStore(to.parent_path().string()));
   engine::ExportOptions what;
   what.names = engine::FindWeightNames(options.names).value_or(what.names);
   what.mean = options.ema;
-  return engine::ExportWeights(*store, from.filename().string(), what, *out,
-                               to.filename().string());
+  return engine::ExportWeights(*store, std::string(key), what, *out, to.filename().string());
 }
 
 int Export(Session& session, const ExportOptions& options) {

@@ -9,15 +9,19 @@
 #include <algorithm>
 #include <atomic>
 #include <chrono>
+#include <filesystem>
 #include <memory>
 #include <string>
 #include <thread>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/strip.h"
 #include "absl/synchronization/mutex.h"
+#include "client/cli.h"
 #include "common/base/digest.h"
 #include "common/base/error.h"
+#include "common/base/exit_code.h"
 #include "common/base/trainer_exit.h"
 #include "common/metrics/registry.h"
 #include "common/objectstore/open_store.h"
@@ -25,6 +29,8 @@
 #include "common/spec/defaults.h"
 #include "common/spec/yaml.h"
 #include "seer/v1/batches.grpc.pb.h"
+#include "seer/v1/checkpoints.grpc.pb.h"
+#include "tests/support/image_files.h"
 #include "tests/support/s3_server.h"
 #include "tests/support/status_matchers.h"
 #include "tests/support/temp_dir.h"
@@ -124,6 +130,27 @@ class FakeCluster final : public internal::v1::Trainers::Service, public v1::Bat
   absl::Mutex mu_;
   std::string address_ = "127.0.0.1:0", data_address_;
   std::unique_ptr<grpc::Server> server_, data_;
+};
+
+// Every checkpoint is there, below `storage`.
+struct FakeCheckpoints final : public v1::Checkpoints::Service {
+  explicit FakeCheckpoints(std::string uri) : storage(std::move(uri)) {
+    grpc::ServerBuilder builder;
+    int port = 0;
+    builder.AddListeningPort("127.0.0.1:0", grpc::InsecureServerCredentials(), &port);
+    builder.RegisterService(this);
+    server = builder.BuildAndStart();
+    address = absl::StrCat("127.0.0.1:", port);
+  }
+  grpc::Status GetCheckpoint(grpc::ServerContext*, const v1::GetCheckpointRequest* request,
+                             v1::Checkpoint* checkpoint) override {
+    checkpoint->set_name(request->name());
+    checkpoint->set_uri(absl::StrCat(storage, "/", absl::StripPrefix(request->name(), "jobs/")));
+    return grpc::Status::OK;
+  }
+  const std::string storage;
+  std::string address;
+  std::unique_ptr<grpc::Server> server;
 };
 
 constexpr char kSpec[] = R"(
@@ -250,6 +277,35 @@ TEST_F(TrainerTest, CheckpointsInTheCloudAreThoseOnADisk) {
   outcome = Run(assign);
   EXPECT_EQ(outcome.exit_code, kExitUserError) << outcome.message;
   EXPECT_THAT(outcome.message, HasSubstr("data.recordIds"));
+}
+
+TEST_F(TrainerTest, WeightsExportedFromTheCloudAreThoseFromADisk) {
+  spec_.mutable_data()->set_record_ids(false);
+  testing::UseCredentials();
+  const testing::S3Server s3;
+  std::vector<std::string> exported;
+  for (const std::string& storage : {Assignment().storage_uri(), s3.Uri("storage")}) {
+    internal::v1::Assign assign = Assignment();
+    assign.set_storage_uri(storage);
+    ASSERT_EQ(Run(assign).exit_code, kExitDone);
+    s3.SetFaults(R"({"error_500": 0.1, "reset": 0.1, "short": 0.1})");
+    const FakeCheckpoints coordinator(storage);
+    const auto run = [&](const std::string& checkpoint, const std::string& file) {
+      const std::vector<const char*> words = {
+          "seer",       "--coordinator", coordinator.address.c_str(),
+          "checkpoint", "export",        checkpoint.c_str(),
+          "--names",    "timm",          "--file",
+          file.c_str()};
+      return client::RunCli(static_cast<int>(words.size()), words.data());
+    };
+    const std::string file = dir_ / absl::StrCat("weights-", exported.size());
+    EXPECT_EQ(run("job_a/6", file), kExitOk) << storage;
+    exported.push_back(testing::ReadFile(file));
+    EXPECT_EQ(run("job_a/7", file + "-none"), kExitError) << storage;
+    EXPECT_FALSE(std::filesystem::exists(file + "-none"));
+  }
+  EXPECT_GT(exported[0].size(), 10'000u);
+  EXPECT_TRUE(exported[0] == exported[1]);
 }
 
 TEST_F(TrainerTest, SigtermIsAPause) {

@@ -33,6 +33,7 @@
 #include "tests/integration/dataservice/pool_client.h"
 #include "tests/support/image_files.h"
 #include "tests/support/replica_process.h"
+#include "tests/support/s3_server.h"
 #include "tests/support/status_matchers.h"
 #include "tests/support/temp_dir.h"
 #include "worker/trainer/batch_sources.h"
@@ -378,6 +379,36 @@ TEST_F(TransportsTest, AJobSaysWhichWayItsBatchesCome) {
   }
   EXPECT_THAT(registry.Render(), HasSubstr("seer_data_batches_total 6"))
       << "the last one's were made here";
+}
+
+// As the data service's: tests/integration/dataservice/s3_pool_test.cc has the other faults.
+TEST_F(TransportsTest, InTheTrainerAPoolInS3GivesTheSameBitsUnderFaults) {
+  auto request = BatchesOf("p", 12, 10);
+  request.set_rank(1);
+  request.set_world_size(2);
+  const auto expected = Expected(request);
+  testing::UseCredentials();
+  const testing::S3Server s3;
+  const std::string root = s3.Uri("pools");
+  {
+    ASSERT_OK_AND_ASSIGN(const auto service, dataservice::StartServer(root));
+    ASSERT_OK(dataservice::CreatePool(*service, "p"));
+    ASSERT_OK(dataservice::IngestPool(*service, "p", {dir_ / "images"}));
+  }
+  for (const char* fault : {"error_500", "slow_down", "reset", "truncate", "short"}) {
+    s3.SetFaults(absl::StrCat(R"({")", fault, R"(": 0.2})"));
+    MetricsRegistry registry;
+    ASSERT_OK_AND_ASSIGN(const auto pools, LocalPools::Open(root, "p", 2, registry));
+    ExpectBatches(*pools->Batches(request), expected);
+    EXPECT_GT(s3.Count(fault), 0) << fault;
+  }
+  s3.SetFaults("{}");
+  testing::UseCredentials(testing::S3Server::kAccessKey, "another");
+  MetricsRegistry registry;
+  const auto refused = LocalPools::Open(root, "p", 1, registry);
+  EXPECT_TRUE(HasReason(refused.status(), reason::kStorageCredentialsRefused)) << refused.status();
+  EXPECT_EQ(GetErrorDetail(refused.status()).value_or(ErrorDetail()).field, "data.transport");
+  testing::UseCredentials();
 }
 
 TEST(LocalPools, StorageThatCannotBeReadIsSaidWithTheWayOut) {
