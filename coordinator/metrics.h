@@ -9,7 +9,16 @@ namespace seer::coordinator {
 struct CoordinatorMetrics {
   explicit CoordinatorMetrics(MetricsRegistry& r)
       : jobs(r.AddGauge("seer_jobs", "Jobs by state.")),
-        queue_depth(r.AddGauge("seer_queue_depth", "Jobs that wait for devices.")),
+        queue_depth(r.AddGauge("seer_queue_depth", "Jobs of a queue that wait for devices.")),
+        queue_waiting(
+            r.AddGauge("seer_queue_waiting", "Jobs of a queue that wait, by why they do.")),
+        queue_devices(r.AddGauge("seer_queue_devices", "Devices that jobs of a queue hold.")),
+        queue_quota(r.AddGauge("seer_queue_quota_devices", "Quota of a queue that has one.")),
+        preemptions(r.AddCounter("seer_preemptions_total",
+                                 "Gangs that were told to give their devices up, by why.")),
+        preemption_lost(r.AddCounter("seer_preemption_lost_seconds_total",
+                                     "Device-seconds of steps that are done again because a gang "
+                                     "gave its devices up.")),
         transitions(r.AddCounter("seer_job_state_transitions_total", "Changes of jobs' states.")),
         queue_wait(r.AddHistogram("seer_job_queue_wait_seconds",
                                   "From a job's creation to its first attempt.",
@@ -19,7 +28,7 @@ struct CoordinatorMetrics {
         job_time(r.AddCounter(
             "seer_job_time_seconds_total",
             "Time of jobs since submission, each second in one class: queue, start, productive, "
-            "data, redo, checkpoint, hang, idle.")),
+            "data, redo, checkpoint, hang, preempt, idle.")),
         scheduler_cycle(r.AddHistogram("seer_scheduler_cycle_seconds",
                                        "One decision that went through the queue.",
                                        {.00001, .0001, .001, .01, .1, 1})),
@@ -46,6 +55,11 @@ struct CoordinatorMetrics {
 
   Gauge& jobs;
   Gauge& queue_depth;
+  Gauge& queue_waiting;
+  Gauge& queue_devices;
+  Gauge& queue_quota;
+  Counter& preemptions;
+  Counter& preemption_lost;
   Counter& transitions;
   Histogram& queue_wait;
   Counter& restarts;

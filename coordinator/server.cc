@@ -30,6 +30,7 @@
 #include "coordinator/services/pool_lookup.h"
 #include "coordinator/services/pool_watch.h"
 #include "coordinator/services/profiles_service.h"
+#include "coordinator/services/queues_service.h"
 #include "coordinator/services/trainers_service.h"
 #include "coordinator/services/workers_service.h"
 #include "coordinator/store/database_url.h"
@@ -97,7 +98,7 @@ class Effects final : public EffectSink {
     message.mutable_stop()->set_kill(stop.kill);
     // A pause takes as long as the step that runs and the checkpoint;
     // a gang that hangs is ended by no_progress_timeout.
-    if (!stop.kill) message.mutable_stop()->mutable_grace()->set_seconds(600);
+    if (!stop.kill) SetDuration(stop.grace, message.mutable_stop()->mutable_grace());
     agents_.Send(stop.worker, std::move(message));
   }
   void MarkCommitted(const Checkpoint& checkpoint) override {
@@ -148,9 +149,10 @@ class Server final : public CoordinatorServer {
         agents_(runner_, logs_loop_, logs_, feed_, {config.heartbeat, config.lease}),
         effects_(agents_, files_, feed_, logs_, runner_, {storage_uri_, config.dataservices},
                  [this](bool serving) { rpc_->SetServing(serving); }),
-        jobs_service_(runner_, *pools_, feed_, logs_),
+        jobs_service_(runner_, Clock::Real(), *pools_, feed_, logs_),
         checkpoints_service_(runner_, files_, storage_uri_),
         profiles_service_(runner_, feed_),
+        queues_service_(runner_),
         workers_service_(runner_),
         trainers_service_(runner_) {}
 
@@ -180,7 +182,7 @@ class Server final : public CoordinatorServer {
     SEER_ASSIGN_OR_RETURN(
         rpc_, RpcServer::Start(options,
                                {&jobs_service_, &checkpoints_service_, &profiles_service_,
-                                &workers_service_, &trainers_service_, &agents_},
+                                &queues_service_, &workers_service_, &trainers_service_, &agents_},
                                registry_));
     if (!database_.lease) return absl::OkStatus();
     rpc_->SetServing(false);
@@ -210,6 +212,7 @@ class Server final : public CoordinatorServer {
   JobsService jobs_service_;
   CheckpointsService checkpoints_service_;
   ProfilesService profiles_service_;
+  QueuesService queues_service_;
   WorkersService workers_service_;
   TrainersService trainers_service_;
   std::optional<PoolWatch> pool_watch_;

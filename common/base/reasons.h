@@ -23,6 +23,12 @@
   X(kJobNameTaken, "JOB_NAME_TAKEN")                           \
   X(kWrongJobState, "WRONG_JOB_STATE")                         \
   X(kNotEnoughDevices, "NOT_ENOUGH_DEVICES")                   \
+  X(kPreempted, "PREEMPTED")                                   \
+  X(kQueueNotFound, "QUEUE_NOT_FOUND")                         \
+  X(kQueueExists, "QUEUE_EXISTS")                              \
+  X(kQueueInUse, "QUEUE_IN_USE")                               \
+  X(kQueueLimit, "QUEUE_LIMIT")                                \
+  X(kEtagMismatch, "ETAG_MISMATCH")                            \
   X(kWorkerNotFound, "WORKER_NOT_FOUND")                       \
   X(kStaleAttempt, "STALE_ATTEMPT")                            \
   X(kLeaseLost, "LEASE_LOST")                                  \

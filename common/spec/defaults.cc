@@ -187,6 +187,10 @@ void FillDefaults(v1::JobSpec& spec) {
   if (failure.refused_step_policy() == v1::REFUSED_STEP_POLICY_UNSPECIFIED)
     failure.set_refused_step_policy(v1::REFUSED_STEP_POLICY_SKIP);
   if (failure.refused_step_limit() == 0) failure.set_refused_step_limit(10);
+  v1::SchedulingSpec& scheduling = *spec.mutable_scheduling();
+  if (scheduling.queue().empty()) scheduling.set_queue("default");
+  if (scheduling.on_preemption() == v1::PREEMPTION_POLICY_UNSPECIFIED)
+    scheduling.set_on_preemption(v1::PREEMPTION_POLICY_REQUEUE);
   if (spec.kind() == v1::JOB_KIND_EVAL_KNN)
     FillEval(*spec.mutable_eval(), spec.augment().crops(0).size());
 }

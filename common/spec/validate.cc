@@ -9,6 +9,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "common/base/error.h"
+#include "common/base/label.h"
 #include "common/base/status_macros.h"
 #include "common/spec/trunk.h"
 #include "engine/export/names.h"
@@ -55,6 +56,7 @@ absl::Status NotNegative(absl::string_view field, double value) {
 }
 
 constexpr int kMaxExtraPrototypes = 16;
+constexpr int kMaxSelectorLabels = 16;
 constexpr double kMaxEpochs = 1e6;
 constexpr double kMaxSeconds = 1e9;  // 31 years: far from what milliseconds or a clock overflow at
 
@@ -66,6 +68,28 @@ absl::Status CheckName(absl::string_view field, const std::string& name) {
   if (good) return absl::OkStatus();
   return Broken(field, absl::StrCat("'", name, "'"),
                 "1 to 63 of a-z, 0-9 and '-', not at the ends");
+}
+
+absl::Status CheckScheduling(const v1::SchedulingSpec& scheduling) {
+  SEER_RETURN_IF_ERROR(CheckName("scheduling.queue", scheduling.queue()));
+  SEER_RETURN_IF_ERROR(InRange("scheduling.priority", scheduling.priority(), -1000, 1000));
+  if (scheduling.worker_selector_size() > kMaxSelectorLabels)
+    return Broken("scheduling.workerSelector",
+                  absl::StrCat(scheduling.worker_selector_size(), " labels"),
+                  absl::StrCat("at most ", kMaxSelectorLabels));
+  for (const auto& [key, value] : scheduling.worker_selector()) {
+    if (IsLabelKey(key) && IsLabelValue(value)) continue;
+    return Broken(absl::StrCat("scheduling.workerSelector.", key), absl::StrCat("'", value, "'"),
+                  std::string(kLabelRule));
+  }
+  if (!scheduling.group_within().empty() && !IsLabelKey(scheduling.group_within()))
+    return Broken("scheduling.groupWithin", absl::StrCat("'", scheduling.group_within(), "'"),
+                  "'machine' or the key of a label, as 'rack'");
+  if (scheduling.on_preemption() < v1::PREEMPTION_POLICY_REQUEUE ||
+      scheduling.on_preemption() > v1::PREEMPTION_POLICY_STOP)
+    return Broken("scheduling.onPreemption",
+                  absl::StrCat(static_cast<int>(scheduling.on_preemption())), "REQUEUE or STOP");
+  return absl::OkStatus();
 }
 
 absl::Status CheckMetadata(const v1::Metadata& metadata) {
@@ -470,6 +494,7 @@ absl::Status ValidateJobSpec(const v1::JobSpec& spec) {
       return Broken(field, absl::StrCat(value, " s"), absl::StrCat("at most ", kMaxSeconds, " s"));
   }
   SEER_RETURN_IF_ERROR(CheckFailure(spec.failure()));
+  SEER_RETURN_IF_ERROR(CheckScheduling(spec.scheduling()));
   SEER_RETURN_IF_ERROR(AtLeast("checkpoint.everySteps", spec.checkpoint().every_steps(), 1));
   return AtLeast("checkpoint.keepLast", spec.checkpoint().keep_last(), 1);
 }

@@ -18,7 +18,7 @@ namespace command {
 
 // `job` comes with name, spec, numbers and plan; an empty name is replaced by one made of the id.
 // ALREADY_EXISTS: JOB_NAME_TAKEN. FAILED_PRECONDITION: NOT_ENOUGH_DEVICES.
-// NOT_FOUND: an evaluation's checkpoint.
+// INVALID_ARGUMENT: QUEUE_LIMIT. NOT_FOUND: QUEUE_NOT_FOUND, an evaluation's checkpoint.
 struct CreateJob {
   Job job;
   std::string request_id;
@@ -44,6 +44,22 @@ struct CreateProfile {
   std::string job;
   int steps = 0;
   std::string request_id;
+};
+
+// --- queues. INVALID_ARGUMENT: a value is out of its range. NOT_FOUND: QUEUE_NOT_FOUND.
+// ABORTED with ETAG_MISMATCH: `changes` is not 0, and not what it is now.
+// ALREADY_EXISTS: QUEUE_EXISTS.
+struct CreateQueue {
+  Queue queue;
+};
+struct UpdateQueue {
+  Queue queue;  // as it is to be
+  int64_t changes = 0;
+};
+// FAILED_PRECONDITION: QUEUE_IN_USE.
+struct DeleteQueue {
+  std::string name;
+  int64_t changes = 0;
 };
 
 // --- agents
@@ -125,6 +141,7 @@ struct FilesDeleted {
 
 using Command =
     std::variant<command::CreateJob, command::PauseJob, command::ResumeJob, command::CancelJob,
+                 command::CreateQueue, command::UpdateQueue, command::DeleteQueue,
                  command::WorkerHello, command::WorkerHeartbeat, command::WorkerGone,
                  command::RankStarted, command::RankExited, command::ReportProgress,
                  command::ReportCheckpoint, command::ReportEval, command::CreateProfile,

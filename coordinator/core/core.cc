@@ -14,6 +14,13 @@
 #include "coordinator/core/job_states.h"
 
 namespace seer::coordinator {
+namespace {
+
+// Where more jobs wait, or there are more workers, the queues are gone through on ticks alone: a
+// pass then takes tens of milliseconds.
+constexpr size_t kScheduleAtOnce = 2000;
+
+}  // namespace
 
 absl::Status Core::WrongState(const Job& job, const char* verb) {
   return Error(absl::StatusCode::kFailedPrecondition, reason::kWrongJobState,
@@ -27,14 +34,21 @@ absl::Status Core::WrongState(const Job& job, const char* verb) {
 
 Decision Core::Load(StoredState state, Moment now) {
   Decision out;
+  for (Queue& queue : state.queues) {
+    const std::string name = queue.name;
+    queues_[name] = std::move(queue);
+  }
   for (Job& job : state.jobs) {
+    if (!Ended(job.state)) queues_[job.numbers.queue].name = job.numbers.queue;
     last_queue_number_ = std::max(last_queue_number_, job.queue_number);
     if (job.attempt) {
       job.attempt->progressed_at = now.steady;
+      job.attempt->kill_at = now.steady + queues_.at(job.numbers.queue).preemption_grace;
       AddLive(job);
       recovering_ = true;
     }
     const std::string id = job.id;
+    if (Waiting(job.state)) waiting_.insert(id);
     jobs_[id] = std::move(job);
   }
   recover_by_ = now.steady + options_.lease;
@@ -65,9 +79,10 @@ Decision Core::Step(const Command& command, Moment now) {
     for (const auto& [id, job] : out.changes.requests) requests_.erase(id);
     out.changes.requests.clear();
   }
-  if (schedule_) {
+  const bool at_once = waiting_.size() + workers_.size() <= kScheduleAtOnce;
+  if (schedule_ && (at_once || std::holds_alternative<command::Tick>(command))) {
     schedule_ = false;
-    Schedule(now, out);
+    SchedulePass(now, out);
   }
   return out;
 }
@@ -108,17 +123,36 @@ absl::Status Core::CheckCreate(const Job& job) const {
                                                      job.numbers.eval_step))
                              .status());
   }
+  const JobNumbers& numbers = job.numbers;
+  const auto queue = queues_.find(numbers.queue);
+  if (queue == queues_.end()) {
+    return Error(absl::StatusCode::kNotFound, reason::kQueueNotFound,
+                 absl::StrCat("no queue '", numbers.queue, "'"))
+        .Field("scheduling.queue")
+        .Hint("`seer queue list` shows the queues, `seer queue create` makes one")
+        .With("queue", numbers.queue);
+  }
+  if (const int64_t limit = LimitOf(queue->second); numbers.shape.ranks > limit) {
+    return Error(absl::StatusCode::kInvalidArgument, reason::kQueueLimit,
+                 absl::StrCat("the job wants ", numbers.shape.ranks, " devices, and queue '",
+                              numbers.queue, "' never allows more than ", limit))
+        .Field("distributed.ranks")
+        .Hint(absl::StrCat("lower distributed.ranks, choose another scheduling.queue, or raise the "
+                           "limit: `seer queue set ",
+                           numbers.queue, " --quota N`"))
+        .With("queue", numbers.queue);
+  }
   int devices = 0;
   for (const auto& [name, worker] : workers_) devices += worker.devices;
-  if (workers_.empty() || job.numbers.ranks <= devices) return absl::OkStatus();
+  if (workers_.empty() || job.numbers.shape.ranks <= devices) return absl::OkStatus();
   return Error(absl::StatusCode::kFailedPrecondition, reason::kNotEnoughDevices,
-               absl::StrCat("the job wants ", job.numbers.ranks,
-                            job.numbers.ranks == 1 ? " rank" : " ranks",
+               absl::StrCat("the job wants ", job.numbers.shape.ranks,
+                            job.numbers.shape.ranks == 1 ? " rank" : " ranks",
                             ", but all workers together have ", devices,
                             devices == 1 ? " device" : " devices"))
       .Field("distributed.ranks")
       .Hint("lower distributed.ranks, or add workers; `seer worker list` shows them")
-      .With("ranks", absl::StrCat(job.numbers.ranks))
+      .With("ranks", absl::StrCat(job.numbers.shape.ranks))
       .With("devices", absl::StrCat(devices));
 }
 
@@ -133,20 +167,20 @@ void Core::On(const command::CreateJob& c, Moment now, Decision& out) {
   }
   if (job.name.empty()) job.name = absl::StrCat("job-", job.id.substr(4));
   job.state = JobState::kQueued;
-  job.message = workers_.empty() ? "waiting for workers: none has registered yet" : "";
   job.created = now.wall;
   job.queue_number = job.number = ++last_queue_number_;
   const std::string id = out.reply.job = job.id;
+  waiting_.insert(id);
   Job& stored = jobs_[id] = std::move(job);
   if (!c.request_id.empty()) {
     requests_["create/" + c.request_id] = id;
     out.changes.requests.emplace_back("create/" + c.request_id, id);
   }
   Changed(stored, out);
-  AddEvent(
-      stored, 0, "job_created", "",
-      absl::StrCat("wants ", stored.numbers.ranks, stored.numbers.ranks == 1 ? " rank" : " ranks"),
-      now, out);
+  AddEvent(stored, 0, "job_created", "",
+           absl::StrCat("wants ", stored.numbers.shape.ranks,
+                        stored.numbers.shape.ranks == 1 ? " rank" : " ranks"),
+           now, out);
   schedule_ = true;
 }
 
@@ -172,13 +206,15 @@ void Core::On(const command::PauseJob& c, Moment now, Decision& out) {
   if (Ended(job->state) || job->cancelling) {
     out.reply.status = WrongState(*job, "paused");
   } else if (job->state == JobState::kPausing || job->state == JobState::kPaused) {
-    return;
+    if (!job->attempt || job->attempt->preempted_for.empty() || job->attempt->pause_after) return;
+    job->attempt->pause_after = true;
+    Changed(*job, out);
   } else if (Waiting(job->state)) {
     ChangeState(*job, JobState::kPaused, "", "paused by request", now, out);
     schedule_ = true;
   } else {
     ChangeState(*job, JobState::kPausing, "", "writing a checkpoint", now, out);
-    TellRanks(*job, /*kill=*/false, out);
+    TellRanks(*job, /*kill=*/false, now, out);
   }
 }
 
@@ -208,7 +244,7 @@ void Core::On(const command::CancelJob& c, Moment now, Decision& out) {
     job->cancelling = true;
     job->message = "cancelling";
     AddEvent(*job, job->attempt->number, "cancel_requested", "", "", now, out);
-    TellRanks(*job, /*kill=*/true, out);
+    TellRanks(*job, /*kill=*/true, now, out);
   }
 }
 
@@ -239,6 +275,13 @@ void Core::ChangeState(Job& job, JobState to, const std::string& reason, const s
   out.changes.events.back().from = StateName(job.state);
   out.changes.events.back().to = StateName(to);
   job.state = to;
+  if (Waiting(to)) {
+    waiting_.insert(job.id);
+  } else {
+    waiting_.erase(job.id);
+    waits_.erase(job.id);
+    job.reserved = {};
+  }
   job.reason = reason;
   job.message = message;
   Changed(job, out);

@@ -16,6 +16,9 @@
 #include "coordinator/core/effect.h"
 #include "coordinator/core/leases.h"
 #include "coordinator/core/model.h"
+#include "coordinator/core/retry.h"
+#include "coordinator/core/scheduler.h"
+#include "coordinator/core/wait.h"
 
 namespace seer::coordinator {
 
@@ -34,14 +37,22 @@ struct StoredState {
   std::vector<Job> jobs;
   std::vector<Checkpoint> checkpoints;
   std::vector<Worker> workers;
+  std::vector<Queue> queues;
   std::map<std::string, std::string> requests;
   int64_t last_event = 0;
   int64_t last_attempt = 0;
 };
 
+struct QueueUse {
+  int64_t devices = 0;           // of gangs that have not ended
+  int running = 0, waiting = 0;  // jobs
+};
+
 class Core {
  public:
-  explicit Core(CoreOptions options) : options_(options), leases_(options.lease) {}
+  explicit Core(CoreOptions options) : options_(options), leases_(options.lease) {
+    queues_[kDefaultQueue].name = kDefaultQueue;
+  }
 
   // First call. Gangs that ran are waited for during one lease, until their agents have said hello
   // again; nothing is placed meanwhile.
@@ -51,6 +62,7 @@ class Core {
   const std::map<std::string, Job>& jobs() const { return jobs_; }
   const std::map<std::string, Worker>& workers() const { return workers_; }
   const std::map<CheckpointKey, Checkpoint>& checkpoints() const { return checkpoints_; }
+  const std::map<std::string, Queue>& queues() const { return queues_; }
   // By id, "jobs/<id>", or name (the newest job of that name). NOT_FOUND with JOB_NOT_FOUND.
   absl::StatusOr<const Job*> Find(const std::string& name) const;
   // "jobs/<job>/checkpoints/<step>", committed and not on its way out.
@@ -58,6 +70,18 @@ class Core {
   absl::StatusOr<const Checkpoint*> FindCheckpoint(const std::string& name) const;
   // "jobs/<job>/profiles/<number>". NOT_FOUND with PROFILE_NOT_FOUND.
   absl::StatusOr<const Profile*> FindProfile(const std::string& name) const;
+  // "queues/<queue>", or its name alone. NOT_FOUND with QUEUE_NOT_FOUND.
+  absl::StatusOr<const Queue*> FindQueue(const std::string& name) const;
+  QueueUse UseOf(const std::string& queue) const;
+  // Why the job waits, by the scheduler's last pass; kNone: it does not, or no pass was since.
+  Wait WaitOf(const Job& job) const;
+  std::string Explain(const Job& job, const Wait& wait) const;  // one sentence
+  // What the scheduler goes by now. With `extra`, which has a queue, as the last of those that
+  // wait.
+  SchedulerInput InputAt(Moment now, const Job* extra = nullptr) const;
+  // What CreateJob would refuse.
+  absl::Status CheckCreate(const Job& job) const;
+  bool recovering() const { return recovering_; }
   // The job that an earlier CreateJob with this request id made; empty: none.
   std::string CreatedBy(const std::string& request_id) const;
   std::map<std::string, int> DevicesInUse() const;         // by worker
@@ -71,6 +95,9 @@ class Core {
   void On(const command::PauseJob& c, Moment now, Decision& out);
   void On(const command::ResumeJob& c, Moment now, Decision& out);
   void On(const command::CancelJob& c, Moment now, Decision& out);
+  void On(const command::CreateQueue& c, Moment now, Decision& out);
+  void On(const command::UpdateQueue& c, Moment now, Decision& out);
+  void On(const command::DeleteQueue& c, Moment now, Decision& out);
   void On(const command::WorkerHello& c, Moment now, Decision& out);
   void On(const command::WorkerHeartbeat& c, Moment now, Decision& out);
   void On(const command::WorkerGone& c, Moment now, Decision& out);
@@ -91,7 +118,6 @@ class Core {
   Job* Addressed(const std::string& name, const std::string& verb, const std::string& request_id,
                  Decision& out);
   static absl::Status WrongState(const Job& job, const char* verb);
-  absl::Status CheckCreate(const Job& job) const;
   absl::StatusOr<Job*> CheckLive(int64_t attempt_id, const std::string& job);
   Job* Live(int64_t attempt_id);
   Rank* LiveRank(const RunningRank& rank, const std::string& worker);
@@ -110,14 +136,20 @@ class Core {
   void ExitRank(Job& job, size_t number, int exit_code, const std::string& reason,
                 const std::string& message, Moment now, Decision& out);
   void LoseRanksOf(const std::string& worker, const std::string& why, Moment now, Decision& out);
-  void TellRanks(Job& job, bool kill, Decision& out);    // to pause or to end
-  void Settle(Job& job, Moment now, Decision& out);      // after a rank ended
-  void EndAttempt(Job& job, Moment now, Decision& out);  // all ranks have
+  void TellRanks(Job& job, bool kill, Moment now, Decision& out);  // to pause or to end
+  static absl::Duration GraceOf(const Job& job, Moment now);       // to write a checkpoint
+  void Settle(Job& job, Moment now, Decision& out);                // after a rank ended
+  void EndAttempt(Job& job, Moment now, Decision& out);            // all ranks have
   void StartAttempt(Job& job, const std::vector<std::string>& placement, Moment now, Decision& out);
   void EndRecovery(Moment now, Decision& out);
   bool AllAgentsBack() const;
   void KillStalled(Moment now, Decision& out);
-  void Schedule(Moment now, Decision& out);
+  void SchedulePass(Moment now, Decision& out);
+  void PreemptJob(Job& victim, const Job& for_job, Moment now, Decision& out);
+  void KillPreempted(Moment now, Decision& out);
+  void EndPreempted(Job& job, const Attempt& attempt, const Outcome& outcome, Moment now,
+                    Decision& out);
+  std::string UsersOf(const std::string& queue) const;
   void Retain(const std::string& job, Moment now, Decision& out);
   void LeaveCorruptCheckpoint(const Job& job, const Attempt& attempt, Moment now, Decision& out);
   bool NeededByEvaluation(const std::string& job, int64_t step) const;
@@ -138,6 +170,9 @@ class Core {
   std::map<int64_t, std::string> live_;                   // attempt id -> job id
   std::map<std::string, std::set<int64_t>> attempts_on_;  // worker -> live attempts
   std::map<std::string, Worker> workers_;
+  std::map<std::string, Queue> queues_;
+  std::map<std::string, Wait> waits_;  // job id -> why it waits; not stored
+  std::set<std::string> waiting_;      // ids of jobs that do
   std::map<CheckpointKey, Checkpoint> checkpoints_;
   // "create/<request id>" -> job id; as long as jobs are kept.
   std::map<std::string, std::string> requests_;
@@ -152,7 +187,8 @@ class Core {
   int64_t last_queue_number_ = 0;
   bool recovering_ = false;  // agents come back and nothing is placed, until recover_by_
   absl::Duration recover_by_;
-  bool schedule_ = false;  // something that the queue waits for may have changed
+  int64_t last_turn_ = 0;  // of reservations
+  bool schedule_ = false;  // something that a queue waits for may have changed
 };
 
 }  // namespace seer::coordinator

@@ -6,7 +6,8 @@ namespace seer::coordinator {
 
 bool Changes::empty() const {
   return jobs.empty() && checkpoints.empty() && removed_checkpoints.empty() && workers.empty() &&
-         removed_workers.empty() && events.empty() && requests.empty();
+         removed_workers.empty() && queues.empty() && removed_queues.empty() && events.empty() &&
+         requests.empty();
 }
 
 void Changes::Merge(Changes later) {
@@ -19,6 +20,10 @@ void Changes::Merge(Changes later) {
   for (const auto& name : later.workers) removed_workers.erase(name);
   workers.merge(later.workers);
   removed_workers.merge(later.removed_workers);
+  for (const auto& name : later.removed_queues) queues.erase(name);
+  for (const auto& name : later.queues) removed_queues.erase(name);
+  queues.merge(later.queues);
+  removed_queues.merge(later.removed_queues);
   std::move(later.events.begin(), later.events.end(), std::back_inserter(events));
   std::move(later.requests.begin(), later.requests.end(), std::back_inserter(requests));
 }

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "absl/status/status.h"
+#include "absl/time/time.h"
 #include "coordinator/core/model.h"
 
 namespace seer::coordinator {
@@ -22,6 +23,8 @@ struct Changes {
   std::set<CheckpointKey> removed_checkpoints;
   std::set<std::string> workers;
   std::set<std::string> removed_workers;
+  std::set<std::string> queues;
+  std::set<std::string> removed_queues;
   std::vector<Event> events;
   std::vector<std::pair<std::string, std::string>> requests;  // request id -> job id
 
@@ -41,6 +44,7 @@ struct StopRanks {
   std::string worker;
   int64_t attempt_id = 0;
   bool kill = false;
+  absl::Duration grace = absl::Minutes(10);  // to write a checkpoint; then they are killed
 };
 
 struct Effects {
@@ -48,7 +52,8 @@ struct Effects {
   std::vector<StopRanks> stop;
   std::vector<CheckpointKey> mark_committed;  // write the file COMMITTED, then say CommittedMarked
   std::vector<CheckpointKey> delete_files;    // then say FilesDeleted
-  std::vector<std::string> profiled;          // jobs whose profile changed: tell who watches it
+  // Jobs whose profile, or why they wait, changed: tell who watches.
+  std::vector<std::string> watched;
 };
 
 // What the one who sent the command is told.
@@ -65,7 +70,8 @@ struct Decision {
   Reply reply;
   Changes changes;
   Effects effects;
-  bool scheduled = false;  // the queue was gone through
+  bool scheduled = false;          // the queues were gone through
+  double lost_device_seconds = 0;  // of gangs that were preempted
 };
 
 }  // namespace seer::coordinator

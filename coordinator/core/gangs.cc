@@ -10,7 +10,6 @@
 #include "coordinator/core/data_plan.h"
 #include "coordinator/core/job_states.h"
 #include "coordinator/core/retry.h"
-#include "coordinator/core/scheduler.h"
 
 namespace seer::coordinator {
 namespace {
@@ -117,7 +116,7 @@ void Core::GreetRanks(Job& job, const std::string& worker, bool same_agent,
   if (here && job.attempt->stopping)
     out.effects.stop.push_back({worker, job.attempt->id, /*kill=*/true});
   if (here && job.state == JobState::kPausing && !job.attempt->stopping) {
-    out.effects.stop.push_back({worker, job.attempt->id, /*kill=*/false});
+    out.effects.stop.push_back({worker, job.attempt->id, /*kill=*/false, GraceOf(job, now)});
   }
   if (lost) Settle(job, now, out);
 }
@@ -264,6 +263,7 @@ void Core::On(const command::Tick&, Moment now, Decision& out) {
   }
   if (recovering_ && now.steady >= recover_by_) EndRecovery(now, out);
   if (!recovering_) KillStalled(now, out);
+  KillPreempted(now, out);
   ForgetProfiles(now);
   schedule_ = true;
 }
@@ -303,7 +303,7 @@ void Core::KillStalled(Moment now, Decision& out) {
         absl::StrCat("no step for ", absl::FormatDuration(job->numbers.no_progress_timeout));
     AddEvent(*job, attempt.number, "no_progress", attempt.stop_reason, attempt.stop_message, now,
              out);
-    TellRanks(*job, /*kill=*/true, out);
+    TellRanks(*job, /*kill=*/true, now, out);
   }
 }
 
@@ -337,14 +337,19 @@ void Core::LoseRanksOf(const std::string& worker, const std::string& why, Moment
   }
 }
 
-void Core::TellRanks(Job& job, bool kill, Decision& out) {
+absl::Duration Core::GraceOf(const Job& job, Moment now) {
+  if (job.attempt->preempted_for.empty()) return StopRanks().grace;
+  return std::max(job.attempt->kill_at - now.steady, absl::ZeroDuration());
+}
+
+void Core::TellRanks(Job& job, bool kill, Moment now, Decision& out) {
   if (kill) job.attempt->stopping = true;
   std::set<std::string> told;
   for (Rank& rank : job.attempt->ranks) {
     if (rank.state == RankState::kExited) continue;
     rank.killed = rank.killed || kill;
     if (told.insert(rank.worker).second)
-      out.effects.stop.push_back({rank.worker, job.attempt->id, kill});
+      out.effects.stop.push_back({rank.worker, job.attempt->id, kill, GraceOf(job, now)});
   }
   Changed(job, out);
 }
@@ -359,7 +364,7 @@ void Core::Settle(Job& job, Moment now, Decision& out) {
   if (all) {
     EndAttempt(job, now, out);
   } else if (failed && !job.attempt->stopping) {
-    TellRanks(job, /*kill=*/true, out);
+    TellRanks(job, /*kill=*/true, now, out);
   }
 }
 
@@ -388,6 +393,7 @@ void Core::EndAttempt(Job& job, Moment now, Decision& out) {
   if (job.cancelling) return ChangeState(job, kCancelled, "", "cancelled by request", now, out);
   if (outcome.verdict == Verdict::kFail)
     return ChangeState(job, kFailed, outcome.reason, outcome.message, now, out);
+  if (!attempt.preempted_for.empty()) return EndPreempted(job, attempt, outcome, now, out);
   const std::string from = step > 0 ? absl::StrCat("from the checkpoint at step ", step)
                                     : std::string("from the beginning");
   if (job.state == kPausing) {
@@ -427,54 +433,12 @@ std::map<std::string, int> Core::DevicesInUse() const {
   return used;
 }
 
-void Core::Schedule(Moment now, Decision& out) {
-  if (recovering_) return;
-  std::vector<Job*> queue;
-  for (auto& [id, job] : jobs_) {
-    if (Waiting(job.state)) queue.push_back(&job);
-  }
-  if (queue.empty()) return;
-  out.scheduled = true;
-  std::sort(queue.begin(), queue.end(),
-            [](const Job* a, const Job* b) { return a->queue_number < b->queue_number; });
-  std::map<std::string, int> used = DevicesInUse(), free;
-  int devices = 0;
-  for (const auto& [name, worker] : workers_) {
-    devices += worker.devices;
-    if (worker.up && worker.connected) free[name] = std::max(worker.devices - used[name], 0);
-  }
-  for (Job* job : queue) {
-    if (now.steady < job->not_before) return;  // backs off; nobody overtakes it meanwhile
-    // Files that the attempt would write anew are on their way out: it waits until they are gone.
-    // Others need not: storage may take long, or refuse for ever.
-    if (DeletesBeyond(job->id, NewestCheckpoint(job->id))) continue;
-    const std::vector<std::string> placement =
-        PlaceGang(job->numbers.ranks, job->numbers.group_ranks, free);
-    if (!placement.empty()) {
-      for (const std::string& worker : placement) --free[worker];
-      StartAttempt(*job, placement, now, out);
-      continue;
-    }
-    std::string why = "waiting for workers: none has registered yet";
-    if (!workers_.empty()) {
-      why = absl::StrCat("waiting for ", job->numbers.ranks,
-                         job->numbers.ranks == 1 ? " free device" : " free devices");
-      if (job->numbers.ranks > devices)
-        absl::StrAppend(&why, "; all workers together have ", devices);
-    }
-    if (job->state == JobState::kQueued && job->message != why) {
-      job->message = why;
-      Changed(*job, out);
-    }
-    return;  // first in, first out
-  }
-}
-
 void Core::StartAttempt(Job& job, const std::vector<std::string>& placement, Moment now,
                         Decision& out) {
   Attempt attempt;
   attempt.id = ++last_attempt_;
   attempt.number = ++job.attempts;
+  attempt.started = now.wall;
   attempt.restore_step = NewestCheckpoint(job.id);
   attempt.newest_step = attempt.restore_step;
   attempt.progressed_at = now.steady;

@@ -25,6 +25,8 @@ enum class JobState {
   kFailed,
   kCancelled
 };
+using Labels = std::map<std::string, std::string>;
+
 enum class RankState { kStarting, kRunning, kExited };
 
 struct Rank {
@@ -51,6 +53,12 @@ struct Attempt {
   bool stopping = false;    // the ranks were told to end at once
   std::string stop_reason;  // why, if it was not because a rank had failed
   std::string stop_message;
+  // The job that its devices were taken for; empty: none. From then on it may write a checkpoint,
+  // until kill_at.
+  std::string preempted_for;
+  absl::Duration kill_at;    // steady time; not stored
+  bool pause_after = false;  // a pause was asked for meanwhile
+  absl::Time started = absl::InfinitePast();
   int64_t restore_step = 0;      // 0: from scratch
   int64_t newest_step = 0;       // that this attempt reported; not stored
   absl::Duration progressed_at;  // steady time of that report or of the start; not stored
@@ -82,10 +90,37 @@ struct EvalResult {
   int64_t train_images = 0, test_images = 0;
 };
 
+// Who may use how many devices. See seer.v1.Queue.
+struct Queue {
+  std::string name;
+  std::optional<int64_t> quota, borrow;  // devices; none: no limit
+  double weight = 1;
+  int max_preemptions_per_hour = 2;
+  absl::Duration preemption_grace = absl::Minutes(5);
+  int64_t changes = 1;  // the etag
+  bool operator==(const Queue&) const = default;
+};
+// Always there.
+inline constexpr const char* kDefaultQueue = "default";
+
+// What a gang asks of its devices.
+struct GangShape {
+  int ranks = 1;
+  // Consecutive ranks [i * group_ranks, (i + 1) * group_ranks) exchange more than others (batch
+  // statistics, shards of parameters). At least 1.
+  int group_ranks = 1;
+  std::string
+      within;       // what a group must share: a label's key, kMachineTopology, or empty: nothing
+  Labels selector;  // that every worker has; also kDeviceLabel
+  auto operator<=>(const GangShape&) const = default;
+};
+
 // The numbers of a spec that decisions need; the rest is opaque.
 struct JobNumbers {
-  int ranks = 1;
-  int group_ranks = 1;  // that belong into one machine, see PlaceGang
+  GangShape shape;
+  std::string queue = kDefaultQueue;
+  int priority = 0;
+  bool stop_when_preempted = false;  // else it goes back into the queue
   int64_t steps = 0;
   int max_restarts = 0;
   int keep_last = 1;
@@ -94,6 +129,12 @@ struct JobNumbers {
   std::string followed_pool;  // whose newer generations the job goes on with; empty: none
   std::string eval_job;       // an evaluation's checkpoint: job and step; empty: none
   int64_t eval_step = 0;
+};
+
+// Since when the scheduler reserves devices for a job that waits.
+struct Reserved {
+  int64_t turn = 0;     // smaller: earlier, over all jobs; 0: it does not
+  int64_t attempt = 0;  // attempts with larger ids began later
 };
 
 struct Job {
@@ -120,6 +161,9 @@ struct Job {
   int64_t changes = 0;                              // counts changes: the etag
   Progress progress;
   int64_t highest_step = 0;  // ever reported: steps up to it are done again after a restart
+  int preemptions = 0;       // attempts that ended because another job took its devices
+  std::vector<absl::Time> preempted;  // when it was told to, within the last hour
+  Reserved reserved;                  // not stored
   absl::Duration not_before = -absl::InfiniteDuration();  // back-off, steady time; not stored
 };
 
@@ -177,6 +221,7 @@ struct RunningRank {
 struct Worker {
   std::string name, hostname, address, device_kind, version, incarnation;
   int devices = 0;
+  Labels labels;
   bool up = false;         // its lease runs; not stored
   bool connected = false;  // its stream is open, so that it can be given work; not stored
   absl::Time heard_time = absl::InfinitePast();

@@ -119,7 +119,7 @@ void Core::On(const command::ReportProfile& c, Moment now, Decision& out) {
                  absl::StrCat("profile report of rank ", c.rank, ": ", what))
         .Field(field);
   };
-  if (c.rank < 0 || c.rank >= job.numbers.ranks) {
+  if (c.rank < 0 || c.rank >= job.numbers.shape.ranks) {
     out.reply.status = refused("no such rank", "rank");
     return;
   }
@@ -144,8 +144,8 @@ void Core::On(const command::ReportProfile& c, Moment now, Decision& out) {
   profile.state = ProfileState::kRecording;
   profile.first_step = c.first_step;
   profile.traces[c.rank] = c.trace;
-  out.effects.profiled.push_back(job.id);
-  if (static_cast<int>(profile.traces.size()) == job.numbers.ranks)
+  out.effects.watched.push_back(job.id);
+  if (static_cast<int>(profile.traces.size()) == job.numbers.shape.ranks)
     EndProfile(profile, ProfileState::kDone, "", "", now, out);
 }
 
@@ -166,7 +166,7 @@ void Core::EndProfile(Profile& profile, ProfileState state, const std::string& r
   profile.message = message;
   profile.ended_at = now.steady;
   if (state == ProfileState::kFailed) profile.traces.clear();
-  out.effects.profiled.push_back(profile.job);
+  out.effects.watched.push_back(profile.job);
 }
 
 void Core::ForgetProfiles(Moment now) {

@@ -9,6 +9,7 @@
 #include "absl/strings/strip.h"
 #include "common/base/check.h"
 #include "common/base/error.h"
+#include "common/base/label.h"
 #include "common/base/log.h"
 #include "common/rpc/status_grpc.h"
 #include "coordinator/services/convert.h"
@@ -26,11 +27,6 @@ absl::Status ShuttingDown() {
 }
 
 constexpr int kMaxDevices = 1024;
-
-void SetDuration(absl::Duration duration, google::protobuf::Duration* out) {
-  out->set_seconds(absl::ToInt64Seconds(duration));
-  out->set_nanos(static_cast<int32_t>(absl::ToInt64Nanoseconds(duration % absl::Seconds(1))));
-}
 
 absl::Status Refused(const std::string& what, absl::string_view field, absl::string_view hint) {
   return Error(absl::StatusCode::kInvalidArgument, reason::kInvalidArgument, what)
@@ -55,7 +51,7 @@ absl::Status CheckHello(const internal::v1::Hello& hello) {
     return Refused(absl::StrCat("worker ", hello.worker(), " has no address"), "address",
                    "give the address where other ranks reach the machine");
   }
-  return absl::OkStatus();
+  return CheckMachineLabels({hello.labels().begin(), hello.labels().end()});
 }
 
 std::vector<RunningRank> FromProto(
@@ -244,6 +240,7 @@ void AgentStreams::Hello(const std::shared_ptr<Stream>& stream, const internal::
   worker.devices = hello.devices();
   worker.device_kind = hello.device_kind();
   worker.version = hello.version();
+  worker.labels = {hello.labels().begin(), hello.labels().end()};
   worker.incarnation = hello.incarnation();
   runner_.Post(command::WorkerHello{std::move(worker), FromProto(hello.running())});
 }

@@ -6,6 +6,7 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
+#include "common/base/label.h"
 #include "coordinator/core/scheduler.h"
 
 namespace seer::coordinator {
@@ -63,6 +64,39 @@ absl::Time FromProto(const google::protobuf::Timestamp& time) {
   return absl::FromUnixSeconds(time.seconds()) + absl::Nanoseconds(time.nanos());
 }
 
+void SetDuration(absl::Duration duration, google::protobuf::Duration* out) {
+  out->set_seconds(absl::ToInt64Seconds(duration));
+  out->set_nanos(static_cast<int32_t>(absl::ToInt64Nanoseconds(duration % absl::Seconds(1))));
+}
+
+absl::Duration FromProto(const google::protobuf::Duration& duration) {
+  return absl::Seconds(duration.seconds()) + absl::Nanoseconds(duration.nanos());
+}
+
+v1::Wait ToProto(const Wait& wait, const Job& job, const Core& core) {
+  v1::Wait out;
+  out.set_reason(WaitReasonName(wait.reason));
+  out.set_message(core.Explain(job, wait));
+  return out;
+}
+
+v1::Queue ToProto(const Queue& queue, const Core& core) {
+  v1::Queue out;
+  out.set_name(absl::StrCat("queues/", queue.name));
+  if (queue.quota) out.set_quota_devices(*queue.quota);
+  if (queue.borrow) out.set_borrow_devices(*queue.borrow);
+  out.set_weight(queue.weight);
+  out.set_max_preemptions_per_hour(queue.max_preemptions_per_hour);
+  SetDuration(queue.preemption_grace, out.mutable_preemption_grace());
+  out.set_etag(absl::StrCat(queue.changes));
+  const QueueUse use = core.UseOf(queue.name);
+  out.set_devices_in_use(use.devices);
+  out.set_devices_borrowed(queue.quota ? std::max<int64_t>(use.devices - *queue.quota, 0) : 0);
+  out.set_jobs_running(use.running);
+  out.set_jobs_waiting(use.waiting);
+  return out;
+}
+
 v1::Job ToProto(const Job& job, const Core& core) {
   v1::Job out;
   out.set_name(absl::StrCat("jobs/", job.id));
@@ -71,6 +105,12 @@ v1::Job ToProto(const Job& job, const Core& core) {
   out.set_state(static_cast<v1::JobState>(job.state));
   out.set_state_reason(job.reason);
   out.set_state_message(job.message);
+  out.set_preemptions(job.preemptions);
+  if (const Wait wait = core.WaitOf(job); wait.reason != WaitReason::kNone) {
+    *out.mutable_wait() = ToProto(wait, job, core);
+    if (job.state == JobState::kQueued && job.reason.empty())
+      out.set_state_message(out.wait().message());
+  }
   SetTime(job.created, out.mutable_create_time());
   if (job.started != absl::InfinitePast()) SetTime(job.started, out.mutable_start_time());
   if (job.ended != absl::InfinitePast()) SetTime(job.ended, out.mutable_end_time());
@@ -131,6 +171,8 @@ v1::Worker ToProto(const Worker& worker, const Core& core) {
   if (worker.heard_time != absl::InfinitePast())
     SetTime(worker.heard_time, out.mutable_heartbeat_time());
   out.set_version(worker.version);
+  out.mutable_labels()->insert(worker.labels.begin(), worker.labels.end());
+  (*out.mutable_labels())[std::string(kDeviceLabel)] = worker.device_kind;
   int used = 0;
   for (const auto& [id, job] : core.jobs()) {
     if (!job.attempt) continue;
@@ -191,17 +233,29 @@ std::string CheckpointUri(const std::string& storage_uri, const std::string& job
 
 JobNumbers NumbersOf(const v1::JobSpec& spec) {
   JobNumbers numbers;
-  numbers.ranks = spec.distributed().ranks();
+  numbers.shape.ranks = spec.distributed().ranks();
+  const v1::SchedulingSpec& scheduling = spec.scheduling();
+  if (!scheduling.queue().empty()) numbers.queue = scheduling.queue();
+  numbers.priority = scheduling.priority();
+  numbers.stop_when_preempted = scheduling.on_preemption() == v1::PREEMPTION_POLICY_STOP;
+  numbers.shape.within = scheduling.group_within();
+  numbers.shape.selector = {scheduling.worker_selector().begin(),
+                            scheduling.worker_selector().end()};
+  if (spec.distributed().backend() == v1::COLLECTIVE_BACKEND_NCCL)
+    numbers.shape.selector.emplace(kDeviceLabel, "cuda");
+  if (!numbers.shape.within.empty()) {
+    const int group = spec.distributed().sync_bn_group_size();
+    numbers.shape.group_ranks = group > 0 ? group : numbers.shape.ranks;
+  }
   // Of the smaller groups, the larger one; a group of the whole gang asks for nothing.
   for (const int group :
        {spec.distributed().sync_bn_group_size(), spec.distributed().shard_group_size()}) {
-    if (group < numbers.ranks) numbers.group_ranks = std::max(numbers.group_ranks, group);
+    if (numbers.shape.within.empty() && group < numbers.shape.ranks)
+      numbers.shape.group_ranks = std::max(numbers.shape.group_ranks, group);
   }
   numbers.max_restarts = spec.failure().max_restarts();
   numbers.keep_last = spec.checkpoint().keep_last();
-  const auto& timeout = spec.failure().no_progress_timeout();
-  numbers.no_progress_timeout =
-      absl::Seconds(timeout.seconds()) + absl::Nanoseconds(timeout.nanos());
+  numbers.no_progress_timeout = FromProto(spec.failure().no_progress_timeout());
   numbers.evaluation = spec.kind() == v1::JOB_KIND_EVAL_KNN;
   if (!numbers.evaluation) {
     numbers.steps = spec.optim().steps();

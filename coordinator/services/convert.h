@@ -12,16 +12,21 @@
 #include "seer/v1/events.pb.h"
 #include "seer/v1/jobs.pb.h"
 #include "seer/v1/profiles.pb.h"
+#include "seer/v1/queues.pb.h"
 #include "seer/v1/workers.pb.h"
 
 namespace seer::coordinator {
 
 void SetTime(absl::Time time, google::protobuf::Timestamp* out);
 absl::Time FromProto(const google::protobuf::Timestamp& time);
+void SetDuration(absl::Duration duration, google::protobuf::Duration* out);
+absl::Duration FromProto(const google::protobuf::Duration& duration);
 
 v1::Job ToProto(const Job& job, const Core& core);
 v1::Checkpoint ToProto(const Checkpoint& checkpoint, const std::string& storage_uri);
 v1::Worker ToProto(const Worker& worker, const Core& core);
+v1::Wait ToProto(const Wait& wait, const Job& job, const Core& core);
+v1::Queue ToProto(const Queue& queue, const Core& core);
 v1::Event ToProto(const Event& event);
 v1::Profile ToProto(const Profile& profile, const Core& core);
 

@@ -25,7 +25,7 @@ void Append(Effects& to, Effects&& from) {
   Append(to.stop, std::move(from.stop));
   Append(to.mark_committed, std::move(from.mark_committed));
   Append(to.delete_files, std::move(from.delete_files));
-  Append(to.profiled, std::move(from.profiled));
+  Append(to.watched, std::move(from.watched));
 }
 
 // The class that a second of this job's time belongs to;
@@ -33,7 +33,7 @@ void Append(Effects& to, Effects&& from) {
 const char* TimeClass(const Job& job) {
   switch (job.state) {
     case JobState::kQueued:
-      return "queue";
+      return job.reason == reason::kPreempted ? "preempt" : "queue";
     case JobState::kStarting:
       return "start";
     case JobState::kRunning:
@@ -153,6 +153,7 @@ Reply CoreRunner::Run(const Command& command) {
   Decision decision = core_->Step(command, Now());
   if (decision.scheduled)
     metrics_.scheduler_cycle.Observe(absl::ToDoubleSeconds(clock_.Steady() - start));
+  if (decision.lost_device_seconds > 0) metrics_.preemption_lost.Add(decision.lost_device_seconds);
   unsaved_.Merge(std::move(decision.changes));
   Append(waiting_, std::move(decision.effects));
   const absl::Status saved = Flush();
@@ -199,7 +200,7 @@ void CoreRunner::CarryOut(Effects effects, const Changes& changes) {
   }
   for (const CheckpointKey& key : effects.delete_files) sink_->DeleteFiles(key);
   for (const std::string& job : changes.jobs) sink_->JobChanged(job);
-  for (const std::string& job : effects.profiled) sink_->JobChanged(job);
+  for (const std::string& job : effects.watched) sink_->JobChanged(job);
 }
 
 void CoreRunner::Count(const Changes& changes) {
@@ -221,6 +222,7 @@ void CoreRunner::Count(const Changes& changes) {
                                     {"message", event.message}});
     } else {
       if (event.type == "checkpoint_committed") metrics_.checkpoint_commits.Add();
+      if (event.type == "preempted") CountPreemption(core_->jobs().at(event.job));
       if (event.type == "checkpoint_deleted") metrics_.checkpoint_deleted.Add();
       LogInfo(event.type, {{"job", event.job},
                            {"attempt", event.attempt},
@@ -228,6 +230,14 @@ void CoreRunner::Count(const Changes& changes) {
                            {"message", event.message}});
     }
   }
+}
+
+void CoreRunner::CountPreemption(const Job& victim) {
+  if (!victim.attempt) return;  // it has ended already
+  const auto taker = core_->jobs().find(victim.attempt->preempted_for);
+  const bool same =
+      taker != core_->jobs().end() && taker->second.numbers.queue == victim.numbers.queue;
+  metrics_.preemptions.Add(1, {{"reason", same ? "priority" : "reclaim"}});
 }
 
 void CoreRunner::TickLater() {
@@ -249,11 +259,10 @@ void CoreRunner::Tick() {
 void CoreRunner::Measure(absl::Duration since_last) {
   const double seconds = absl::ToDoubleSeconds(since_last);
   std::map<JobState, int> states;
-  int queued = 0;
+  MeasureQueues();
   std::set<std::string> running;
   for (const auto& [id, job] : core_->jobs()) {
     ++states[job.state];
-    queued += Waiting(job.state);
     if (Ended(job.state)) continue;
     const std::string kind = TimeClass(job);
     const double stalled =
@@ -283,7 +292,6 @@ void CoreRunner::Measure(absl::Duration since_last) {
     const auto state = static_cast<JobState>(i);
     metrics_.jobs.Set(states[state], {{"state", StateName(state)}});
   }
-  metrics_.queue_depth.Set(queued, {{"queue", "default"}});
   metrics_.checkpoints.Set(static_cast<double>(core_->checkpoints().size()));
   std::set<std::string> workers;
   for (const auto& [name, worker] : core_->workers()) {
@@ -298,6 +306,47 @@ void CoreRunner::Measure(absl::Duration since_last) {
     metrics_.heartbeat_age.Remove({{"worker", name}});
   }
   known_workers_ = std::move(workers);
+}
+
+void CoreRunner::MeasureQueues() {
+  std::map<std::string, QueueUse> uses;
+  std::map<std::pair<std::string, std::string>, int> waiting;
+  for (const auto& [name, queue] : core_->queues()) uses[name];
+  for (const auto& [id, job] : core_->jobs()) {
+    QueueUse& use = uses[job.numbers.queue];
+    if (job.attempt) use.devices += static_cast<int64_t>(job.attempt->ranks.size());
+    if (!Waiting(job.state)) continue;
+    ++use.waiting;
+    const Wait wait = core_->WaitOf(job);
+    if (wait.reason != WaitReason::kNone)
+      ++waiting[{job.numbers.queue, WaitReasonName(wait.reason)}];
+  }
+  for (const auto& [name, queue] : core_->queues()) {
+    const MetricLabels labels = {{"queue", name}};
+    metrics_.queue_depth.Set(uses[name].waiting, labels);
+    metrics_.queue_devices.Set(static_cast<double>(uses[name].devices), labels);
+    if (queue.quota) {
+      metrics_.queue_quota.Set(static_cast<double>(*queue.quota), labels);
+    } else {
+      metrics_.queue_quota.Remove(labels);
+    }
+  }
+  for (const std::string& name : known_queues_) {
+    if (core_->queues().contains(name)) continue;
+    for (Gauge* gauge : {&metrics_.queue_depth, &metrics_.queue_devices, &metrics_.queue_quota})
+      gauge->Remove({{"queue", name}});
+  }
+  known_queues_.clear();
+  for (const auto& [name, queue] : core_->queues()) known_queues_.insert(name);
+  for (const auto& key : known_waiting_) {
+    if (!waiting.contains(key))
+      metrics_.queue_waiting.Remove({{"queue", key.first}, {"reason", key.second}});
+  }
+  known_waiting_.clear();
+  for (const auto& [key, jobs] : waiting) {
+    metrics_.queue_waiting.Set(jobs, {{"queue", key.first}, {"reason", key.second}});
+    known_waiting_.insert(key);
+  }
 }
 
 }  // namespace seer::coordinator

@@ -101,6 +101,8 @@ class CoreRunner {
   void TickLater();
   void Tick();
   void Measure(absl::Duration since_last);
+  void MeasureQueues();
+  void CountPreemption(const Job& victim);
 
   const CoreOptions options_;
   std::atomic<bool> leading_{false};
@@ -122,6 +124,8 @@ class CoreRunner {
   absl::Status commit_failure_;
   std::set<std::string> known_workers_;  // with a series
   std::set<std::string> known_running_;
+  std::set<std::string> known_queues_;
+  std::set<std::pair<std::string, std::string>> known_waiting_;  // queue and reason
 };
 
 }  // namespace seer::coordinator

@@ -106,6 +106,73 @@ absl::StatusOr<std::vector<PlanEntry>> JobsService::PlanFor(v1::JobSpec& spec) {
   return TrainingPlan(pool.generation);
 }
 
+absl::StatusOr<v1::JobSpec> JobsService::Complete(const v1::JobSpec& given) {
+  v1::JobSpec spec = given;
+  if (spec.kind() == v1::JOB_KIND_EVAL_KNN && !spec.eval().checkpoint().empty()) {
+    SEER_RETURN_IF_ERROR(TakeModelOfCheckpoint(spec));
+  }
+  FillDefaults(spec);
+  SEER_RETURN_IF_ERROR(ValidateJobSpec(spec));
+  return spec;
+}
+
+void JobsService::Estimate(SchedulerInput input, size_t gang, v1::Wait& out) {
+  if (const auto in = EstimateStart(std::move(input), gang))
+    SetTime(clock_.Now() + *in, out.mutable_estimated_start_time());
+}
+
+absl::Status JobsService::GetWithEstimate(const std::string& name, v1::Job& out) {
+  SchedulerInput input;
+  SEER_RETURN_IF_ERROR(runner_.Read([&](const Core& core, Store&) -> absl::Status {
+    SEER_ASSIGN_OR_RETURN(const Job* job, core.Find(name));
+    out = ToProto(*job, core);
+    if (Waiting(job->state) && !core.recovering()) input = core.InputAt(Now());
+    return absl::OkStatus();
+  }));
+  for (size_t i = 0; i < input.waiting.size(); ++i) {
+    if (absl::StrCat("jobs/", input.waiting[i].job) != out.name()) continue;
+    Estimate(std::move(input), i, *out.mutable_wait());
+    break;
+  }
+  return absl::OkStatus();
+}
+
+absl::Status JobsService::Plan(const v1::JobSpec& request, v1::PlanJobResponse& out) {
+  SEER_ASSIGN_OR_RETURN(const v1::JobSpec spec, Complete(request));
+  Job job;  // without a name: one that is taken is no reason not to plan
+  job.numbers = NumbersOf(spec);
+  SchedulerInput input;
+  SEER_RETURN_IF_ERROR(runner_.Read([&](const Core& core, Store&) -> absl::Status {
+    SEER_RETURN_IF_ERROR(core.CheckCreate(job));
+    if (core.recovering()) {
+      return Error(absl::StatusCode::kUnavailable, reason::kShuttingDown,
+                   "the coordinator has restarted and waits for its agents")
+          .Hint("ask again in a moment");
+    }
+    input = core.InputAt(Now(), &job);
+    const size_t gang = input.waiting.size() - 1;
+    const Schedule schedule = MakeSchedule(input);
+    *out.mutable_wait() = ToProto(schedule.waits[gang], job, core);
+    if (schedule.waits[gang].reason != WaitReason::kNone) return absl::OkStatus();
+    std::vector<std::string> names;
+    for (const auto& [name, worker] : core.workers()) names.push_back(name);
+    for (const GangStart& start : schedule.starts) {
+      if (start.gang != gang) continue;
+      for (const Share& share : start.placement) {
+        for (int i = 0; i < share.devices; ++i) {
+          out.add_ranks()->set_rank(out.ranks_size() - 1);
+          out.mutable_ranks()->rbegin()->set_worker(
+              absl::StrCat("workers/", names[static_cast<size_t>(share.worker)]));
+        }
+      }
+    }
+    return absl::OkStatus();
+  }));
+  const size_t gang = input.waiting.size() - 1;
+  Estimate(std::move(input), gang, *out.mutable_wait());
+  return absl::OkStatus();
+}
+
 absl::Status JobsService::Create(const v1::CreateJobRequest& request, v1::Job& out) {
   std::string earlier;
   SEER_RETURN_IF_ERROR(runner_.Read([&](const Core& core, Store&) {
@@ -114,12 +181,7 @@ absl::Status JobsService::Create(const v1::CreateJobRequest& request, v1::Job& o
   }));
   if (!earlier.empty()) return Get(earlier, out);
 
-  v1::JobSpec spec = request.spec();
-  if (spec.kind() == v1::JOB_KIND_EVAL_KNN && !spec.eval().checkpoint().empty()) {
-    SEER_RETURN_IF_ERROR(TakeModelOfCheckpoint(spec));
-  }
-  FillDefaults(spec);
-  SEER_RETURN_IF_ERROR(ValidateJobSpec(spec));
+  SEER_ASSIGN_OR_RETURN(v1::JobSpec spec, Complete(request.spec()));
   command::CreateJob create;
   SEER_ASSIGN_OR_RETURN(create.job.plan, PlanFor(spec));
   create.job.name = spec.metadata().name();
@@ -230,7 +292,11 @@ grpc::Status JobsService::CreateJob(grpc::ServerContext*, const v1::CreateJobReq
 }
 grpc::Status JobsService::GetJob(grpc::ServerContext*, const v1::GetJobRequest* request,
                                  v1::Job* out) {
-  return ToGrpc(Get(request->name(), *out));
+  return ToGrpc(GetWithEstimate(request->name(), *out));
+}
+grpc::Status JobsService::PlanJob(grpc::ServerContext*, const v1::PlanJobRequest* request,
+                                  v1::PlanJobResponse* out) {
+  return ToGrpc(Plan(request->spec(), *out));
 }
 grpc::Status JobsService::ListJobs(grpc::ServerContext*, const v1::ListJobsRequest* request,
                                    v1::ListJobsResponse* out) {

@@ -16,10 +16,12 @@ namespace seer::coordinator {
 class JobsService final : public v1::Jobs::Service {
  public:
   // All must outlive the service.
-  JobsService(CoreRunner& runner, PoolLookup& pools, ChangeFeed& feed, LogStore& logs)
-      : runner_(runner), pools_(pools), feed_(feed), logs_(logs) {}
+  JobsService(CoreRunner& runner, Clock& clock, PoolLookup& pools, ChangeFeed& feed, LogStore& logs)
+      : runner_(runner), clock_(clock), pools_(pools), feed_(feed), logs_(logs) {}
 
   grpc::Status CreateJob(grpc::ServerContext*, const v1::CreateJobRequest*, v1::Job*) override;
+  grpc::Status PlanJob(grpc::ServerContext*, const v1::PlanJobRequest*,
+                       v1::PlanJobResponse*) override;
   grpc::Status GetJob(grpc::ServerContext*, const v1::GetJobRequest*, v1::Job*) override;
   grpc::Status ListJobs(grpc::ServerContext*, const v1::ListJobsRequest*,
                         v1::ListJobsResponse*) override;
@@ -40,6 +42,14 @@ class JobsService final : public v1::Jobs::Service {
   absl::StatusOr<std::vector<PlanEntry>> PlanFor(v1::JobSpec& spec);
   absl::Status Verb(Command command, v1::Job& out);
   absl::Status Get(const std::string& name, v1::Job& out);
+  // With an estimate of its start, if it waits.
+  absl::Status GetWithEstimate(const std::string& name, v1::Job& out);
+  // The spec with defaults, checked.
+  absl::StatusOr<v1::JobSpec> Complete(const v1::JobSpec& spec);
+  absl::Status Plan(const v1::JobSpec& request, v1::PlanJobResponse& out);
+  // Not on the loop: it takes up to a second.
+  void Estimate(SchedulerInput input, size_t gang, v1::Wait& out);
+  Moment Now() { return {clock_.Now(), clock_.Steady()}; }
   absl::Status List(const v1::ListJobsRequest& request, v1::ListJobsResponse& out);
   absl::Status Watch(grpc::ServerContext& context, const std::string& name,
                      grpc::ServerWriter<v1::Job>& writer);
@@ -47,6 +57,7 @@ class JobsService final : public v1::Jobs::Service {
                     grpc::ServerWriter<v1::LogLine>& writer);
 
   CoreRunner& runner_;
+  Clock& clock_;
   PoolLookup& pools_;
   ChangeFeed& feed_;
   LogStore& logs_;

@@ -13,6 +13,7 @@ class MemoryStore final : public Store {
     for (const auto& [id, job] : jobs_) state.jobs.push_back(job);
     for (const auto& [key, checkpoint] : checkpoints_) state.checkpoints.push_back(checkpoint);
     for (const auto& [name, worker] : workers_) state.workers.push_back(worker);
+    for (const auto& [name, queue] : queues_) state.queues.push_back(queue);
     state.requests = requests_;
     state.last_event = events_.empty() ? 0 : events_.rbegin()->first;
     state.last_attempt = last_attempt_;
@@ -29,6 +30,9 @@ class MemoryStore final : public Store {
     for (const std::string& name : changes.workers)
       workers_.insert_or_assign(name, core.workers().at(name));
     for (const std::string& name : changes.removed_workers) workers_.erase(name);
+    for (const std::string& name : changes.queues)
+      queues_.insert_or_assign(name, core.queues().at(name));
+    for (const std::string& name : changes.removed_queues) queues_.erase(name);
     for (const Event& event : changes.events) events_.emplace(event.number, event);
     for (const auto& [id, job] : changes.requests) requests_[id] = job;
     last_attempt_ = core.last_attempt();
@@ -49,6 +53,7 @@ class MemoryStore final : public Store {
   std::map<std::string, Job> jobs_;
   std::map<CheckpointKey, Checkpoint> checkpoints_;
   std::map<std::string, Worker> workers_;
+  std::map<std::string, Queue> queues_;
   std::map<std::string, std::string> requests_;
   std::map<int64_t, Event> events_;
   int64_t last_attempt_ = 0;

@@ -49,6 +49,9 @@ json AttemptJson(const Attempt& attempt) {
           {"stopping", attempt.stopping},
           {"stop_reason", attempt.stop_reason},
           {"stop_message", attempt.stop_message},
+          {"preempted_for", attempt.preempted_for},
+          {"pause_after", attempt.pause_after},
+          {"started_us", Micros(attempt.started)},
           {"restore_step", attempt.restore_step},
           {"ranks", ranks}};
 }
@@ -60,6 +63,9 @@ Attempt AttemptFrom(const json& in) {
   attempt.stopping = in.at("stopping");
   attempt.stop_reason = in.at("stop_reason");
   attempt.stop_message = in.at("stop_message");
+  attempt.preempted_for = in.value("preempted_for", "");
+  attempt.pause_after = in.value("pause_after", false);
+  attempt.started = FromMicros(in.value("started_us", int64_t{0}));
   attempt.restore_step = attempt.newest_step = in.at("restore_step");
   for (const json& rank : in.at("ranks")) {
     attempt.ranks.push_back(
@@ -70,8 +76,13 @@ Attempt AttemptFrom(const json& in) {
 }
 
 json NumbersJson(const JobNumbers& n) {
-  return {{"ranks", n.ranks},
-          {"group_ranks", n.group_ranks},
+  return {{"ranks", n.shape.ranks},
+          {"group_ranks", n.shape.group_ranks},
+          {"within", n.shape.within},
+          {"selector", n.shape.selector},
+          {"queue", n.queue},
+          {"priority", n.priority},
+          {"stop_when_preempted", n.stop_when_preempted},
           {"steps", n.steps},
           {"max_restarts", n.max_restarts},
           {"keep_last", n.keep_last},
@@ -84,8 +95,13 @@ json NumbersJson(const JobNumbers& n) {
 
 JobNumbers NumbersFrom(const json& in) {
   JobNumbers n;
-  n.ranks = in.at("ranks");
-  n.group_ranks = in.value("group_ranks", 1);
+  n.shape.ranks = in.at("ranks");
+  n.shape.group_ranks = in.value("group_ranks", 1);
+  n.shape.within = in.value("within", "");
+  n.shape.selector = in.value("selector", Labels());
+  n.queue = in.value("queue", kDefaultQueue);
+  n.priority = in.value("priority", 0);
+  n.stop_when_preempted = in.value("stop_when_preempted", false);
   n.steps = in.at("steps");
   n.max_restarts = in.at("max_restarts");
   n.keep_last = in.at("keep_last");
@@ -112,6 +128,8 @@ std::string Dump(const json& value) {
 std::string ToJson(const Job& job) {
   json plan = json::array();
   for (const PlanEntry& entry : job.plan) plan.push_back({entry.first_step, entry.generation});
+  json preempted = json::array();
+  for (const absl::Time time : job.preempted) preempted.push_back(Micros(time));
   json out = {{"id", job.id},
               {"name", job.name},
               {"numbers", NumbersJson(job.numbers)},
@@ -124,6 +142,8 @@ std::string ToJson(const Job& job) {
               {"number", job.number},
               {"queue_number", job.queue_number},
               {"highest_step", job.highest_step},
+              {"preemptions", job.preemptions},
+              {"preempted_us", preempted},
               {"restart_class", job.restart_class},
               {"plan", plan},
               {"attempts", job.attempts},
@@ -175,6 +195,9 @@ absl::StatusOr<Job> JobFromJson(const std::string& text) {
     job.number = in.at("number");
     job.queue_number = in.at("queue_number");
     job.highest_step = in.at("highest_step");
+    job.preemptions = in.value("preemptions", 0);
+    for (const int64_t micros : in.value("preempted_us", std::vector<int64_t>()))
+      job.preempted.push_back(FromMicros(micros));
     job.restart_class = in.at("restart_class");
     for (const json& entry : in.at("plan")) job.plan.push_back({entry.at(0), entry.at(1)});
     job.attempts = in.at("attempts");
@@ -258,6 +281,7 @@ std::string ToJson(const Worker& w) {
                {"version", w.version},
                {"incarnation", w.incarnation},
                {"devices", w.devices},
+               {"labels", w.labels},
                {"heard_us", Micros(w.heard_time)}});
 }
 
@@ -272,10 +296,39 @@ absl::StatusOr<Worker> WorkerFromJson(const std::string& text) {
     w.version = in.at("version");
     w.incarnation = in.at("incarnation");
     w.devices = in.at("devices");
+    w.labels = in.value("labels", Labels());
     w.heard_time = FromMicros(in.at("heard_us"));
     return w;
   } catch (const std::exception& error) {
     return Corrupt("worker", error);
+  }
+}
+
+std::string ToJson(const Queue& q) {
+  json out = {{"name", q.name},
+              {"weight", q.weight},
+              {"max_preemptions_per_hour", q.max_preemptions_per_hour},
+              {"preemption_grace_ms", absl::ToInt64Milliseconds(q.preemption_grace)},
+              {"changes", q.changes}};
+  if (q.quota) out["quota"] = *q.quota;
+  if (q.borrow) out["borrow"] = *q.borrow;
+  return Dump(out);
+}
+
+absl::StatusOr<Queue> QueueFromJson(const std::string& text) {
+  try {
+    const json in = json::parse(text);
+    Queue q;
+    q.name = in.at("name");
+    q.weight = in.at("weight");
+    q.max_preemptions_per_hour = in.at("max_preemptions_per_hour");
+    q.preemption_grace = absl::Milliseconds(in.at("preemption_grace_ms").get<int64_t>());
+    q.changes = in.at("changes");
+    if (in.contains("quota")) q.quota = in["quota"].get<int64_t>();
+    if (in.contains("borrow")) q.borrow = in["borrow"].get<int64_t>();
+    return q;
+  } catch (const std::exception& error) {
+    return Corrupt("queue", error);
   }
 }
 

@@ -15,5 +15,7 @@ std::string ToJson(const Checkpoint& checkpoint);
 absl::StatusOr<Checkpoint> CheckpointFromJson(const std::string& json);
 std::string ToJson(const Worker& worker);
 absl::StatusOr<Worker> WorkerFromJson(const std::string& json);
+std::string ToJson(const Queue& queue);
+absl::StatusOr<Queue> QueueFromJson(const std::string& json);
 
 }  // namespace seer::coordinator

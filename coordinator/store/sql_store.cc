@@ -91,6 +91,18 @@ class SqlStore final : public Store {
     for (const std::string& name : changes.removed_workers)
       SEER_RETURN_IF_ERROR(
           db_->Run("removing a worker", "DELETE FROM workers WHERE name = $1", {name}));
+    for (const std::string& name : changes.queues) {
+      const auto it = core.queues().find(name);
+      if (it == core.queues().end()) continue;
+      SEER_RETURN_IF_ERROR(
+          db_->Run("writing a queue",
+                   "INSERT INTO queues (name, record) VALUES ($1, $2) ON CONFLICT (name) DO "
+                   "UPDATE SET record = excluded.record",
+                   {name, ToJson(it->second)}));
+    }
+    for (const std::string& name : changes.removed_queues)
+      SEER_RETURN_IF_ERROR(
+          db_->Run("removing a queue", "DELETE FROM queues WHERE name = $1", {name}));
     for (const Event& e : changes.events) {
       SEER_RETURN_IF_ERROR(
           db_->Run("writing an event",
@@ -163,6 +175,13 @@ absl::StatusOr<StoredState> LoadState(SqlDatabase& database) {
                                       SEER_ASSIGN_OR_RETURN(Worker worker,
                                                             WorkerFromJson(row.Text(0)));
                                       state.workers.push_back(std::move(worker));
+                                      return absl::OkStatus();
+                                    }));
+  SEER_RETURN_IF_ERROR(database.Run("reading queues", "SELECT record FROM queues", {},
+                                    [&state](const SqlRow& row) -> absl::Status {
+                                      SEER_ASSIGN_OR_RETURN(Queue queue,
+                                                            QueueFromJson(row.Text(0)));
+                                      state.queues.push_back(std::move(queue));
                                       return absl::OkStatus();
                                     }));
   SEER_RETURN_IF_ERROR(database.Run("reading requests", "SELECT id, job FROM requests", {},

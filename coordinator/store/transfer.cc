@@ -36,6 +36,7 @@ const std::vector<Table>& Tables() {
         {"record", Kind::kText}}},
       {"checkpoints", {{"job", Kind::kText}, {"step", Kind::kInt}, {"record", Kind::kText}}},
       {"workers", {{"name", Kind::kText}, {"record", Kind::kText}}},
+      {"queues", {{"name", Kind::kText}, {"record", Kind::kText}}},
       {"events",
        {{"number", Kind::kInt},
         {"time_us", Kind::kInt},

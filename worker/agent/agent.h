@@ -3,6 +3,7 @@
 // is left after the grace time, and waits a moment for the coordinator to know.
 #pragma once
 
+#include <map>
 #include <memory>
 #include <string>
 
@@ -13,14 +14,15 @@
 namespace seer::worker {
 
 struct AgentConfig {
-  std::string coordinator;                   // host:port; of several, all with commas
-  std::string name;                          // stable over restarts; default: the host's name
-  int devices = 1;                           // ranks this machine may hold
-  std::string device_kind = "cpu";           // or "cuda": rank by rank, GPUs 0 to devices − 1
-  std::string address = "127.0.0.1";         // where other ranks reach it
-  std::string work_dir;                      // assignments of ranks; of this agent alone
-  std::string trainer;                       // path of seer-trainer
-  absl::Duration grace = absl::Seconds(10);  // at shutdown
+  std::string coordinator;                    // host:port; of several, all with commas
+  std::string name;                           // stable over restarts; default: the host's name
+  int devices = 1;                            // ranks this machine may hold
+  std::string device_kind = "cpu";            // or "cuda": rank by rank, GPUs 0 to devices − 1
+  std::string address = "127.0.0.1";          // where other ranks reach it
+  std::map<std::string, std::string> labels;  // of the machine, for jobs to choose by
+  std::string work_dir;                       // assignments of ranks; of this agent alone
+  std::string trainer;                        // path of seer-trainer
+  absl::Duration grace = absl::Seconds(10);   // at shutdown
 };
 
 class Agent {

@@ -14,6 +14,7 @@ internal::v1::Hello DescribeMachine(const AgentConfig& config, const std::string
   hello.set_device_kind(config.device_kind);
   hello.set_version(SEER_VERSION);
   hello.set_incarnation(incarnation);
+  hello.mutable_labels()->insert(config.labels.begin(), config.labels.end());
   return hello;
 }
 

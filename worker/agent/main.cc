@@ -3,8 +3,10 @@
 #include <filesystem>
 #include <map>
 #include <string>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "common/base/label.h"
 #include "common/base/log.h"
 #include "common/base/process.h"
 #include "common/metrics/http.h"
@@ -13,6 +15,7 @@
 int main(int argc, char** argv) {
   seer::BlockTerminationSignals();
   seer::worker::AgentConfig config;
+  std::vector<std::string> labels;
   std::string port_file, metrics_address = "127.0.0.1:0";
   seer::LogFormat log_format = seer::LogFormat::kText;
   config.name = seer::HostName();
@@ -35,6 +38,8 @@ int main(int argc, char** argv) {
   app.add_option("--address", config.address,
                  "Address at which ranks on other machines reach this one")
       ->capture_default_str();
+  app.add_option("--label", labels,
+                 "KEY=VALUE that jobs choose workers by, as rack=7; may be repeated");
   app.add_option("--work-dir", config.work_dir,
                  "Folder for assignments of ranks, of this worker alone; default: seer-worker-NAME "
                  "in the folder for temporary files");
@@ -47,7 +52,8 @@ int main(int argc, char** argv) {
           {"text", seer::LogFormat::kText}, {"json", seer::LogFormat::kJson}}));
   app.footer(
       "Examples:\n  seer-worker --coordinator 127.0.0.1:7070 --devices 2\n  seer-worker "
-      "--coordinator head:7070 --name node-17 --address 10.0.0.17 --device-kind cuda --devices 8\n "
+      "--coordinator head:7070 --name node-17 --address 10.0.0.17 --device-kind cuda --devices 8 "
+      "--label rack=7 --label gpu=h100\n "
       " "
       "seer-worker --coordinator head-0:7070,head-1:7070");
   try {
@@ -55,6 +61,9 @@ int main(int argc, char** argv) {
   } catch (const CLI::ParseError& error) {
     return app.exit(error) == 0 ? 0 : 2;
   }
+  auto parsed_labels = seer::ParseMachineLabels(labels);
+  if (!parsed_labels.ok()) return seer::FailProgram(parsed_labels.status());
+  config.labels = *std::move(parsed_labels);
   if (config.work_dir.empty()) {
     config.work_dir =
         (std::filesystem::temp_directory_path() / absl::StrCat("seer-worker-", config.name))

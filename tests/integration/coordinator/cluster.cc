@@ -45,6 +45,7 @@ FakeAgent::FakeAgent(int port, Options options)
   hello.mutable_hello()->set_device_kind("cpu");
   hello.mutable_hello()->set_version("test");
   hello.mutable_hello()->set_incarnation(options_.incarnation);
+  hello.mutable_hello()->mutable_labels()->insert(options_.labels.begin(), options_.labels.end());
   for (const auto& rank : options_.running) {
     *hello.mutable_hello()->add_running() = rank;
     running_[{rank.attempt_id(), rank.rank()}] = rank;
@@ -315,6 +316,7 @@ absl::StatusOr<bool> Cluster::Progress(const Assign& assign, int64_t step) {
   request.set_step(step);
   request.set_loss(5.5);
   request.set_first_loss(6.5);
+  request.set_step_seconds(0.5);
   request.set_data_wait_seconds(1);
   request.set_train_seconds(4);
   const auto reply = Unary<internal::v1::ReportProgressResponse>(

@@ -34,6 +34,7 @@ class FakeAgent {
     int devices = 2;
     std::string incarnation = "first";
     std::vector<internal::v1::RunningRank> running;
+    std::map<std::string, std::string> labels;
   };
   FakeAgent(int port, Options options);
   ~FakeAgent() { HangUp(); }

@@ -20,30 +20,6 @@ namespace {
 using ::testing::ElementsAre;
 using ::testing::IsEmpty;
 
-TEST(PlaceGang, PrefersOneMachineThenFillsThemInOrderOfTheirNames) {
-  EXPECT_THAT(PlaceGang(2, 1, {{"a", 1}, {"b", 2}}), ElementsAre("b", "b"));
-  EXPECT_THAT(PlaceGang(4, 1, {{"b", 3}, {"a", 2}, {"c", 3}}), ElementsAre("a", "a", "b", "b"));
-  EXPECT_THAT(PlaceGang(1, 1, {{"a", 0}, {"b", 1}}), ElementsAre("b"));
-}
-
-TEST(PlaceGang, KeepsGroupsInsideMachines) {
-  // Filled one before the next, ranks 2 and 3 would be of two machines.
-  EXPECT_THAT(PlaceGang(6, 2, {{"a", 3}, {"b", 3}, {"c", 2}}),
-              ElementsAre("a", "a", "b", "b", "c", "c"));
-  // What is left over goes where there is room, and all of it is used if need be.
-  EXPECT_THAT(PlaceGang(6, 2, {{"a", 3}, {"b", 3}}), ElementsAre("a", "a", "b", "b", "a", "b"));
-  EXPECT_THAT(PlaceGang(6, 3, {{"a", 2}, {"b", 5}}), ElementsAre("b", "b", "b", "a", "a", "b"));
-  // No more whole groups than the gang has ranks for.
-  EXPECT_THAT(PlaceGang(4, 2, {{"a", 3}, {"b", 3}, {"c", 3}}), ElementsAre("a", "a", "b", "b"));
-  EXPECT_THAT(PlaceGang(4, 4, {{"a", 2}, {"b", 2}}), ElementsAre("a", "a", "b", "b"));
-}
-
-TEST(PlaceGang, AllRanksOrNone) {
-  EXPECT_THAT(PlaceGang(6, 2, {{"a", 3}, {"b", 2}}), IsEmpty());
-  EXPECT_THAT(PlaceGang(4, 1, {{"a", 1}, {"b", 2}}), IsEmpty());
-  EXPECT_THAT(PlaceGang(1, 1, {}), IsEmpty());
-}
-
 TEST(StorePort, RotatesBelowTheRangeOfEphemeralPorts) {
   std::set<int> ports;
   for (int64_t id = 1; id <= 10000; ++id) ports.insert(StorePort(id));

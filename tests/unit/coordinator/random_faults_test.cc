@@ -1,6 +1,6 @@
-// A cluster in one thread: the real core and a store in memory, with agents and trainers that die,
-// hang up, freeze, come back and lose messages, by seed. After every step the invariants hold; when
-// the faults stop, every job comes to its end.
+// A cluster in one thread: the real core and a store in memory, with jobs that preempt each other,
+// agents and trainers that die, hang up, freeze, come back and lose messages, by seed. After every
+// step the invariants hold; when the faults stop, every job comes to its end.
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -63,6 +63,11 @@ class World {
     EXPECT_GT(committed_, 0);
   }
   int restarts() const { return coordinator_restarts_; }
+  int preemptions() const {
+    int all = 0;
+    for (const auto& [id, job] : core_->jobs()) all += job.preemptions;
+    return all;
+  }
 
  private:
   bool Chance(double probability) { return random_.Uniform() < probability; }
@@ -116,7 +121,7 @@ class World {
       EXPECT_EQ(known->second, id) << "attempt number used twice";
       if (!fresh) continue;  // said again to an agent that lacks it
       EXPECT_GT(attempt, newest_attempt_);
-      EXPECT_EQ(assigned[attempt], job.numbers.ranks) << "a gang placed half";
+      EXPECT_EQ(assigned[attempt], job.numbers.shape.ranks) << "a gang placed half";
     }
     if (!attempts_.empty()) newest_attempt_ = attempts_.rbegin()->first;
   }
@@ -128,7 +133,7 @@ class World {
       EXPECT_EQ(job.attempt.has_value(), Active(job.state)) << id << " " << StateName(job.state);
       if (!job.attempt) continue;
       EXPECT_TRUE(live.insert(job.attempt->id).second);
-      EXPECT_EQ(static_cast<int>(job.attempt->ranks.size()), job.numbers.ranks);
+      EXPECT_EQ(static_cast<int>(job.attempt->ranks.size()), job.numbers.shape.ranks);
       for (const Rank& rank : job.attempt->ranks)
         used[rank.worker] += rank.state != RankState::kExited;
     }
@@ -136,7 +141,7 @@ class World {
       EXPECT_LE(used[agent.name], agent.devices) << agent.name << " holds more than it has";
     for (const auto& [key, checkpoint] : core_->checkpoints()) {
       const auto it = reported_.find({key.first, key.second, checkpoint.attempt});
-      const int world = core_->jobs().at(key.first).numbers.ranks;
+      const int world = core_->jobs().at(key.first).numbers.shape.ranks;
       EXPECT_TRUE(it != reported_.end() && static_cast<int>(it->second.size()) == world)
           << "visible, but not written by all ranks";
       if (checkpoint.deleting || checkpoint.corrupt) continue;
@@ -151,8 +156,9 @@ class World {
       if (!agent.connected || (lose && faults_ && Chance(0.05))) continue;
       EXPECT_EQ(job.attempt->restore_step, core_->NewestCheckpoint(job.id));
       if (Knows(agent, assign.attempt_id, assign.rank)) continue;
-      agent.ranks[{assign.attempt_id, assign.rank}] = {
-          assign.job, assign.attempt_id, assign.rank, job.numbers.ranks, job.attempt->restore_step};
+      agent.ranks[{assign.attempt_id, assign.rank}] = {assign.job, assign.attempt_id, assign.rank,
+                                                       job.numbers.shape.ranks,
+                                                       job.attempt->restore_step};
       agent.ranks[{assign.attempt_id, assign.rank}].unreadable =
           job.attempt->restore_step > 0 && faults_ && Chance(0.25);
     }
@@ -208,7 +214,8 @@ class World {
       command::CreateJob create;
       create.job.name = absl::StrCat("job", core_->jobs().size());
       create.job.plan = TrainingPlan(1);
-      create.job.numbers.ranks = 1 + static_cast<int>(random_.Below(6));
+      create.job.numbers.shape.ranks = 1 + static_cast<int>(random_.Below(6));
+      create.job.numbers.priority = static_cast<int>(random_.Below(2));
       create.job.numbers.steps = kSteps;
       create.job.numbers.max_restarts = Chance(0.2) ? 2 : 1000;
       create.job.numbers.keep_last = 1 + static_cast<int>(random_.Below(2));
@@ -389,14 +396,16 @@ class World {
 };
 
 TEST(RandomFaults, InvariantsHoldAndEveryJobEnds) {
-  int restarts = 0;
+  int restarts = 0, preemptions = 0;
   for (uint64_t seed = 1; seed <= 200 && !HasFailure(); ++seed) {
     SCOPED_TRACE(absl::StrCat("seed ", seed));
     World world(seed);
     world.Run();
     restarts += world.restarts();
+    preemptions += world.preemptions();
   }
   EXPECT_GT(restarts, 100);
+  EXPECT_GT(preemptions, 50);
 }
 
 }  // namespace

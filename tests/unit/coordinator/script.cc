@@ -33,6 +33,13 @@ std::string Text(const std::map<std::string, std::string>& arguments, const std:
   return it == arguments.end() ? by_default : it->second;
 }
 
+Labels ParseLabels(const std::string& text) {
+  Labels labels;
+  for (absl::string_view part : absl::StrSplit(text, ',', absl::SkipEmpty()))
+    labels.insert(absl::StrSplit(part, absl::MaxSplits(':', 1)));
+  return labels;
+}
+
 RunningRank ParseRank(const std::string& text) {
   const std::vector<std::string> parts = absl::StrSplit(text, ':');
   RunningRank rank;
@@ -116,6 +123,8 @@ Command Script::Parse(const std::string& verb, const Arguments& arguments) {
     worker.name = first;
     worker.devices = static_cast<int>(Number(arguments, "devices", 1));
     worker.incarnation = Text(arguments, "incarnation", "a");
+    worker.device_kind = Text(arguments, "kind", "cpu");
+    worker.labels = ParseLabels(Text(arguments, "labels"));
     return command::WorkerHello{worker, ParseRanks(Text(arguments, "running"))};
   }
   if (verb == "beat")
@@ -125,11 +134,17 @@ Command Script::Parse(const std::string& verb, const Arguments& arguments) {
     command::CreateJob create;
     create.job.name = first;
     create.job.plan = TrainingPlan(1);
-    create.job.numbers.ranks = static_cast<int>(Number(arguments, "ranks", 1));
+    create.job.numbers.shape.ranks = static_cast<int>(Number(arguments, "ranks", 1));
     create.job.numbers.steps = Number(arguments, "steps", 10);
     create.job.numbers.max_restarts = static_cast<int>(Number(arguments, "max_restarts", 10));
     create.job.numbers.keep_last = static_cast<int>(Number(arguments, "keep", 3));
     create.job.numbers.followed_pool = Text(arguments, "follows");
+    create.job.numbers.queue = Text(arguments, "queue", kDefaultQueue);
+    create.job.numbers.priority = static_cast<int>(Number(arguments, "priority", 0));
+    create.job.numbers.stop_when_preempted = Text(arguments, "preempted") == "stop";
+    create.job.numbers.shape.group_ranks = static_cast<int>(Number(arguments, "group", 1));
+    create.job.numbers.shape.within = Text(arguments, "within");
+    create.job.numbers.shape.selector = ParseLabels(Text(arguments, "selector"));
     create.job.numbers.no_progress_timeout = absl::Seconds(Number(arguments, "timeout", 600));
     if (const std::string eval = Text(arguments, "eval"); !eval.empty()) {
       const std::pair<std::string, std::string> parts = absl::StrSplit(eval, '/');
@@ -141,6 +156,18 @@ Command Script::Parse(const std::string& verb, const Arguments& arguments) {
     create.id_seed = core_->jobs().size();
     return create;
   }
+  if (verb == "queue") {
+    Queue queue;
+    queue.name = first;
+    if (arguments.contains("quota")) queue.quota = Number(arguments, "quota", 0);
+    if (arguments.contains("borrow")) queue.borrow = Number(arguments, "borrow", 0);
+    queue.weight = static_cast<double>(Number(arguments, "weight", 1));
+    queue.max_preemptions_per_hour = static_cast<int>(Number(arguments, "preemptions", 2));
+    queue.preemption_grace = absl::Seconds(Number(arguments, "grace", 300));
+    if (!core_->queues().contains(first)) return command::CreateQueue{queue};
+    return command::UpdateQueue{queue, Number(arguments, "etag", 0)};
+  }
+  if (verb == "unqueue") return command::DeleteQueue{first, Number(arguments, "etag", 0)};
   if (verb == "pause") return command::PauseJob{first, Text(arguments, "request")};
   if (verb == "resume") return command::ResumeJob{first, Text(arguments, "request")};
   if (verb == "cancel") return command::CancelJob{first, Text(arguments, "request")};
@@ -151,6 +178,7 @@ Command Script::Parse(const std::string& verb, const Arguments& arguments) {
   if (verb == "progress") {
     Progress progress;
     progress.step = Number(arguments, "step", 1);
+    progress.step_seconds = static_cast<double>(Number(arguments, "seconds", 0));
     return command::ReportProgress{Number(arguments, "attempt", 1),
                                    "jobs/" + job,
                                    progress,
@@ -235,14 +263,24 @@ std::string Script::Print(const Decision& decision) {
     absl::StrAppend(&out, "  forget ", job, "/", step, "\n");
   for (const auto& a : decision.effects.assign)
     absl::StrAppend(&out, "  assign ", a.worker, " ", a.attempt_id, ":", a.rank, "\n");
-  for (const auto& s : decision.effects.stop)
-    absl::StrAppend(&out, s.kill ? "  kill " : "  pause ", s.worker, " ", s.attempt_id, "\n");
+  for (const auto& s : decision.effects.stop) {
+    absl::StrAppend(&out, s.kill ? "  kill " : "  pause ", s.worker, " ", s.attempt_id);
+    if (!s.kill && s.grace != StopRanks().grace)
+      absl::StrAppend(&out, " within ", absl::FormatDuration(s.grace));
+    absl::StrAppend(&out, "\n");
+  }
   for (const auto& [job, step] : decision.effects.mark_committed)
     absl::StrAppend(&out, "  write COMMITTED ", job, "/", step, "\n");
   for (const auto& [job, step] : decision.effects.delete_files)
     absl::StrAppend(&out, "  delete ", job, "/", step, "\n");
-  for (const std::string& job : decision.effects.profiled)
-    absl::StrAppend(&out, "  tell watchers of ", job, "\n");
+  for (const std::string& id : decision.effects.watched) {
+    const Job& job = core_->jobs().at(id);
+    const Wait wait = core_->WaitOf(job);
+    absl::StrAppend(&out, wait.reason == WaitReason::kNone
+                              ? absl::StrCat("  tell watchers of ", id, "\n")
+                              : absl::StrCat("  ", id, " waits (", WaitReasonName(wait.reason),
+                                             "): ", core_->Explain(job, wait), "\n"));
+  }
   return WithNames(std::move(out));
 }
 
@@ -259,7 +297,10 @@ std::string Script::Jobs() const {
                         absl::StrAppend(to, entry.first_step, ":", entry.generation);
                       }));
     }
+    if (job->preemptions > 0) absl::StrAppend(&out, " preemptions=", job->preemptions);
     if (!job->message.empty()) absl::StrAppend(&out, ": ", job->message);
+    const Wait wait = core_->WaitOf(*job);
+    if (wait.reason != WaitReason::kNone) absl::StrAppend(&out, "; ", core_->Explain(*job, wait));
     absl::StrAppend(&out, "\n");
   }
   return WithNames(std::move(out));

@@ -2,13 +2,18 @@
 // what follows is what they answer. Job ids are printed as job names. Not thread-safe.
 //
 //   > worker w1 devices=2 [incarnation=a] [running=1:0,1:1]     hello; running is attempt:rank
+//                 [kind=cpu] [labels=rack:1,...]
 //   > beat w1 [running=1:0]      > gone w1
 //   > create NAME [ranks=1] [steps=10] [max_restarts=10] [keep=3] [timeout=600]
 //                 [request=ID] [eval=JOB/STEP]
-//                 [follows=POOL]
+//                 [follows=POOL] [queue=default] [priority=0] [preempted=stop]
+//                 [group=1] [within=rack] [selector=rack:1,...]
+//   > queue NAME [quota=N] [borrow=N] [weight=1] [preemptions=2] [grace=300] [etag=N]
+//                 makes it, or changes all of it
+//   > unqueue NAME [etag=N]
 //   > pause|resume|cancel NAME [request=ID]
 //   > started|exited w1 1:0 [code=0] [reason=R]
-//   > progress NAME attempt=1 step=3 [profile=NUMBER] [first=STEP]
+//   > progress NAME attempt=1 step=3 [seconds=0 of a step] [profile=NUMBER] [first=STEP]
 //                 [plan=STEP:GENERATION,...]
 //   > pool NAME GENERATION    the data service's newest
 //   > profile NAME [steps=3] [request=ID]

@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 #include <sqlite3.h>
 
+#include <algorithm>
 #include <fstream>
 #include <limits>
 #include <memory>
@@ -76,7 +77,7 @@ class StoreTest : public ::testing::TestWithParam<std::string> {
     create.job.name = name;
     create.job.spec = std::string("opaque\0bytes", 12);
     create.job.plan = TrainingPlan(4);
-    create.job.numbers.ranks = 1;
+    create.job.numbers.shape.ranks = 1;
     create.job.numbers.steps = 10;
     create.job.numbers.keep_last = 1;
     create.job.numbers.max_restarts = 2;
@@ -178,6 +179,66 @@ TEST_P(StoreTest, EventsAreNumberedWithoutGapsAndReadInPieces) {
   EXPECT_EQ(rest[0].number, of_b[1].number);
 }
 
+TEST_P(StoreTest, QueuesAreStoredChangedAndRemoved) {
+  Queue vision;
+  vision.name = "vision";
+  vision.quota = 8;
+  vision.weight = 0.25;
+  vision.max_preemptions_per_hour = 7;
+  vision.preemption_grace = absl::Milliseconds(1500);
+  Queue plain;
+  plain.name = "plain";
+  plain.borrow = 0;
+  EXPECT_OK(Do(command::CreateQueue{vision}).status);
+  EXPECT_OK(Do(command::CreateQueue{plain}).status);
+  vision.borrow = 4;
+  EXPECT_OK(Do(command::UpdateQueue{vision, 1}).status);
+  vision.changes = 2;
+  Open();
+  StoredState state = store_->Load().value();
+  ASSERT_EQ(state.queues.size(), 2u);
+  std::sort(state.queues.begin(), state.queues.end(),
+            [](const Queue& a, const Queue& b) { return a.name < b.name; });
+  EXPECT_EQ(state.queues[0], plain);
+  EXPECT_EQ(state.queues[1], vision);
+  EXPECT_OK(Do(command::DeleteQueue{"vision", 2}).status);
+  Open();
+  ASSERT_EQ(store_->Load()->queues.size(), 1u);
+  EXPECT_EQ(store_->Load()->queues[0].name, "plain");
+}
+
+TEST_P(StoreTest, GivesBackWhatAJobAndItsWorkersAreScheduledBy) {
+  Worker worker;
+  worker.name = "w";
+  worker.devices = 2;
+  worker.device_kind = "cuda";
+  worker.labels = {{"rack", "7"}, {"gpu", "h100"}};
+  worker.incarnation = "i";
+  Do(command::WorkerHello{worker, {}});
+  command::CreateJob low = Create("low"), high = Create("high");
+  low.job.numbers.shape = {2, 2, "rack", {{"gpu", "h100"}}};
+  low.job.numbers.stop_when_preempted = true;
+  high.job.numbers.priority = 4;
+  const std::string id = Do(low).job;
+  const std::string taker = Do(high).job;
+  Do(command::PauseJob{id, ""});
+  Open();
+  const StoredState state = store_->Load().value();
+  ASSERT_EQ(state.workers.size(), 1u);
+  EXPECT_EQ(state.workers[0].labels, worker.labels);
+  const auto job =
+      std::find_if(state.jobs.begin(), state.jobs.end(), [&](const Job& j) { return j.id == id; });
+  ASSERT_NE(job, state.jobs.end());
+  EXPECT_EQ(job->numbers.shape, low.job.numbers.shape);
+  EXPECT_TRUE(job->numbers.stop_when_preempted);
+  EXPECT_EQ(job->state, JobState::kPausing);
+  EXPECT_EQ(job->attempt->preempted_for, taker);
+  EXPECT_TRUE(job->attempt->pause_after);
+  EXPECT_EQ(job->attempt->started, kNow.wall);
+  ASSERT_EQ(job->preempted.size(), 1u);
+  EXPECT_EQ(job->preempted[0], kNow.wall);
+}
+
 // As after a commit whose answer was lost.
 TEST_P(StoreTest, TheSameChangesAgainComeToTheSame) {
   Hello();
@@ -207,6 +268,43 @@ TEST(SqliteStore, ASecondOneIsRefusedUntilTheFirstIsGone) {
                         "another coordinator"));
   first->reset();
   EXPECT_OK(OpenSqliteStore(dir / "c.db"));
+}
+
+// Of the version before there were queues.
+TEST(SqliteStore, AnOlderSchemaIsMigratedAndItsJobsAreInTheDefaultQueue) {
+  TempDir dir;
+  const std::string path = dir / "c.db";
+  {
+    auto store = OpenSqliteStore(path);
+    ASSERT_OK(store);
+    Core core{CoreOptions{}};
+    command::CreateJob create;
+    create.job.name = "old";
+    create.job.numbers.shape.ranks = 2;
+    const Decision decision = core.Step(create, kNow);
+    ASSERT_OK((*store)->Apply(decision.changes, core));
+  }
+  sqlite3* db = nullptr;
+  ASSERT_EQ(sqlite3_open(path.c_str(), &db), SQLITE_OK);
+  ASSERT_EQ(
+      sqlite3_exec(db,
+                   "DROP TABLE queues; PRAGMA user_version = 1; UPDATE jobs SET record = "
+                   "json_remove(record, '$.numbers.queue', '$.numbers.priority', "
+                   "'$.numbers.within', '$.numbers.selector', '$.numbers.stop_when_preempted', "
+                   "'$.preemptions', '$.preempted_us')",
+                   nullptr, nullptr, nullptr),
+      SQLITE_OK);
+  sqlite3_close(db);
+  auto store = OpenSqliteStore(path);
+  ASSERT_OK(store);
+  StoredState state = (*store)->Load().value();
+  EXPECT_TRUE(state.queues.empty());
+  ASSERT_EQ(state.jobs.size(), 1u);
+  EXPECT_EQ(state.jobs[0].numbers.queue, kDefaultQueue);
+  EXPECT_EQ(state.jobs[0].numbers.shape.ranks, 2);
+  Core core{CoreOptions{}};
+  core.Load(std::move(state), kNow);
+  EXPECT_EQ(core.UseOf(kDefaultQueue).waiting, 1);
 }
 
 TEST(SqliteStore, AFileThatIsNoDatabaseIsRefusedAndLeftAsItWas) {

@@ -528,6 +528,33 @@ TEST(SpecValidate, NamesTheFieldOfEveryBrokenRule) {
   }
 }
 
+TEST(SpecValidate, SchedulingHasItsDefaultsAndRules) {
+  v1::JobSpec spec = Valid();
+  EXPECT_EQ(spec.scheduling().queue(), "default");
+  EXPECT_EQ(spec.scheduling().on_preemption(), v1::PREEMPTION_POLICY_REQUEUE);
+  for (const char* set : {"scheduling.queue=vision", "scheduling.priority=-1000",
+                          "scheduling.groupWithin=machine", "scheduling.groupWithin=seer.io/rack",
+                          "scheduling.onPreemption=stop", "scheduling.workerSelector.gpu=h100"}) {
+    ASSERT_TRUE(ApplySet(spec, set).ok()) << set << ApplySet(spec, set);
+    EXPECT_TRUE(ValidateJobSpec(spec).ok()) << set << ValidateJobSpec(spec);
+  }
+  for (const auto& [set, field] :
+       {std::pair("scheduling.queue=Vision", "scheduling.queue"),
+        std::pair("scheduling.priority=1001", "scheduling.priority"),
+        std::pair("scheduling.groupWithin=two words", "scheduling.groupWithin"),
+        std::pair("scheduling.workerSelector.gpu=h 100", "scheduling.workerSelector.gpu")}) {
+    v1::JobSpec bad = Valid();
+    ASSERT_TRUE(ApplySet(bad, set).ok()) << set << ApplySet(bad, set);
+    const auto detail = GetErrorDetail(ValidateJobSpec(bad));
+    ASSERT_TRUE(detail.has_value()) << set;
+    EXPECT_EQ(detail->field, field);
+    EXPECT_FALSE(detail->hint.empty()) << set;
+  }
+  for (int i = 0; i < 17; ++i)
+    (*spec.mutable_scheduling()->mutable_worker_selector())[absl::StrCat("k", i)] = "v";
+  EXPECT_EQ(GetErrorDetail(ValidateJobSpec(spec))->field, "scheduling.workerSelector");
+}
+
 TEST(SpecValidate, TheBackendOfCollectivesIsOneThereIs) {
   for (const char* name : {"auto", "gloo", "nccl"}) {
     v1::JobSpec spec = Valid();

@@ -1,0 +1,4 @@
+CREATE TABLE queues (
+  name TEXT PRIMARY KEY,
+  record TEXT NOT NULL
+);
