@@ -143,6 +143,7 @@ void BuildCommandTree(CLI::App& app, Session& session) {
   AddPoolCommands(app, session);
   AddEvalCommands(app, session);
   AddWorkerCommands(app, session);
+  AddQueueCommands(app, session);
   AddClusterCommands(app, session);
   auto shell = std::make_shared<std::string>();
   CLI::App* completion = app.add_subcommand("completion", "Print a completion script for a shell");
@@ -159,7 +160,7 @@ void BuildCommandTree(CLI::App& app, Session& session) {
       "  seer job list -o json\n\nExit codes: 0 done, 1 error, 2 usage or invalid configuration, 3 "
       "interrupted (the job goes on), 4 not allowed,\n"
       "5 unreachable or too late, 6 conflict or quota; wait and --follow: 100 failed, 101 time up, "
-      "102 not found, 103 cancelled");
+      "102 not found, 103 cancelled, 104 preempted for good");
 }
 
 int RunCli(int argc, const char* const* argv) {

@@ -48,6 +48,7 @@ void AddJobCommands(CLI::App& app, Session& session);
 void AddCheckpointCommands(CLI::App& app, Session& session);
 void AddPoolCommands(CLI::App& app, Session& session);
 void AddWorkerCommands(CLI::App& app, Session& session);
+void AddQueueCommands(CLI::App& app, Session& session);
 void AddEvalCommands(CLI::App& app, Session& session);
 void AddClusterCommands(CLI::App& app, Session& session);
 

@@ -10,5 +10,6 @@ inline constexpr int kExitFailed = 100;
 inline constexpr int kExitTimeUp = 101;
 inline constexpr int kExitNotFound = 102;
 inline constexpr int kExitCancelled = 103;
+inline constexpr int kExitPreempted = 104;  // and scheduling.onPreemption is STOP
 
 }  // namespace seer::client

@@ -12,6 +12,7 @@
 #include "client/output.h"
 #include "client/progress.h"
 #include "common/base/clock.h"
+#include "common/base/reasons.h"
 #include "common/rpc/status_grpc.h"
 
 namespace seer::client {
@@ -26,7 +27,8 @@ bool Ended(v1::JobState state) {
 
 int ExitCodeOf(const v1::Job& job) {
   if (job.state() == v1::JOB_STATE_SUCCEEDED) return kExitOk;
-  return job.state() == v1::JOB_STATE_CANCELLED ? kExitCancelled : kExitFailed;
+  if (job.state() == v1::JOB_STATE_CANCELLED) return kExitCancelled;
+  return job.state_reason() == reason::kPreempted ? kExitPreempted : kExitFailed;
 }
 
 // A last look: with `--timeout 0s` the watch may end before its first message.

@@ -291,6 +291,12 @@ std::vector<std::pair<std::string, std::string>> TimeLines(const v1::JobSpec& sp
           {"Calibration", source}};
 }
 
+std::string StartText(const StartPlan& start) {
+  if (start.why_not.empty()) return absl::StrCat("now, on ", start.machines);
+  return absl::StrCat(start.when.empty() ? "not now" : absl::StrCat("about ", start.when), ": ",
+                      start.why_not);
+}
+
 }  // namespace
 
 absl::StatusOr<JobPlan> PlanJob(const v1::JobSpec& spec, const Calibration* calibration) {
@@ -350,6 +356,7 @@ std::vector<std::pair<std::string, std::string>> PlanLines(const v1::JobSpec& sp
       {"Sharding", ShardingText(plan.step)},
       {"Batch norm", NormText(plan.step)},
       {"Traffic a step", TrafficText(plan.traffic, plan.step)}};
+  if (plan.start) lines.emplace_back("Starts", StartText(*plan.start));
   if (spec.kind() == v1::JOB_KIND_EVAL_KNN) return lines;
   lines.emplace_back("Steps", absl::StrFormat("%d of %d images: %d images", spec.optim().steps(),
                                               spec.data().global_batch(),

@@ -27,6 +27,13 @@ struct TimePlan {
   double step_seconds() const { return step.seconds() + traffic.seconds(); }
 };
 
+// When it would start, as the coordinator says.
+struct StartPlan {
+  std::string why_not;   // not now; empty: now
+  std::string when;      // a time; empty: not known
+  std::string machines;  // "w1 x 8, w2 x 4", of a start now
+};
+
 struct JobPlan {
   std::vector<engine::TrunkStage> stages;
   engine::NetworkCost cost;
@@ -36,7 +43,8 @@ struct JobPlan {
   int64_t checkpoint_bytes = 0;
   std::vector<double> learning_rates;  // at steps evenly apart, the first and the last among them
   std::optional<TimePlan> time;
-  std::string no_time;  // why there is none
+  std::string no_time;             // why there is none
+  std::optional<StartPlan> start;  // none: no coordinator was asked
 };
 
 // The spec has its defaults and is valid. `calibration` may be null. INVALID_ARGUMENT with

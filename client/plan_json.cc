@@ -83,6 +83,12 @@ std::string PlanJson(const v1::JobSpec& spec, const JobPlan& plan, const Calibra
                  {"batchNormGroupRanks", plan.step.norm_group},
                  {"shardGroupRanks", plan.step.shard_group}}},
                {"traffic", OfTraffic(plan.traffic)}};
+  if (plan.start) {
+    json["start"] = {{"now", plan.start->why_not.empty()},
+                     {"message", plan.start->why_not},
+                     {"estimatedStartTime", plan.start->when},
+                     {"machines", plan.start->machines}};
+  }
   if (spec.kind() == v1::JOB_KIND_EVAL_KNN) return json.dump();
   json["steps"] = spec.optim().steps();
   json["images"] = spec.optim().steps() * spec.data().global_batch();

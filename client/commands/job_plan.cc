@@ -1,13 +1,19 @@
 // seer job plan.
+#include <grpcpp/grpcpp.h>
+
 #include <CLI/CLI.hpp>
+#include <chrono>
 #include <cstdio>
 #include <filesystem>
+#include <map>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <optional>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "absl/strings/str_join.h"
+#include "absl/strings/strip.h"
 #include "client/calibration.h"
 #include "client/commands/job.h"
 #include "client/commands/spec_file.h"
@@ -16,9 +22,12 @@
 #include "common/base/error.h"
 #include "common/base/process.h"
 #include "common/base/status_macros.h"
+#include "common/rpc/status_grpc.h"
 
 namespace seer::client {
 namespace {
+
+constexpr std::chrono::seconds kPatience(5);
 
 struct PlanOptions {
   SpecOptions spec;
@@ -52,6 +61,35 @@ absl::StatusOr<std::optional<Calibration>> FindCalibration(const PlanOptions& op
   if (absl::IsNotFound(calibration.status()) && !named) return std::nullopt;
   SEER_RETURN_IF_ERROR(calibration.status());
   return *std::move(calibration);
+}
+
+// Asks the coordinator, if one is known, once: a plan needs none.
+std::optional<StartPlan> AskForStart(Session& session, const v1::JobSpec& spec) {
+  const auto channel = session.Coordinator();
+  if (!channel.ok()) return std::nullopt;
+  const auto stub = v1::Jobs::NewStub(*channel);
+  grpc::ClientContext context;
+  context.set_deadline(std::chrono::system_clock::now() + kPatience);
+  Interrupt::Scope scope(*session.interrupt, context);
+  v1::PlanJobRequest request;
+  *request.mutable_spec() = spec;
+  v1::PlanJobResponse response;
+  const absl::Status status = FromGrpc(stub->PlanJob(&context, request, &response));
+  StartPlan start;
+  if (!status.ok()) {
+    start.why_not = absl::IsUnavailable(status) || absl::IsDeadlineExceeded(status)
+                        ? "the coordinator does not answer"
+                        : std::string(status.message());
+    return start;
+  }
+  start.why_not = response.wait().message();
+  if (response.wait().has_estimated_start_time())
+    start.when = FormatTime(response.wait().estimated_start_time());
+  std::map<std::string, int> machines;
+  for (const auto& rank : response.ranks())
+    ++machines[std::string(absl::StripPrefix(rank.worker(), "workers/"))];
+  start.machines = absl::StrJoin(machines, ", ", absl::PairFormatter(" x "));
+  return start;
 }
 
 void Print(OutputForm form, const v1::JobSpec& spec, const JobPlan& plan,
@@ -91,7 +129,8 @@ absl::Status Plan(Session& session, const PlanOptions& options) {
   if (!spec) return absl::OkStatus();
   SEER_ASSIGN_OR_RETURN(const std::optional<Calibration> calibration, FindCalibration(options));
   const Calibration* known = calibration ? &*calibration : nullptr;
-  SEER_ASSIGN_OR_RETURN(const JobPlan plan, PlanJob(*spec, known));
+  SEER_ASSIGN_OR_RETURN(JobPlan plan, PlanJob(*spec, known));
+  plan.start = AskForStart(session, *spec);
   Print(session.form, *spec, plan, known);
   return absl::OkStatus();
 }
@@ -101,7 +140,9 @@ absl::Status Plan(Session& session, const PlanOptions& options) {
 void AddPlan(CLI::App& parent, Session& session) {
   auto options = std::make_shared<PlanOptions>();
   CLI::App* command = parent.add_subcommand(
-      "plan", "Say what a job would be: parameters, work, memory, traffic, time. Needs no cluster");
+      "plan",
+      "Say what a job would be: parameters, work, memory, traffic, time; and, if a coordinator is "
+      "known, when it would start. Needs no cluster");
   AddSpecOptions(*command, options->spec, /*required=*/false);
   command->add_option("--calibration", options->calibration,
                       "File with what a machine's steps cost, which --calibrate writes; default: "

@@ -25,6 +25,7 @@ const std::vector<Column>& JobColumns() {
        }},
       {"RANKS",
        [](const Message& m) { return absl::StrCat(AsJob(m).spec().distributed().ranks()); }},
+      {"QUEUE", [](const Message& m) { return AsJob(m).spec().scheduling().queue(); }, true},
       {"ATTEMPT", [](const Message& m) { return absl::StrCat(AsJob(m).attempt()); }, true},
       {"IMAGES/S",
        [](const Message& m) {
@@ -82,8 +83,18 @@ std::vector<std::pair<std::string, std::string>> JobDescription(const v1::Job& j
       {"Created", FormatTime(job.create_time())},
       {"Started", FormatTime(job.start_time())},
       {"Ended", FormatTime(job.end_time())},
+      {"Queue", absl::StrCat(job.spec().scheduling().queue(), ", priority ",
+                             job.spec().scheduling().priority())},
       {"Attempt", absl::StrCat(job.attempt())},
       {"Steps", StepsOf(job)}};
+  if (job.has_wait()) {
+    lines.emplace_back("Waits", job.wait().message());
+    lines.emplace_back("Starts", job.wait().has_estimated_start_time()
+                                     ? absl::StrCat(FormatTime(job.wait().estimated_start_time()),
+                                                    ", by the pace of what runs")
+                                     : "when is not known");
+  }
+  if (job.preemptions() > 0) lines.emplace_back("Preemptions", absl::StrCat(job.preemptions()));
   if (p.step() > 0) {
     lines.emplace_back("Loss", absl::StrFormat("%.4f (first %.4f)", p.loss(), job.first_loss()));
     lines.emplace_back("Speed", absl::StrFormat("%.0f images/s, %.3f s a step, data stall %.1f%%",

@@ -3,6 +3,8 @@
 
 #include <CLI/CLI.hpp>
 
+#include <map>
+
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/strip.h"
@@ -44,6 +46,13 @@ int List(Session& session) {
         }},
        {"HEARTBEAT", [](const Message& m) { return FormatAge(As(m).heartbeat_time()); }},
        {"JOBS", [](const Message& m) { return absl::StrJoin(As(m).jobs(), ","); }},
+       {"LABELS",
+        [](const Message& m) {
+          const std::map<std::string, std::string> labels(As(m).labels().begin(),
+                                                          As(m).labels().end());
+          return absl::StrJoin(labels, ",", absl::PairFormatter("="));
+        },
+        true},
        {"HOST", [](const Message& m) { return As(m).hostname(); }, true},
        {"ADDRESS", [](const Message& m) { return As(m).address(); }, true},
        {"VERSION", [](const Message& m) { return As(m).version(); }, true}});
