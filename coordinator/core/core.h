@@ -84,7 +84,6 @@ class Core {
   bool recovering() const { return recovering_; }
   // The job that an earlier CreateJob with this request id made; empty: none.
   std::string CreatedBy(const std::string& request_id) const;
-  std::map<std::string, int> DevicesInUse() const;         // by worker
   int64_t NewestCheckpoint(const std::string& job) const;  // that is sound; 0: none
   int64_t last_attempt() const { return last_attempt_; }
   // Those that jobs follow which have not ended.

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "absl/container/flat_hash_map.h"
 #include "common/base/check.h"
 #include "common/base/label.h"
 
@@ -18,7 +19,7 @@ bool Has(const WorkerClass& worker_class, const Labels& labels) {
 FreeDevices::FreeDevices(const std::vector<WorkerClass>& classes,
                          const std::vector<OfferedDevices>& workers) {
   for (const WorkerClass& c : classes) classes_.push_back({&c, 0, {}});
-  std::map<std::pair<absl::string_view, int>, size_t> known;
+  absl::flat_hash_map<std::pair<absl::string_view, int>, size_t> known;
   for (size_t i = 0; i < workers.size(); ++i) {
     const OfferedDevices& worker = workers[i];
     const auto [it, fresh] =

@@ -424,15 +424,6 @@ void Core::EndAttempt(Job& job, Moment now, Decision& out) {
               absl::StrCat(outcome.message, "; starts again ", from), now, out);
 }
 
-std::map<std::string, int> Core::DevicesInUse() const {
-  std::map<std::string, int> used;
-  for (const auto& [attempt, id] : live_) {
-    for (const Rank& rank : jobs_.at(id).attempt->ranks)
-      used[rank.worker] += rank.state != RankState::kExited;
-  }
-  return used;
-}
-
 void Core::StartAttempt(Job& job, const std::vector<std::string>& placement, Moment now,
                         Decision& out) {
   Attempt attempt;

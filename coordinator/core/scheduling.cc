@@ -1,6 +1,7 @@
 // Core's part about who starts when: what the scheduler is told, and what is done with its answer.
 #include <algorithm>
 
+#include "absl/container/flat_hash_map.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "common/base/label.h"
@@ -48,20 +49,17 @@ SchedulerInput Core::InputAt(Moment now, const Job* extra) const {
     queues[name] = static_cast<int>(input.queues.size());
     input.queues.push_back(queue);
   }
-  std::map<std::pair<std::string, Labels>, int> classes;
-  std::map<std::string, int> workers;  // that can be given work
-  const std::map<std::string, int> used = DevicesInUse();
+  absl::flat_hash_map<std::string, int> classes;
+  absl::flat_hash_map<absl::string_view, int> workers;  // that can be given work
   for (const auto& [name, worker] : workers_) {
-    const auto [it, fresh] = classes.try_emplace({worker.device_kind, worker.labels},
-                                                 static_cast<int>(input.classes.size()));
+    const auto [it, fresh] =
+        classes.try_emplace(absl::StrCat(worker.device_kind, ",", LabelText(worker.labels)),
+                            static_cast<int>(input.classes.size()));
     if (fresh) input.classes.push_back({worker.device_kind, worker.labels});
-    int free = 0;
-    if (worker.up && worker.connected) {
-      workers[name] = static_cast<int>(input.workers.size());
-      const auto in_use = used.find(name);
-      free = std::max(worker.devices - (in_use == used.end() ? 0 : in_use->second), 0);
-    }
-    input.workers.push_back({worker.hostname.empty() ? name : worker.hostname, it->second, free});
+    const bool usable = worker.up && worker.connected;
+    if (usable) workers[name] = static_cast<int>(input.workers.size());
+    input.workers.push_back({worker.hostname.empty() ? name : worker.hostname, it->second,
+                             usable ? worker.devices : 0});
     input.capacity.push_back(worker.devices);
   }
   for (const auto& [id, job_id] : live_) {
@@ -73,12 +71,21 @@ SchedulerInput Core::InputAt(Moment now, const Job* extra) const {
     gang.priority = job.numbers.priority;
     gang.devices = static_cast<int>(attempt.ranks.size());
     gang.attempt = id;
+    const std::string* last = nullptr;  // ranks of one worker mostly come together
+    int worker = -1;
     for (const Rank& rank : attempt.ranks) {
-      const auto worker = workers.find(rank.worker);
-      if (rank.state == RankState::kExited || worker == workers.end()) continue;
-      if (gang.placement.empty() || gang.placement.back().worker != worker->second)
-        gang.placement.push_back({worker->second, 0});
-      ++gang.placement.back().devices;
+      if (rank.state == RankState::kExited) continue;
+      if (last == nullptr || *last != rank.worker) {
+        last = &rank.worker;
+        const auto it = workers.find(rank.worker);
+        worker = it == workers.end() ? -1 : it->second;
+        if (worker >= 0) gang.placement.push_back({worker, 0});
+      }
+      if (worker >= 0) ++gang.placement.back().devices;
+    }
+    for (const Share& share : gang.placement) {
+      int& free = input.workers[static_cast<size_t>(share.worker)].devices;
+      free = std::max(free - share.devices, 0);  // it may offer fewer than it did
     }
     gang.leaving = attempt.stopping || job.cancelling || job.state == JobState::kPausing;
     if (attempt.newest_step > attempt.restore_step)

@@ -38,6 +38,7 @@ class AgentTest : public ::testing::Test {
     config.name = "w1";
     config.devices = 2;
     config.address = "10.0.0.7";
+    config.labels = {{"rack", "7"}};
     config.work_dir = dir_ / "work";
     config.trainer = SEER_FAKE_TRAINER;
     config.grace = absl::Seconds(20);
@@ -108,6 +109,7 @@ TEST_F(AgentTest, HelloSaysWhatTheMachineOffers) {
   const auto hello = coordinator_->heard().hellos.at(0);
   EXPECT_EQ(hello.worker(), "w1");
   EXPECT_EQ(hello.devices(), 2);
+  EXPECT_EQ(hello.labels().at("rack"), "7");
   EXPECT_EQ(hello.address(), "10.0.0.7");
   EXPECT_EQ(hello.device_kind(), "cpu");
   EXPECT_EQ(hello.version(), SEER_VERSION);

@@ -42,6 +42,7 @@ class ScriptedJobs final : public v1::Jobs::Service {
       v1::Job job;
       job.set_name(request->name());
       job.set_state(state);
+      job.set_state_reason(reason);
       writer->Write(job);
     }
     if (call.stay && signal_on_stay) ::kill(::getpid(), SIGINT);
@@ -55,6 +56,7 @@ class ScriptedJobs final : public v1::Jobs::Service {
     return grpc::Status::OK;
   }
   v1::JobState now = v1::JOB_STATE_RUNNING;
+  std::string reason;           // of every state
   bool signal_on_stay = false;  // Ctrl-C, once the watch is under way
 
  private:
@@ -69,11 +71,13 @@ struct Outcome {
 };
 
 Outcome Follow(std::deque<Call> calls, absl::Duration timeout = absl::InfiniteDuration(),
-               bool interrupted = false, v1::JobState now = v1::JOB_STATE_RUNNING) {
+               bool interrupted = false, v1::JobState now = v1::JOB_STATE_RUNNING,
+               const std::string& reason = "") {
   Interrupt interrupt;  // first: the threads of gRPC must not take the signal
   ScriptedJobs service(std::move(calls));
   service.signal_on_stay = interrupted;
   service.now = now;
+  service.reason = reason;
   grpc::ServerBuilder builder;
   builder.RegisterService(&service);
   const std::unique_ptr<grpc::Server> server = builder.BuildAndStart();
@@ -96,6 +100,10 @@ TEST(Follow, TheExitCodeSaysHowTheJobEnded) {
     EXPECT_EQ(outcome.code, code);
     EXPECT_EQ(outcome.state, state);
   }
+  const std::deque<Call> failed = {{{v1::JOB_STATE_RUNNING, v1::JOB_STATE_FAILED}, {}}};
+  EXPECT_EQ(
+      Follow(failed, absl::InfiniteDuration(), false, v1::JOB_STATE_RUNNING, "PREEMPTED").code,
+      kExitPreempted);
 }
 
 TEST(Follow, AnUnknownJobIsNotFound) {
