@@ -4,7 +4,9 @@
 #include <map>
 #include <string>
 
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/strip.h"
 #include "absl/time/time.h"
 #include "common/base/log.h"
 #include "common/base/process.h"
@@ -18,6 +20,16 @@ namespace {
 CLI::callback_t ReadDuration(absl::Duration& out) {
   return [&out](const CLI::results_t& values) {
     return absl::ParseDuration(values.front(), &out) && out > absl::ZeroDuration();
+  };
+}
+
+// "5%" or "2.5%" -> `out`, a ratio.
+CLI::callback_t ReadPercent(double& out) {
+  return [&out](const CLI::results_t& values) {
+    absl::string_view text = values.front();
+    if (!absl::ConsumeSuffix(&text, "%") || !absl::SimpleAtod(text, &out)) return false;
+    out /= 100;
+    return true;
   };
 }
 
@@ -56,6 +68,10 @@ int main(int argc, char** argv) {
       "--storage", config.storage,
       "Root of checkpoints, a path, file:///DIR or s3://BUCKET/PREFIX, as trainers see it too: "
       "<root>/<job>/checkpoints/<step>/. Needed to serve");
+  app.add_option("--storage-low-watermark", ReadPercent(config.storage_low_watermark),
+                 "With less of the storage's file system free, jobs are warned and keep no more "
+                 "than checkpoint.keepLastWhenFull; 0% never [5%]")
+      ->type_name("PERCENT");
   app.add_option("--dataservice", config.dataservices,
                  "HOST:PORT of a data service replica; may be given several times");
   app.add_option("--lease", ReadDuration(config.lease),

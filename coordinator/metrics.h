@@ -44,6 +44,8 @@ struct CoordinatorMetrics {
         checkpoint_bytes(r.AddGauge("seer_checkpoint_bytes", "Size of a job's newest checkpoint.")),
         checkpoint_age(r.AddGauge("seer_checkpoint_age_seconds",
                                   "Since a running job's newest checkpoint, or its start.")),
+        storage_free(r.AddGauge("seer_storage_free_ratio",
+                                "Share of the checkpoints' file system that is free.")),
         checkpoint_commits(r.AddCounter("seer_checkpoint_commits_total", "Checkpoints committed.")),
         checkpoint_deleted(
             r.AddCounter("seer_checkpoint_deleted_total", "Checkpoints that retention deleted.")),
@@ -73,6 +75,7 @@ struct CoordinatorMetrics {
   Gauge& checkpoints;
   Gauge& checkpoint_bytes;
   Gauge& checkpoint_age;
+  Gauge& storage_free;
   Counter& checkpoint_commits;
   Counter& checkpoint_deleted;
   Counter& checkpoint_failures;

@@ -31,6 +31,7 @@
 #include "coordinator/services/pool_watch.h"
 #include "coordinator/services/profiles_service.h"
 #include "coordinator/services/queues_service.h"
+#include "coordinator/services/storage_watch.h"
 #include "coordinator/services/trainers_service.h"
 #include "coordinator/services/workers_service.h"
 #include "coordinator/store/database_url.h"
@@ -41,6 +42,7 @@ namespace seer::coordinator {
 namespace {
 
 constexpr absl::Duration kPoolWatchPeriod = absl::Seconds(5);
+constexpr absl::Duration kStorageWatchPeriod = absl::Seconds(5);
 constexpr absl::Duration kShortestLeaderLease = absl::Seconds(1);
 
 // Trainers on other machines read it: absolute, with a scheme, without '/' at its end.
@@ -70,6 +72,7 @@ std::string AdvertisedAddress(const ServerConfig& config, int port) {
 CoreOptions OptionsOf(const ServerConfig& config) {
   CoreOptions options;
   options.lease = config.lease + 2 * config.heartbeat;
+  options.storage_low_watermark = config.storage_low_watermark;
   return options;
 }
 
@@ -159,6 +162,7 @@ class Server final : public CoordinatorServer {
   ~Server() override {
     leadership_.reset();  // another coordinator takes over
     pool_watch_.reset();
+    storage_watch_.reset();
     feed_.Stop();     // watchers leave
     agents_.Close();  // and agents, who dial again until a coordinator is there
     rpc_.reset();
@@ -177,6 +181,9 @@ class Server final : public CoordinatorServer {
       SEER_RETURN_IF_ERROR(runner_.Start(effects_, config.heartbeat));
     }
     pool_watch_.emplace(runner_, *pools_, kPoolWatchPeriod);
+    absl::string_view folder = storage_uri_;
+    if (absl::ConsumePrefix(&folder, "file://"))
+      storage_watch_.emplace(runner_, std::string(folder), kStorageWatchPeriod);
     RpcServerOptions options;
     options.address = config.listen;
     SEER_ASSIGN_OR_RETURN(
@@ -216,6 +223,7 @@ class Server final : public CoordinatorServer {
   WorkersService workers_service_;
   TrainersService trainers_service_;
   std::optional<PoolWatch> pool_watch_;
+  std::optional<StorageWatch> storage_watch_;  // where the storage is a file system
   std::unique_ptr<MetricsHttp> http_;
   std::unique_ptr<RpcServer> rpc_;
   std::optional<Leadership> leadership_;
@@ -243,6 +251,12 @@ absl::StatusOr<std::unique_ptr<CoordinatorServer>> CoordinatorServer::Start(
         .Field("leader-lease")
         .Hint(absl::StrCat("at least ", absl::FormatDuration(kShortestLeaderLease),
                            "; the default is 5s"));
+  }
+  if (!(config.storage_low_watermark >= 0 && config.storage_low_watermark <= 1)) {
+    return Error(absl::StatusCode::kInvalidArgument, reason::kOutOfRange,
+                 absl::StrCat("a watermark of ", config.storage_low_watermark))
+        .Field("storage-low-watermark")
+        .Hint("a share from 0% to 100%; the default is 5%, 0% looks at nothing");
   }
   SEER_ASSIGN_OR_RETURN(auto objects, OpenStore(StorageUri(config.storage)));
   SEER_ASSIGN_OR_RETURN(auto database, OpenDatabase(config.database, config.leader_lease));

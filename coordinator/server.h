@@ -16,8 +16,9 @@ struct ServerConfig {
   std::string listen = "127.0.0.1:7070";
   std::string metrics = "127.0.0.1:0";      // empty: no endpoint
   std::string database = "coordinator.db";  // SQLite file, or postgresql:// URL
-  std::string logs;     // of ranks; default: "logs" beside the SQLite file, or here
-  std::string storage;  // root of checkpoints: "file:///dir" or a path
+  std::string logs;                     // of ranks; default: "logs" beside the SQLite file, or here
+  std::string storage;                  // root of checkpoints: "file:///dir" or a path
+  double storage_low_watermark = 0.05;  // storage is low with less of it free; 0: never
   std::vector<std::string> dataservices;        // host:port of each replica
   absl::Duration lease = absl::Seconds(15);     // a worker that is silent for so long is given up
   absl::Duration heartbeat = absl::Seconds(1);  // period that agents are told

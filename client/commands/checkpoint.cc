@@ -1,4 +1,5 @@
-// seer checkpoint: list, describe, verify, export.
+// seer checkpoint: list, describe, verify, export; pin, unpin and prune stand in
+// checkpoint_keep.cc.
 #include <grpcpp/grpcpp.h>
 
 #include <CLI/CLI.hpp>
@@ -8,8 +9,11 @@
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
 #include "absl/strings/strip.h"
 #include "client/cli.h"
+#include "client/commands/checkpoint_keep.h"
+#include "client/commands/checkpoint_name.h"
 #include "client/exit_code.h"
 #include "client/paging.h"
 #include "common/base/error.h"
@@ -28,13 +32,10 @@ constexpr absl::Duration kVerifyLimit = absl::Minutes(30);  // verifying reads e
 
 const v1::Checkpoint& As(const Message& m) { return static_cast<const v1::Checkpoint&>(m); }
 
-// "job_x/40" and "job_x/checkpoints/40" are understood as well.
-std::string FullName(const std::string& text) {
-  std::string name = absl::StartsWith(text, "jobs/") ? text : absl::StrCat("jobs/", text);
-  const size_t slash = name.rfind('/');
-  if (!absl::StrContains(name, "/checkpoints/") && slash > 5)
-    name = absl::StrCat(name.substr(0, slash), "/checkpoints", name.substr(slash));
-  return name;
+std::string TopText(const v1::Checkpoint& checkpoint) {
+  return checkpoint.has_knn_top1_ratio()
+             ? absl::StrFormat("%.2f%%", checkpoint.knn_top1_ratio() * 100)
+             : "-";
 }
 
 int List(Session& session, const std::string& job) {
@@ -57,6 +58,8 @@ int List(Session& session, const std::string& job) {
              {"FILES", [](const Message& m) { return absl::StrCat(As(m).files_size()); }},
              {"STATE", [](const Message& m) { return As(m).corrupt() ? "CORRUPT" : "COMMITTED"; }},
              {"AGE", [](const Message& m) { return FormatAge(As(m).create_time()); }},
+             {"TOP-1", [](const Message& m) { return TopText(As(m)); }},
+             {"KEPT", [](const Message& m) { return As(m).keep_reason(); }},
              {"URI", [](const Message& m) { return As(m).uri(); }, true}});
   return kExitOk;
 }
@@ -70,9 +73,9 @@ absl::StatusOr<v1::Checkpoint> Fetch(Session& session, const std::string& name, 
       "the coordinator",
       [&](grpc::ClientContext& context) {
         v1::VerifyCheckpointRequest verify_request;
-        verify_request.set_name(FullName(name));
+        verify_request.set_name(CheckpointName(name));
         v1::GetCheckpointRequest get_request;
-        get_request.set_name(FullName(name));
+        get_request.set_name(CheckpointName(name));
         return FromGrpc(verify ? stub->VerifyCheckpoint(&context, verify_request, &checkpoint)
                                : stub->GetCheckpoint(&context, get_request, &checkpoint));
       },
@@ -90,8 +93,22 @@ int Show(Session& session, const std::string& name, bool verify) {
       {"Attempt", absl::StrCat(checkpoint.attempt())},
       {"Committed", FormatTime(checkpoint.create_time())},
       {"State", checkpoint.corrupt() ? "CORRUPT: no attempt starts from it" : "COMMITTED"},
-      {"Size", FormatBytes(checkpoint.size_bytes())},
-      {"URI", checkpoint.uri()}};
+      {"Kept", checkpoint.keep_reason()}};
+  if (checkpoint.has_pin()) {
+    lines.emplace_back("Pinned", absl::StrCat("by ", checkpoint.pin().user(), " at ",
+                                              FormatTime(checkpoint.pin().create_time())));
+    lines.emplace_back("Pinned for", checkpoint.pin().reason());
+  }
+  if (checkpoint.has_knn_top1_ratio()) lines.emplace_back("k-NN top-1", TopText(checkpoint));
+  lines.emplace_back("Restored from", checkpoint.restored_from().empty()
+                                          ? "nothing: from the beginning"
+                                          : checkpoint.restored_from());
+  if (checkpoint.generation() > 0)
+    lines.emplace_back("Generation", absl::StrCat(checkpoint.generation()));
+  if (!checkpoint.recipe_sha256().empty())
+    lines.emplace_back("Recipe", absl::StrCat("sha256 ", checkpoint.recipe_sha256()));
+  lines.emplace_back("Size", FormatBytes(checkpoint.size_bytes()));
+  lines.emplace_back("URI", checkpoint.uri());
   for (const auto& file : checkpoint.files())
     lines.emplace_back("File", absl::StrCat(file.name(), "  ", FormatBytes(file.size_bytes()),
                                             "  sha256 ", file.sha256()));
@@ -168,7 +185,8 @@ void AddExport(CLI::App& noun, Session& session) {
 }  // namespace
 
 void AddCheckpointCommands(CLI::App& app, Session& session) {
-  CLI::App* noun = app.add_subcommand("checkpoint", "Look at committed checkpoints");
+  CLI::App* noun =
+      app.add_subcommand("checkpoint", "Look at committed checkpoints, and say which are kept");
   noun->require_subcommand(1);
   noun->footer("Example:\n  seer checkpoint list job_ab12cd34");
   auto job = std::make_shared<std::string>();
@@ -187,6 +205,7 @@ void AddCheckpointCommands(CLI::App& app, Session& session) {
     command->callback(
         [&session, name, verify] { session.exit_code = Show(session, *name, verify); });
   }
+  AddKeeping(*noun, session);
   AddExport(*noun, session);
 }
 

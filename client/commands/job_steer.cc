@@ -18,17 +18,15 @@ template <typename Request>
 using Method = grpc::Status (v1::Jobs::Stub::*)(grpc::ClientContext*, const Request&, v1::Job*);
 
 template <typename Request>
-int Steer(Session& session, v1::Jobs::Stub& stub, const std::string& name, Method<Request> call) {
-  Request request;
-  request.set_name(name);
+int Steer(Session& session, v1::Jobs::Stub& stub, Request request, Method<Request> call) {
   request.set_request_id(NewRequestId());
   v1::Job job;
   const absl::Status status = session.Call("the coordinator", [&](grpc::ClientContext& context) {
     return FromGrpc((stub.*call)(&context, request, &job));
   });
   if (absl::IsCancelled(status) && session.interrupt->caught()) {
-    Note(absl::StrCat("interrupted: it may have been done; `seer job describe ", ShortId(name),
-                      "` shows the state"));
+    Note(absl::StrCat("interrupted: it may have been done; `seer job describe ",
+                      ShortId(request.name()), "` shows the state"));
     return kExitInterrupted;
   }
   if (!status.ok()) return Fail(status);
@@ -38,17 +36,58 @@ int Steer(Session& session, v1::Jobs::Stub& stub, const std::string& name, Metho
   return kExitOk;
 }
 
-template <typename Request>
-void AddVerb(CLI::App& parent, Session& session, const char* verb, const char* help,
-             Method<Request> call) {
+void AddPause(CLI::App& parent, Session& session) {
   auto name = std::make_shared<std::string>();
-  CLI::App* command = parent.add_subcommand(verb, help);
+  CLI::App* command =
+      parent.add_subcommand("pause", "Write a checkpoint and give the devices back");
   AddJobArgument(*command, *name);
-  command->footer(absl::StrCat("Example:\n  seer job ", verb, " job_ab12cd34"));
-  command->callback([&session, name, call] {
+  command->footer("Example:\n  seer job pause job_ab12cd34");
+  command->callback([&session, name] {
     session.exit_code = WithJob(session, *name, [&](v1::Jobs::Stub& stub, const std::string& full) {
-      return Steer(session, stub, full, call);
+      v1::PauseJobRequest request;
+      request.set_name(full);
+      return Steer(session, stub, request, &v1::Jobs::Stub::PauseJob);
     });
+  });
+}
+
+struct ResumeOptions {
+  std::string job;
+  int64_t from = 0;
+  bool yes = false;
+};
+
+int Resume(Session& session, v1::Jobs::Stub& stub, const std::string& name,
+           const ResumeOptions& options) {
+  if (options.from > 0) {
+    const absl::Status confirmed =
+        Confirm(absl::StrCat("delete the checkpoints of job ", ShortId(name), " beyond step ",
+                             options.from, " and go on from there"),
+                options.yes, *session.interrupt);
+    if (!confirmed.ok()) return Fail(confirmed);
+  }
+  v1::ResumeJobRequest request;
+  request.set_name(name);
+  request.set_step(options.from);
+  return Steer(session, stub, request, &v1::Jobs::Stub::ResumeJob);
+}
+
+void AddResume(CLI::App& parent, Session& session) {
+  auto options = std::make_shared<ResumeOptions>();
+  CLI::App* command = parent.add_subcommand("resume", "Put a paused job back into the queue");
+  AddJobArgument(*command, options->job);
+  command
+      ->add_option("--from", options->from,
+                   "Go on from the checkpoint at this step; newer ones are deleted")
+      ->check(CLI::PositiveNumber);
+  command->add_flag("--yes,-y", options->yes, "Do not ask, with --from");
+  command->footer(
+      "Examples:\n  seer job resume job_ab12cd34\n  seer job resume digits --from 400 --yes");
+  command->callback([&session, options] {
+    session.exit_code =
+        WithJob(session, options->job, [&](v1::Jobs::Stub& stub, const std::string& full) {
+          return Resume(session, stub, full, *options);
+        });
   });
 }
 
@@ -75,7 +114,9 @@ int Cancel(Session& session, v1::Jobs::Stub& stub, const std::string& name,
   }
   const absl::Status confirmed = Confirm(what, options.yes, *session.interrupt);
   if (!confirmed.ok()) return Fail(confirmed);
-  return Steer(session, stub, name, &v1::Jobs::Stub::CancelJob);
+  v1::CancelJobRequest cancel;
+  cancel.set_name(name);
+  return Steer(session, stub, cancel, &v1::Jobs::Stub::CancelJob);
 }
 
 void AddCancel(CLI::App& parent, Session& session) {
@@ -123,11 +164,8 @@ void AddSteering(CLI::App& parent, Session& session) {
         },
         kExitNotFound);
   });
-  AddVerb<v1::PauseJobRequest>(parent, session, "pause",
-                               "Write a checkpoint and give the devices back",
-                               &v1::Jobs::Stub::PauseJob);
-  AddVerb<v1::ResumeJobRequest>(parent, session, "resume", "Put a paused job back into the queue",
-                                &v1::Jobs::Stub::ResumeJob);
+  AddPause(parent, session);
+  AddResume(parent, session);
   AddCancel(parent, session);
 }
 

@@ -6,6 +6,7 @@
 #include <memory>
 
 #include "absl/strings/str_cat.h"
+#include "client/commands/checkpoint_name.h"
 #include "client/commands/job.h"
 #include "client/commands/spec_file.h"
 #include "client/follow.h"
@@ -17,10 +18,11 @@
 namespace seer::client {
 namespace {
 
-int Submit(Session& session, const SpecOptions& spec_options, const FollowOptions& follow,
-           bool dry_run) {
-  const auto spec = ReadSpec(spec_options);
+int Submit(Session& session, const SpecOptions& spec_options, const std::string& from,
+           const FollowOptions& follow, bool dry_run) {
+  auto spec = ReadSpec(spec_options);
   if (!spec.ok()) return Fail(spec.status());
+  if (!from.empty()) spec->mutable_checkpoint()->set_start_from(CheckpointName(from));
   const auto timeout = ReadTimeout(follow.timeout);
   if (!timeout.ok()) return Fail(timeout.status());
   if (dry_run) {
@@ -66,21 +68,26 @@ int Submit(Session& session, const SpecOptions& spec_options, const FollowOption
 void AddSubmit(CLI::App& parent, Session& session) {
   struct Options {
     SpecOptions spec;
+    std::string from;
     FollowOptions follow;
     bool dry_run = false;
   };
   auto options = std::make_shared<Options>();
   CLI::App* command = parent.add_subcommand("submit", "Submit a job");
   AddSpecOptions(*command, options->spec);
+  command->add_option("--from", options->from,
+                      "Start with the weights and optimiser state of this checkpoint, at its step: "
+                      "jobs/JOB/checkpoints/STEP, or JOB/STEP");
   AddFollowOptions(*command, options->follow);
   command->add_flag("--dry-run", options->dry_run,
                     "Check the job and print it with all defaults; submit nothing");
   command->footer(
       "Examples:\n  seer submit recipes/digits-200mf.yaml --follow\n  seer job submit job.yaml "
       "--set optim.lr=0.3 --set distributed.ranks=4\n  seer job submit - --wait --timeout 2h < "
-      "job.yaml");
+      "job.yaml\n  seer submit job.yaml --from job_ab12cd34/420");
   command->callback([&session, options] {
-    session.exit_code = Submit(session, options->spec, options->follow, options->dry_run);
+    session.exit_code =
+        Submit(session, options->spec, options->from, options->follow, options->dry_run);
   });
 }
 

@@ -120,6 +120,9 @@ std::vector<std::pair<std::string, std::string>> JobDescription(const v1::Job& j
   if (job.last_checkpoint_step() > 0)
     lines.emplace_back("Last checkpoint",
                        absl::StrCat(job.name(), "/checkpoints/", job.last_checkpoint_step()));
+  if (const std::string& from = job.spec().checkpoint().start_from(); !from.empty())
+    lines.emplace_back("Started from", from);
+  if (!job.storage_warning().empty()) lines.emplace_back("Warning", job.storage_warning());
   for (const auto& rank : job.ranks())
     lines.emplace_back(absl::StrCat("Rank ", rank.rank()),
                        absl::StrCat(rank.worker(), " ", rank.state()));

@@ -35,6 +35,7 @@
   X(kCheckpointNotFound, "CHECKPOINT_NOT_FOUND")               \
   X(kCheckpointCorrupt, "CHECKPOINT_CORRUPT")                  \
   X(kCheckpointMismatch, "CHECKPOINT_MISMATCH")                \
+  X(kCheckpointInUse, "CHECKPOINT_IN_USE")                     \
   X(kWeightsMismatch, "WEIGHTS_MISMATCH")                      \
   X(kProfileNotFound, "PROFILE_NOT_FOUND")                     \
   X(kProfileRunning, "PROFILE_RUNNING")                        \

@@ -181,6 +181,8 @@ void FillDefaults(v1::JobSpec& spec) {
   v1::CheckpointSpec& checkpoint = *spec.mutable_checkpoint();
   if (checkpoint.every_steps() == 0) checkpoint.set_every_steps(1000);
   if (checkpoint.keep_last() == 0) checkpoint.set_keep_last(3);
+  if (checkpoint.keep_last_when_full() == 0)
+    checkpoint.set_keep_last_when_full(checkpoint.keep_last());
   v1::FailureSpec& failure = *spec.mutable_failure();
   if (!failure.has_max_restarts()) failure.set_max_restarts(10);
   if (!failure.has_no_progress_timeout()) failure.mutable_no_progress_timeout()->set_seconds(600);

@@ -447,6 +447,19 @@ absl::Status CheckBackend(v1::CollectiveBackend backend) {
                 "AUTO, GLOO or NCCL");
 }
 
+absl::Status CheckRetention(const v1::JobSpec& spec) {
+  const v1::CheckpointSpec& checkpoint = spec.checkpoint();
+  SEER_RETURN_IF_ERROR(AtLeast("checkpoint.keepLast", checkpoint.keep_last(), 1));
+  SEER_RETURN_IF_ERROR(AtLeast("checkpoint.keepEvery", checkpoint.keep_every(), 0));
+  SEER_RETURN_IF_ERROR(AtLeast("checkpoint.keepBest", checkpoint.keep_best(), 0));
+  SEER_RETURN_IF_ERROR(InRange("checkpoint.keepLastWhenFull", checkpoint.keep_last_when_full(), 1,
+                               checkpoint.keep_last()));
+  if (spec.kind() == v1::JOB_KIND_EVAL_KNN && !checkpoint.start_from().empty())
+    return Broken("checkpoint.startFrom", absl::StrCat("'", checkpoint.start_from(), "'"),
+                  "empty for an evaluation, which has eval.checkpoint");
+  return absl::OkStatus();
+}
+
 }  // namespace
 
 absl::Status ValidateJobSpec(const v1::JobSpec& spec) {
@@ -496,7 +509,7 @@ absl::Status ValidateJobSpec(const v1::JobSpec& spec) {
   SEER_RETURN_IF_ERROR(CheckFailure(spec.failure()));
   SEER_RETURN_IF_ERROR(CheckScheduling(spec.scheduling()));
   SEER_RETURN_IF_ERROR(AtLeast("checkpoint.everySteps", spec.checkpoint().every_steps(), 1));
-  return AtLeast("checkpoint.keepLast", spec.checkpoint().keep_last(), 1);
+  return CheckRetention(spec);
 }
 
 }  // namespace seer

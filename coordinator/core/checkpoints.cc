@@ -1,4 +1,5 @@
-// Core's part about checkpoints: two-phase commit, what is visible, and retention.
+// Core's part about checkpoints: two-phase commit and deletion, and what is visible. keeping.cc
+// decides which are kept.
 #include <algorithm>
 
 #include "absl/strings/numbers.h"
@@ -6,8 +7,8 @@
 #include "absl/strings/str_split.h"
 #include "common/base/error.h"
 #include "coordinator/core/core.h"
+#include "coordinator/core/data_plan.h"
 #include "coordinator/core/job_states.h"
-#include "coordinator/core/retention.h"
 
 namespace seer::coordinator {
 namespace {
@@ -71,6 +72,13 @@ void Core::On(const command::ReportCheckpoint& c, Moment now, Decision& out) {
   checkpoint.attempt = job.attempt->number;
   checkpoint.created = now.wall;
   for (const auto& [rank, file] : files) checkpoint.files.push_back(file);
+  checkpoint.generation = GenerationAt(job.plan, c.step - 1);
+  checkpoint.recipe = job.numbers.recipe;
+  if (job.attempt->restore_step > 0) {
+    checkpoint.restored_job = job.attempt->restore_job.empty() ? job.id : job.attempt->restore_job;
+    checkpoint.restored_step = job.attempt->restore_step;
+  }
+  if (known != checkpoints_.end()) checkpoint.pin = known->second.pin;  // of a damaged one
   checkpoints_[key] = std::move(checkpoint);
   // A rank has one checkpoint in flight: reports of earlier steps are of no use any more.
   reports_.erase(reports_.lower_bound({c.attempt_id, 0}),
@@ -95,6 +103,19 @@ int64_t Core::NewestCheckpoint(const std::string& job) const {
   return newest;
 }
 
+CheckpointKey Core::StartOf(const Job& job) const {
+  const int64_t own = NewestCheckpoint(job.id);
+  if (own > 0 || job.numbers.start_job.empty()) return {job.id, own};
+  return {job.numbers.start_job, job.numbers.start_step};
+}
+
+std::string Core::StartText(const Job& job) const {
+  const auto [from, step] = StartOf(job);
+  if (step == 0) return "from the beginning";
+  return absl::StrCat("from the checkpoint at step ", step,
+                      from == job.id ? "" : absl::StrCat(" of ", from));
+}
+
 // The attempt could not read what it started from: the next one takes the sound checkpoint before
 // it. If there is none, trying again is all that can be done short of losing every step.
 void Core::LeaveCorruptCheckpoint(const Job& job, const Attempt& attempt, Moment now,
@@ -103,7 +124,8 @@ void Core::LeaveCorruptCheckpoint(const Job& job, const Attempt& attempt, Moment
       std::any_of(attempt.ranks.begin(), attempt.ranks.end(),
                   [](const Rank& rank) { return rank.reason == reason::kCheckpointCorrupt; });
   const auto it = checkpoints_.find({job.id, attempt.restore_step});
-  if (!unreadable || it == checkpoints_.end()) return;
+  // What another job wrote is that job's to judge.
+  if (!unreadable || !attempt.restore_job.empty() || it == checkpoints_.end()) return;
   it->second.corrupt = true;
   const int64_t before = NewestCheckpoint(job.id);
   if (before == 0 || before > attempt.restore_step) {
@@ -132,13 +154,6 @@ absl::StatusOr<const Checkpoint*> Core::FindCheckpoint(const std::string& name) 
       .With("checkpoint", name);
 }
 
-bool Core::NeededByEvaluation(const std::string& job, int64_t step) const {
-  return std::any_of(jobs_.begin(), jobs_.end(), [&](const auto& item) {
-    const Job& other = item.second;
-    return !Ended(other.state) && other.numbers.eval_job == job && other.numbers.eval_step == step;
-  });
-}
-
 // Steps that are being deleted beyond `step`. An attempt that starts there would write them anew.
 bool Core::DeletesBeyond(const std::string& job, int64_t step) const {
   for (auto it = checkpoints_.lower_bound({job, step + 1});
@@ -148,27 +163,15 @@ bool Core::DeletesBeyond(const std::string& job, int64_t step) const {
   return false;
 }
 
-// In two phases: the record is marked and committed, and so invisible;
-// then the files go, then the record.
-void Core::Retain(const std::string& id, Moment now, Decision& out) {
-  const auto job = jobs_.find(id);
-  if (job == jobs_.end()) return;
-  std::vector<int64_t> sound, corrupt;
-  for (auto it = checkpoints_.lower_bound({id, 0});
-       it != checkpoints_.end() && it->first.first == id; ++it) {
-    if (!it->second.deleting) (it->second.corrupt ? corrupt : sound).push_back(it->first.second);
-  }
-  const auto pinned = [&](int64_t step) { return NeededByEvaluation(id, step); };
-  std::vector<int64_t> doomed = StepsToDelete(sound, job->second.numbers.keep_last, pinned);
-  for (int64_t step : corrupt) {  // until training has passed them
-    if (!sound.empty() && step < sound.back() && !pinned(step)) doomed.push_back(step);
-  }
-  for (int64_t step : doomed) {
-    checkpoints_.at({id, step}).deleting = true;
-    out.changes.checkpoints.insert({id, step});
-    out.effects.delete_files.emplace_back(id, step);
-    AddEvent(job->second, 0, "checkpoint_deleted", "", absl::StrCat("step ", step), now, out);
-  }
+// In two phases: the record is marked and committed, and so invisible; then the files go, then the
+// record. What a crash interrupts is taken up when the state is loaded.
+void Core::Delete(Checkpoint& checkpoint, const std::string& why, Moment now, Decision& out) {
+  const CheckpointKey key(checkpoint.job, checkpoint.step);
+  checkpoint.deleting = true;
+  out.changes.checkpoints.insert(key);
+  out.effects.delete_files.push_back(key);
+  AddEvent(jobs_.at(checkpoint.job), 0, "checkpoint_deleted", "",
+           absl::StrCat("step ", checkpoint.step, ": ", why), now, out);
 }
 
 void Core::On(const command::CommittedMarked& c, Moment now, Decision& out) {

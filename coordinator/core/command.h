@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <variant>
 #include <vector>
@@ -29,9 +30,12 @@ struct PauseJob {
   std::string name;
   std::string request_id;
 };
+// With a step: NOT_FOUND with CHECKPOINT_NOT_FOUND; FAILED_PRECONDITION with CHECKPOINT_IN_USE: a
+// newer checkpoint, which would be deleted, is pinned or needed.
 struct ResumeJob {
   std::string name;
   std::string request_id;
+  int64_t step = 0;  // of the checkpoint to go on from; 0: the newest
 };
 struct CancelJob {
   std::string name;
@@ -44,6 +48,24 @@ struct CreateProfile {
   std::string job;
   int steps = 0;
   std::string request_id;
+};
+
+// --- checkpoints, by "jobs/<job>/checkpoints/<step>". NOT_FOUND with CHECKPOINT_NOT_FOUND.
+// INVALID_ARGUMENT: a text is too long, or there is no user.
+struct PinCheckpoint {
+  std::string name;
+  std::string user, reason;
+};
+struct UnpinCheckpoint {
+  std::string name;
+};
+// NOT_FOUND with JOB_NOT_FOUND. INVALID_ARGUMENT with OUT_OF_RANGE.
+struct PruneCheckpoints {
+  std::string job;
+  // In the place of the job's own policy.
+  std::optional<int> keep_last;
+  std::optional<int64_t> keep_every;
+  std::optional<int> keep_best;
 };
 
 // --- queues. INVALID_ARGUMENT: a value is out of its range. NOT_FOUND: QUEUE_NOT_FOUND.
@@ -126,6 +148,12 @@ struct PoolGeneration {
   int64_t generation = 0;
 };
 
+// --- object storage, where it is a file system
+struct StorageSpace {
+  int64_t free_bytes = 0;
+  int64_t total_bytes = 0;
+};
+
 // --- time (about once a second: leases, stalled gangs, the queue) and effects that are done
 struct Tick {};
 struct CommittedMarked {
@@ -141,11 +169,12 @@ struct FilesDeleted {
 
 using Command =
     std::variant<command::CreateJob, command::PauseJob, command::ResumeJob, command::CancelJob,
-                 command::CreateQueue, command::UpdateQueue, command::DeleteQueue,
-                 command::WorkerHello, command::WorkerHeartbeat, command::WorkerGone,
-                 command::RankStarted, command::RankExited, command::ReportProgress,
-                 command::ReportCheckpoint, command::ReportEval, command::CreateProfile,
-                 command::ReportProfile, command::PoolGeneration, command::Tick,
-                 command::CommittedMarked, command::FilesDeleted>;
+                 command::PinCheckpoint, command::UnpinCheckpoint, command::PruneCheckpoints,
+                 command::StorageSpace, command::CreateQueue, command::UpdateQueue,
+                 command::DeleteQueue, command::WorkerHello, command::WorkerHeartbeat,
+                 command::WorkerGone, command::RankStarted, command::RankExited,
+                 command::ReportProgress, command::ReportCheckpoint, command::ReportEval,
+                 command::CreateProfile, command::ReportProfile, command::PoolGeneration,
+                 command::Tick, command::CommittedMarked, command::FilesDeleted>;
 
 }  // namespace seer::coordinator

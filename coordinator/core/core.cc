@@ -22,7 +22,7 @@ constexpr size_t kScheduleAtOnce = 2000;
 
 }  // namespace
 
-absl::Status Core::WrongState(const Job& job, const char* verb) {
+absl::Status Core::WrongState(const Job& job, absl::string_view verb) {
   return Error(absl::StatusCode::kFailedPrecondition, reason::kWrongJobState,
                absl::StrCat("job ", job.id, " is ",
                             job.cancelling ? "being cancelled" : StateName(job.state),
@@ -123,6 +123,11 @@ absl::Status Core::CheckCreate(const Job& job) const {
                                                      job.numbers.eval_step))
                              .status());
   }
+  if (!job.numbers.start_job.empty()) {
+    SEER_RETURN_IF_ERROR(FindCheckpoint(absl::StrCat("jobs/", job.numbers.start_job,
+                                                     "/checkpoints/", job.numbers.start_step))
+                             .status());
+  }
   const JobNumbers& numbers = job.numbers;
   const auto queue = queues_.find(numbers.queue);
   if (queue == queues_.end()) {
@@ -220,12 +225,18 @@ void Core::On(const command::PauseJob& c, Moment now, Decision& out) {
 
 void Core::On(const command::ResumeJob& c, Moment now, Decision& out) {
   Job* const job = Addressed(c.name, "resume", c.request_id, out);
-  if (job == nullptr || job->state == JobState::kQueued) return;
+  if (job == nullptr) return;
+  const bool elsewhere = c.step != 0 && c.step != NewestCheckpoint(job->id);
   if (job->state != JobState::kPaused) {
-    if (Ended(job->state) || job->state == JobState::kPausing || job->cancelling) {
+    if (elsewhere) {
+      out.reply.status = WrongState(*job, absl::StrCat("resumed from step ", c.step));
+    } else if (Ended(job->state) || job->state == JobState::kPausing || job->cancelling) {
       out.reply.status = WrongState(*job, "resumed");
     }
     return;
+  }
+  if (elsewhere) {
+    if (out.reply.status = GoBack(*job, c.step, now, out); !out.reply.status.ok()) return;
   }
   job->queue_number = ++last_queue_number_;
   ChangeState(*job, JobState::kQueued, "", "resumed by request", now, out);
@@ -288,8 +299,9 @@ void Core::ChangeState(Job& job, JobState to, const std::string& reason, const s
   if (!Ended(to)) return;
   job.ended = now.wall;
   job.cancelling = false;
-  if (!job.numbers.eval_job.empty())
-    Retain(job.numbers.eval_job, now, out);  // it no longer needs its checkpoint
+  for (const std::string& other : {job.numbers.eval_job, job.numbers.start_job}) {
+    if (!other.empty()) Retain(other, now, out);  // it no longer needs its checkpoint
+  }
 }
 
 }  // namespace seer::coordinator

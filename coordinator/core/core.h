@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <set>
 #include <string>
 #include <utility>
@@ -12,10 +13,12 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
 #include "coordinator/core/command.h"
 #include "coordinator/core/effect.h"
 #include "coordinator/core/leases.h"
 #include "coordinator/core/model.h"
+#include "coordinator/core/retention.h"
 #include "coordinator/core/retry.h"
 #include "coordinator/core/scheduler.h"
 #include "coordinator/core/wait.h"
@@ -30,6 +33,7 @@ struct Moment {
 struct CoreOptions {
   absl::Duration lease = absl::Seconds(15);
   absl::Duration forget_workers_after = absl::Hours(24);  // without a sign of life
+  double storage_low_watermark = 0.05;  // storage is low with less of it free; 0: never
 };
 
 // What the store gives back at a start.
@@ -85,6 +89,18 @@ class Core {
   // The job that an earlier CreateJob with this request id made; empty: none.
   std::string CreatedBy(const std::string& request_id) const;
   int64_t NewestCheckpoint(const std::string& job) const;  // that is sound; 0: none
+  // What retention says of the checkpoints of `jobs`; by `policy`, if it is given, instead of the
+  // jobs' own. Of those that are being deleted: nothing.
+  std::map<CheckpointKey, RetentionDecision> Retention(
+      const std::set<std::string>& jobs,
+      const std::optional<RetentionPolicy>& policy = std::nullopt) const;
+  // What PruneCheckpoints would do.
+  absl::StatusOr<std::map<CheckpointKey, RetentionDecision>> PlanPrune(
+      const command::PruneCheckpoints& c) const;
+  // Why storage is low, for people; empty: it is not.
+  std::string StorageWarning() const;
+  // Share of the storage that is free; nothing: not known.
+  std::optional<double> storage_free_ratio() const { return storage_free_ratio_; }
   int64_t last_attempt() const { return last_attempt_; }
   // Those that jobs follow which have not ended.
   std::set<std::string> FollowedPools() const;
@@ -94,6 +110,10 @@ class Core {
   void On(const command::PauseJob& c, Moment now, Decision& out);
   void On(const command::ResumeJob& c, Moment now, Decision& out);
   void On(const command::CancelJob& c, Moment now, Decision& out);
+  void On(const command::PinCheckpoint& c, Moment now, Decision& out);
+  void On(const command::UnpinCheckpoint& c, Moment now, Decision& out);
+  void On(const command::PruneCheckpoints& c, Moment now, Decision& out);
+  void On(const command::StorageSpace& c, Moment now, Decision& out);
   void On(const command::CreateQueue& c, Moment now, Decision& out);
   void On(const command::UpdateQueue& c, Moment now, Decision& out);
   void On(const command::DeleteQueue& c, Moment now, Decision& out);
@@ -116,7 +136,7 @@ class Core {
   // then nullptr, and the reply is filled in.
   Job* Addressed(const std::string& name, const std::string& verb, const std::string& request_id,
                  Decision& out);
-  static absl::Status WrongState(const Job& job, const char* verb);
+  static absl::Status WrongState(const Job& job, absl::string_view verb);
   absl::StatusOr<Job*> CheckLive(int64_t attempt_id, const std::string& job);
   Job* Live(int64_t attempt_id);
   Rank* LiveRank(const RunningRank& rank, const std::string& worker);
@@ -151,7 +171,13 @@ class Core {
   std::string UsersOf(const std::string& queue) const;
   void Retain(const std::string& job, Moment now, Decision& out);
   void LeaveCorruptCheckpoint(const Job& job, const Attempt& attempt, Moment now, Decision& out);
-  bool NeededByEvaluation(const std::string& job, int64_t step) const;
+  void Delete(Checkpoint& checkpoint, const std::string& why, Moment now, Decision& out);
+  RetentionPolicy PolicyOf(const Job& job) const;
+  // Leaves everything beyond `step` behind.
+  absl::Status GoBack(const Job& job, int64_t step, Moment now, Decision& out);
+  // The checkpoint that the job's next attempt starts from; step 0: from the beginning.
+  CheckpointKey StartOf(const Job& job) const;
+  std::string StartText(const Job& job) const;  // "from the checkpoint at step 8"
   bool DeletesBeyond(const std::string& job, int64_t step) const;
   void ForgetReports(int64_t attempt_id);
   absl::Status CheckProfile(const command::CreateProfile& c, const Job& job) const;
@@ -181,6 +207,8 @@ class Core {
   std::map<std::string, Profile> profiles_;  // job id -> its newest; not stored
   int64_t last_profile_ = 0;
   std::map<std::string, int64_t> newest_generations_;  // of pools that jobs follow; not stored
+  std::optional<double> storage_free_ratio_;           // not stored, nor is storage_low_
+  bool storage_low_ = false;
   int64_t last_event_ = 0;
   int64_t last_attempt_ = 0;
   int64_t last_queue_number_ = 0;

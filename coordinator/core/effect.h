@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <set>
 #include <string>
 #include <utility>
@@ -11,6 +12,7 @@
 #include "absl/status/status.h"
 #include "absl/time/time.h"
 #include "coordinator/core/model.h"
+#include "coordinator/core/retention.h"
 
 namespace seer::coordinator {
 
@@ -63,6 +65,7 @@ struct Reply {
   bool yes = false;     // progress: checkpoint and pause; checkpoint: it is committed
   int64_t profile = 0;  // number of the profile that was made, or, after progress, is wanted
   int profile_steps = 0;
+  std::map<CheckpointKey, RetentionDecision> retention;  // what PruneCheckpoints decided
   int64_t newest_generation = 0;  // after progress: that the job should go on with; 0: as it does
 };
 

@@ -187,7 +187,8 @@ void Core::On(const command::ReportProgress& c, Moment now, Decision& out) {
     attempt.newest_step = c.progress.step;
     attempt.progressed_at = now.steady;
   }
-  if (job.first_loss == 0 && attempt.restore_step == 0) job.first_loss = c.progress.first_loss;
+  if (job.first_loss == 0 && attempt.restore_step == job.numbers.start_step)
+    job.first_loss = c.progress.first_loss;
   job.progress = c.progress;
   job.progress.updated = now.wall;
   job.highest_step = std::max(job.highest_step, c.progress.step);
@@ -394,8 +395,7 @@ void Core::EndAttempt(Job& job, Moment now, Decision& out) {
   if (outcome.verdict == Verdict::kFail)
     return ChangeState(job, kFailed, outcome.reason, outcome.message, now, out);
   if (!attempt.preempted_for.empty()) return EndPreempted(job, attempt, outcome, now, out);
-  const std::string from = step > 0 ? absl::StrCat("from the checkpoint at step ", step)
-                                    : std::string("from the beginning");
+  const std::string from = StartText(job);
   if (job.state == kPausing) {
     const std::string why =
         outcome.message.empty() ? "" : absl::StrCat("; while pausing: ", outcome.message);
@@ -430,7 +430,9 @@ void Core::StartAttempt(Job& job, const std::vector<std::string>& placement, Mom
   attempt.id = ++last_attempt_;
   attempt.number = ++job.attempts;
   attempt.started = now.wall;
-  attempt.restore_step = NewestCheckpoint(job.id);
+  const CheckpointKey start = StartOf(job);
+  attempt.restore_step = start.second;
+  if (start.first != job.id) attempt.restore_job = start.first;
   attempt.newest_step = attempt.restore_step;
   attempt.progressed_at = now.steady;
   for (size_t i = 0; i < placement.size(); ++i) {

@@ -60,6 +60,7 @@ struct Attempt {
   bool pause_after = false;  // a pause was asked for meanwhile
   absl::Time started = absl::InfinitePast();
   int64_t restore_step = 0;      // 0: from scratch
+  std::string restore_job;       // whose checkpoint that is; empty: the job's own
   int64_t newest_step = 0;       // that this attempt reported; not stored
   absl::Duration progressed_at;  // steady time of that report or of the start; not stored
 };
@@ -115,6 +116,13 @@ struct GangShape {
   auto operator<=>(const GangShape&) const = default;
 };
 
+// Which checkpoints are kept. See seer.v1.CheckpointSpec.
+struct RetentionPolicy {
+  int last = 1;
+  int64_t every = 0;
+  int best = 0;
+};
+
 // The numbers of a spec that decisions need; the rest is opaque.
 struct JobNumbers {
   GangShape shape;
@@ -123,12 +131,16 @@ struct JobNumbers {
   bool stop_when_preempted = false;  // else it goes back into the queue
   int64_t steps = 0;
   int max_restarts = 0;
-  int keep_last = 1;
+  RetentionPolicy keep;
+  int keep_last_when_full = 0;  // in the place of keep.last while storage is low; 0: as it
   bool evaluation = false;
   absl::Duration no_progress_timeout = absl::Minutes(10);
   std::string followed_pool;  // whose newer generations the job goes on with; empty: none
   std::string eval_job;       // an evaluation's checkpoint: job and step; empty: none
   int64_t eval_step = 0;
+  std::string start_job;  // the checkpoint that it starts from: job and step; empty: none
+  int64_t start_step = 0;
+  std::string recipe;  // digest of what training depends on, hex
 };
 
 // Since when the scheduler reserves devices for a job that waits.
@@ -172,6 +184,11 @@ struct CheckpointFile {
   int64_t size_bytes = 0;
   std::string sha256;
 };
+// A person wants it kept.
+struct Pin {
+  std::string user, reason;
+  absl::Time created;
+};
 struct Checkpoint {
   std::string job;
   int64_t step = 0;
@@ -181,6 +198,11 @@ struct Checkpoint {
   bool marked = false;    // the file COMMITTED is written
   bool deleting = false;  // retention took it: invisible, its files go
   bool corrupt = false;   // a restore found it damaged: no attempt starts from it any more
+  std::optional<Pin> pin;
+  int64_t generation = 0;    // that its last step read; 0: not known
+  std::string recipe;        // JobNumbers::recipe; empty: not known
+  std::string restored_job;  // what its attempt started from; empty: from scratch
+  int64_t restored_step = 0;
 };
 
 // Same names and numbers as seer.v1.ProfileState; a test compares the two.

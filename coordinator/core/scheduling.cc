@@ -109,11 +109,10 @@ SchedulerInput Core::InputAt(Moment now, const Job* extra) const {
     gang.reserved = job.reserved;
     gang.ready_in = std::max(job.not_before - now.steady, absl::ZeroDuration());
     if (job.attempts == 0) return;
-    const int64_t step = NewestCheckpoint(job.id);
-    gang.lasts = TimeFor(job.numbers.steps - step, job.progress);
+    gang.lasts = TimeFor(job.numbers.steps - StartOf(job).second, job.progress);
     // Files that the attempt would write anew are on their way out: it waits until they are gone.
     // Others need not: storage may take long, or refuse for ever.
-    gang.held = DeletesBeyond(job.id, step);
+    gang.held = DeletesBeyond(job.id, NewestCheckpoint(job.id));
   };
   for (const std::string& id : waiting_) add(jobs_.at(id));
   if (extra != nullptr) {
@@ -194,8 +193,7 @@ void Core::EndPreempted(Job& job, const Attempt& attempt, const Outcome& outcome
                                static_cast<double>(attempt.ranks.size());
   std::string why = absl::StrCat("its devices went to ", attempt.preempted_for);
   if (!outcome.message.empty()) absl::StrAppend(&why, "; ", outcome.message);
-  const std::string from = step > 0 ? absl::StrCat("from the checkpoint at step ", step)
-                                    : std::string("from the beginning");
+  const std::string from = StartText(job);
   const std::string preempted(reason::kPreempted);
   if (attempt.pause_after)
     return ChangeState(job, JobState::kPaused, preempted, absl::StrCat("resumes ", from, "; ", why),

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <limits>
+#include <map>
+#include <set>
 #include <tuple>
 #include <vector>
 
@@ -32,6 +34,55 @@ absl::StatusOr<Checkpoint> CheckpointsService::Find(const std::string& name) {
   return found;
 }
 
+absl::Status CheckpointsService::Get(const std::string& name, v1::Checkpoint& out) {
+  return runner_.Read([&](const Core& core, Store&) -> absl::Status {
+    SEER_ASSIGN_OR_RETURN(const Checkpoint* checkpoint, core.FindCheckpoint(name));
+    const auto retention = core.Retention({checkpoint->job});
+    out = ToProto(*checkpoint, retention.at({checkpoint->job, checkpoint->step}), storage_uri_);
+    return absl::OkStatus();
+  });
+}
+
+absl::Status CheckpointsService::Unpin(const std::string& name, v1::Checkpoint& out) {
+  SEER_RETURN_IF_ERROR(Get(name, out));  // it may be gone afterwards
+  SEER_RETURN_IF_ERROR(runner_.Execute(command::UnpinCheckpoint{name}).status);
+  out.clear_pin();
+  const absl::Status kept = Get(out.name(), out);
+  if (!absl::IsNotFound(kept)) return kept;
+  out.set_keep_reason("");
+  return absl::OkStatus();
+}
+
+absl::Status CheckpointsService::Prune(const v1::PruneCheckpointsRequest& request,
+                                       v1::PruneCheckpointsResponse& out) {
+  command::PruneCheckpoints prune;
+  prune.job = request.parent();
+  if (request.has_keep_last()) prune.keep_last = request.keep_last();
+  if (request.has_keep_every()) prune.keep_every = request.keep_every();
+  if (request.has_keep_best()) prune.keep_best = request.keep_best();
+  std::map<CheckpointKey, RetentionDecision> decided;
+  std::map<CheckpointKey, int64_t> sizes;
+  const auto plan = [&](const Core& core, Store&) -> absl::Status {
+    SEER_ASSIGN_OR_RETURN(decided, core.PlanPrune(prune));
+    for (const auto& [key, decision] : decided) sizes[key] = SizeBytes(core.checkpoints().at(key));
+    return absl::OkStatus();
+  };
+  SEER_RETURN_IF_ERROR(runner_.Read(plan));
+  if (!request.dry_run()) {
+    Reply reply = runner_.Execute(prune);
+    SEER_RETURN_IF_ERROR(reply.status);
+    decided = std::move(reply.retention);
+  }
+  for (auto it = decided.rbegin(); it != decided.rend(); ++it) {
+    auto* const to = out.add_checkpoints();
+    to->set_name(CheckpointName(it->first));
+    to->set_deleted(!it->second.keep);
+    to->set_reason(it->second.reason);
+    to->set_size_bytes(sizes[it->first]);
+  }
+  return absl::OkStatus();
+}
+
 absl::Status CheckpointsService::List(const v1::ListCheckpointsRequest& request,
                                       v1::ListCheckpointsResponse& out) {
   SEER_ASSIGN_OR_RETURN(const int size, PageSize(request.page_size(), 100, 1000));
@@ -58,8 +109,14 @@ absl::Status CheckpointsService::List(const v1::ListCheckpointsRequest& request,
     }
     std::sort(checkpoints.begin(), checkpoints.end(),
               [](const Checkpoint* a, const Checkpoint* b) { return OrderOf(*a) > OrderOf(*b); });
-    for (size_t i = 0; i < checkpoints.size() && i < static_cast<size_t>(size); ++i) {
-      *out.add_checkpoints() = ToProto(*checkpoints[i], storage_uri_);
+    const size_t shown = std::min(checkpoints.size(), static_cast<size_t>(size));
+    std::set<std::string> jobs;
+    for (size_t i = 0; i < shown; ++i) jobs.insert(checkpoints[i]->job);
+    const auto retention = core.Retention(jobs);
+    for (size_t i = 0; i < shown; ++i) {
+      const Checkpoint& checkpoint = *checkpoints[i];
+      *out.add_checkpoints() =
+          ToProto(checkpoint, retention.at({checkpoint.job, checkpoint.step}), storage_uri_);
     }
     if (checkpoints.size() > static_cast<size_t>(size)) {
       const auto [micros, id, step] = OrderOf(*checkpoints[static_cast<size_t>(size) - 1]);
@@ -79,17 +136,13 @@ absl::Status CheckpointsService::Verify(const grpc::ServerContext& context, cons
     SEER_RETURN_IF_ERROR(Find(name).status());  // retention took it meanwhile: not corrupt, gone
     return verified;
   }
-  out = ToProto(checkpoint, storage_uri_);
-  return absl::OkStatus();
+  return Get(name, out);
 }
 
 grpc::Status CheckpointsService::GetCheckpoint(grpc::ServerContext*,
                                                const v1::GetCheckpointRequest* request,
                                                v1::Checkpoint* out) {
-  const auto checkpoint = Find(request->name());
-  if (!checkpoint.ok()) return ToGrpc(checkpoint.status());
-  *out = ToProto(*checkpoint, storage_uri_);
-  return grpc::Status::OK;
+  return ToGrpc(Get(request->name(), *out));
 }
 grpc::Status CheckpointsService::ListCheckpoints(grpc::ServerContext*,
                                                  const v1::ListCheckpointsRequest* request,
@@ -100,6 +153,24 @@ grpc::Status CheckpointsService::VerifyCheckpoint(grpc::ServerContext* context,
                                                   const v1::VerifyCheckpointRequest* request,
                                                   v1::Checkpoint* out) {
   return ToGrpc(Verify(*context, request->name(), *out));
+}
+
+grpc::Status CheckpointsService::PinCheckpoint(grpc::ServerContext*,
+                                               const v1::PinCheckpointRequest* request,
+                                               v1::Checkpoint* out) {
+  const Reply reply =
+      runner_.Execute(command::PinCheckpoint{request->name(), request->user(), request->reason()});
+  return ToGrpc(reply.status.ok() ? Get(request->name(), *out) : reply.status);
+}
+grpc::Status CheckpointsService::UnpinCheckpoint(grpc::ServerContext*,
+                                                 const v1::UnpinCheckpointRequest* request,
+                                                 v1::Checkpoint* out) {
+  return ToGrpc(Unpin(request->name(), *out));
+}
+grpc::Status CheckpointsService::PruneCheckpoints(grpc::ServerContext*,
+                                                  const v1::PruneCheckpointsRequest* request,
+                                                  v1::PruneCheckpointsResponse* out) {
+  return ToGrpc(Prune(*request, *out));
 }
 
 }  // namespace seer::coordinator

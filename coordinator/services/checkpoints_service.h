@@ -21,9 +21,18 @@ class CheckpointsService final : public v1::Checkpoints::Service {
                                v1::ListCheckpointsResponse*) override;
   grpc::Status VerifyCheckpoint(grpc::ServerContext*, const v1::VerifyCheckpointRequest*,
                                 v1::Checkpoint*) override;
+  grpc::Status PinCheckpoint(grpc::ServerContext*, const v1::PinCheckpointRequest*,
+                             v1::Checkpoint*) override;
+  grpc::Status UnpinCheckpoint(grpc::ServerContext*, const v1::UnpinCheckpointRequest*,
+                               v1::Checkpoint*) override;
+  grpc::Status PruneCheckpoints(grpc::ServerContext*, const v1::PruneCheckpointsRequest*,
+                                v1::PruneCheckpointsResponse*) override;
 
  private:
   absl::StatusOr<Checkpoint> Find(const std::string& name);
+  absl::Status Get(const std::string& name, v1::Checkpoint& out);
+  absl::Status Unpin(const std::string& name, v1::Checkpoint& out);
+  absl::Status Prune(const v1::PruneCheckpointsRequest& request, v1::PruneCheckpointsResponse& out);
   absl::Status List(const v1::ListCheckpointsRequest& request, v1::ListCheckpointsResponse& out);
   absl::Status Verify(const grpc::ServerContext& context, const std::string& name,
                       v1::Checkpoint& out);

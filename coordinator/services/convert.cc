@@ -1,12 +1,18 @@
 #include "coordinator/services/convert.h"
 
+#include <google/protobuf/io/coded_stream.h>
+#include <google/protobuf/io/zero_copy_stream_impl_lite.h>
+
 #include <algorithm>
 #include <set>
+#include <tuple>
 
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
+#include "common/base/digest.h"
 #include "common/base/label.h"
+#include "coordinator/core/job_states.h"
 #include "coordinator/core/scheduler.h"
 
 namespace seer::coordinator {
@@ -50,6 +56,14 @@ void SetEval(const EvalResult& eval, v1::EvalResult* out) {
   }
   out->set_train_images(eval.train_images);
   out->set_test_images(eval.test_images);
+}
+
+// Of a checkpoint's full name; else no job and no step.
+CheckpointKey KeyOf(const std::string& name) {
+  const std::vector<std::string> parts = absl::StrSplit(name, '/');
+  CheckpointKey key;
+  if (parts.size() == 4 && absl::SimpleAtoi(parts[3], &key.second)) key.first = parts[1];
+  return key;
 }
 
 }  // namespace
@@ -106,6 +120,7 @@ v1::Job ToProto(const Job& job, const Core& core) {
   out.set_state_reason(job.reason);
   out.set_state_message(job.message);
   out.set_preemptions(job.preemptions);
+  if (!Ended(job.state)) out.set_storage_warning(core.StorageWarning());
   if (const Wait wait = core.WaitOf(job); wait.reason != WaitReason::kNone) {
     *out.mutable_wait() = ToProto(wait, job, core);
     if (job.state == JobState::kQueued && job.reason.empty())
@@ -140,23 +155,33 @@ v1::Job ToProto(const Job& job, const Core& core) {
   return out;
 }
 
-v1::Checkpoint ToProto(const Checkpoint& checkpoint, const std::string& storage_uri) {
+v1::Checkpoint ToProto(const Checkpoint& checkpoint, const RetentionDecision& retention,
+                       const std::string& storage_uri) {
   v1::Checkpoint out;
-  out.set_name(absl::StrCat("jobs/", checkpoint.job, "/checkpoints/", checkpoint.step));
+  out.set_name(CheckpointName({checkpoint.job, checkpoint.step}));
   out.set_step(checkpoint.step);
   out.set_corrupt(checkpoint.corrupt);
   out.set_attempt(checkpoint.attempt);
   SetTime(checkpoint.created, out.mutable_create_time());
-  int64_t bytes = 0;
   for (const CheckpointFile& file : checkpoint.files) {
     v1::CheckpointFile* const to = out.add_files();
     to->set_name(file.name);
     to->set_size_bytes(file.size_bytes);
     to->set_sha256(file.sha256);
-    bytes += file.size_bytes;
   }
-  out.set_size_bytes(bytes);
+  out.set_size_bytes(SizeBytes(checkpoint));
   out.set_uri(CheckpointUri(storage_uri, checkpoint.job, checkpoint.step));
+  out.set_keep_reason(retention.reason);
+  if (checkpoint.pin) {
+    out.mutable_pin()->set_user(checkpoint.pin->user);
+    out.mutable_pin()->set_reason(checkpoint.pin->reason);
+    SetTime(checkpoint.pin->created, out.mutable_pin()->mutable_create_time());
+  }
+  out.set_generation(checkpoint.generation);
+  out.set_recipe_sha256(checkpoint.recipe);
+  if (!checkpoint.restored_job.empty())
+    out.set_restored_from(CheckpointName({checkpoint.restored_job, checkpoint.restored_step}));
+  if (retention.top1_ratio) out.set_knn_top1_ratio(*retention.top1_ratio);
   return out;
 }
 
@@ -223,6 +248,16 @@ v1::Event ToProto(const Event& event) {
   return out;
 }
 
+int64_t SizeBytes(const Checkpoint& checkpoint) {
+  int64_t bytes = 0;
+  for (const CheckpointFile& file : checkpoint.files) bytes += file.size_bytes;
+  return bytes;
+}
+
+std::string CheckpointName(const CheckpointKey& key) {
+  return absl::StrCat("jobs/", key.first, "/checkpoints/", key.second);
+}
+
 std::string CheckpointKeyPrefix(const std::string& job, int64_t step) {
   return absl::StrCat(job, "/checkpoints/", step);
 }
@@ -254,7 +289,10 @@ JobNumbers NumbersOf(const v1::JobSpec& spec) {
       numbers.shape.group_ranks = std::max(numbers.shape.group_ranks, group);
   }
   numbers.max_restarts = spec.failure().max_restarts();
-  numbers.keep_last = spec.checkpoint().keep_last();
+  const v1::CheckpointSpec& checkpoint = spec.checkpoint();
+  numbers.keep = {checkpoint.keep_last(), checkpoint.keep_every(), checkpoint.keep_best()};
+  numbers.keep_last_when_full = checkpoint.keep_last_when_full();
+  std::tie(numbers.start_job, numbers.start_step) = KeyOf(checkpoint.start_from());
   numbers.no_progress_timeout = FromProto(spec.failure().no_progress_timeout());
   numbers.evaluation = spec.kind() == v1::JOB_KIND_EVAL_KNN;
   if (!numbers.evaluation) {
@@ -262,9 +300,7 @@ JobNumbers NumbersOf(const v1::JobSpec& spec) {
     if (spec.data().follow_pool()) numbers.followed_pool = spec.data().pool();
     return numbers;
   }
-  const std::vector<std::string> parts = absl::StrSplit(spec.eval().checkpoint(), '/');
-  if (parts.size() == 4 && absl::SimpleAtoi(parts[3], &numbers.eval_step))
-    numbers.eval_job = parts[1];
+  std::tie(numbers.eval_job, numbers.eval_step) = KeyOf(spec.eval().checkpoint());
   return numbers;
 }
 
@@ -285,6 +321,21 @@ Progress FromProto(const internal::v1::ReportProgressRequest& request) {
   p.train_seconds = request.train_seconds();
   p.first_loss = request.first_loss();
   return p;
+}
+
+std::string RecipeDigest(v1::JobSpec spec) {
+  spec.clear_metadata();
+  spec.clear_scheduling();
+  spec.clear_failure();
+  spec.clear_checkpoint();
+  std::string bytes;
+  {
+    google::protobuf::io::StringOutputStream stream(&bytes);
+    google::protobuf::io::CodedOutputStream coded(&stream);
+    coded.SetSerializationDeterministic(true);
+    spec.SerializeToCodedStream(&coded);
+  }
+  return Sha256Hex(bytes);
 }
 
 std::vector<PlanEntry> FromProto(
@@ -319,7 +370,9 @@ internal::v1::CoordinatorMessage MakeAssign(const Job& job, int rank, const Core
     to->set_generation(entry.generation);
   }
   if (attempt.restore_step > 0)
-    out.set_restore_uri(CheckpointUri(context.storage_uri, job.id, attempt.restore_step));
+    out.set_restore_uri(CheckpointUri(context.storage_uri,
+                                      attempt.restore_job.empty() ? job.id : attempt.restore_job,
+                                      attempt.restore_step));
   out.set_restore_step(attempt.restore_step);
   out.set_storage_uri(context.storage_uri);
   for (const std::string& address : context.dataservice_addresses)

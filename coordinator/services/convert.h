@@ -23,20 +23,27 @@ void SetDuration(absl::Duration duration, google::protobuf::Duration* out);
 absl::Duration FromProto(const google::protobuf::Duration& duration);
 
 v1::Job ToProto(const Job& job, const Core& core);
-v1::Checkpoint ToProto(const Checkpoint& checkpoint, const std::string& storage_uri);
+v1::Checkpoint ToProto(const Checkpoint& checkpoint, const RetentionDecision& retention,
+                       const std::string& storage_uri);
 v1::Worker ToProto(const Worker& worker, const Core& core);
 v1::Wait ToProto(const Wait& wait, const Job& job, const Core& core);
 v1::Queue ToProto(const Queue& queue, const Core& core);
 v1::Event ToProto(const Event& event);
 v1::Profile ToProto(const Profile& profile, const Core& core);
 
+int64_t SizeBytes(const Checkpoint& checkpoint);  // of all files
+// "jobs/<job>/checkpoints/<step>".
+std::string CheckpointName(const CheckpointKey& key);
 // The folder of a checkpoint below the storage's root, without '/' at its end.
 std::string CheckpointKeyPrefix(const std::string& job, int64_t step);
 std::string CheckpointUri(const std::string& storage_uri, const std::string& job, int64_t step);
 
-// The numbers of a spec (defaults filled in) that the core decides by. An evaluation's checkpoint
-// is "jobs/<id>/checkpoints/<step>" or empty.
+// The numbers of a spec (defaults filled in) that the core decides by. An evaluation's checkpoint,
+// and one that a job starts from, is "jobs/<id>/checkpoints/<step>" or empty.
 JobNumbers NumbersOf(const v1::JobSpec& spec);
+// What two jobs that train alike have in common: SHA-256 of the spec with its defaults, without
+// metadata, scheduling, failure and checkpoint; hex.
+std::string RecipeDigest(v1::JobSpec spec);
 
 Progress FromProto(const internal::v1::ReportProgressRequest& request);
 std::vector<PlanEntry> FromProto(

@@ -10,6 +10,7 @@
 #include "common/base/log.h"
 #include "common/base/status_macros.h"
 #include "coordinator/core/job_states.h"
+#include "coordinator/services/convert.h"
 #include "coordinator/store/leader_lease.h"
 
 namespace seer::coordinator {
@@ -277,9 +278,7 @@ void CoreRunner::Measure(absl::Duration since_last) {
         absl::ToDoubleSeconds(clock_.Now() - (any ? newest->second.created : job.started)),
         {{"job", id}});
     if (!any) continue;
-    int64_t bytes = 0;
-    for (const CheckpointFile& file : newest->second.files) bytes += file.size_bytes;
-    metrics_.checkpoint_bytes.Set(static_cast<double>(bytes), {{"job", id}});
+    metrics_.checkpoint_bytes.Set(static_cast<double>(SizeBytes(newest->second)), {{"job", id}});
   }
   for (const std::string& id : known_running_) {
     if (running.contains(id)) continue;
@@ -293,6 +292,7 @@ void CoreRunner::Measure(absl::Duration since_last) {
     metrics_.jobs.Set(states[state], {{"state", StateName(state)}});
   }
   metrics_.checkpoints.Set(static_cast<double>(core_->checkpoints().size()));
+  if (const auto free = core_->storage_free_ratio()) metrics_.storage_free.Set(*free);
   std::set<std::string> workers;
   for (const auto& [name, worker] : core_->workers()) {
     workers.insert(name);

@@ -1,5 +1,7 @@
 #include "coordinator/services/jobs_service.h"
 
+#include <google/protobuf/util/message_differencer.h>
+
 #include <algorithm>
 #include <cmath>
 #include <random>
@@ -40,6 +42,41 @@ void SetQueueStart(v1::JobSpec& spec, int64_t images) {
   swav.set_queue_start_step(static_cast<int64_t>(std::ceil(swav.queue_start_epoch() * batches)));
 }
 
+// A job of `spec` can begin with the checkpoint at `step` of one of `trained`.
+absl::Status CheckStart(const v1::JobSpec& spec, const v1::JobSpec& trained, int64_t step) {
+  using google::protobuf::util::MessageDifferencer;
+  const auto mismatch = [&](const char* field, const std::string& what) -> absl::Status {
+    return Error(absl::StatusCode::kFailedPrecondition, reason::kCheckpointMismatch,
+                 absl::StrCat(spec.checkpoint().start_from(), " is of another ", what))
+        .Field(field)
+        .Hint(absl::StrCat("take ", field,
+                           " from the job that wrote it, or leave "
+                           "checkpoint.startFrom out"))
+        .With("checkpoint", spec.checkpoint().start_from());
+  };
+  if (!MessageDifferencer::Equals(spec.model().trunk(), trained.model().trunk()))
+    return mismatch("model.trunk", "trunk");
+  if (!MessageDifferencer::Equals(spec.model().head(), trained.model().head()))
+    return mismatch("model.head", "head");
+  const v1::SwavSpec& loss = spec.loss().swav();
+  const v1::SwavSpec& before = trained.loss().swav();
+  if (loss.prototypes() != before.prototypes())
+    return mismatch("loss.swav.prototypes",
+                    absl::StrCat("number of prototypes, ", before.prototypes()));
+  if (loss.queue_length() != before.queue_length())
+    return mismatch("loss.swav.queueLength",
+                    absl::StrCat("length of the queue, ", before.queue_length()));
+  if (spec.optim().kind() != trained.optim().kind()) return mismatch("optim.kind", "optimiser");
+  if (spec.optim().ema_decay() > 0 && trained.optim().ema_decay() == 0)
+    return mismatch("optim.emaDecay", "kind: without a mean of the weights");
+  if (spec.optim().steps() > step) return absl::OkStatus();
+  return Error(absl::StatusCode::kInvalidArgument, reason::kOutOfRange,
+               absl::StrCat("optim.steps is ", spec.optim().steps(),
+                            ", and the job starts at step ", step))
+      .Field("optim.steps")
+      .Hint(absl::StrCat("set optim.steps to more than ", step));
+}
+
 absl::Status ShuttingDown() {
   return Error(absl::StatusCode::kUnavailable, reason::kShuttingDown,
                "the coordinator is shutting down")
@@ -68,6 +105,29 @@ absl::Status JobsService::TakeModelOfCheckpoint(v1::JobSpec& spec) {
     if (!spec.has_model()) *spec.mutable_model() = trained.model();
     if (!spec.has_augment()) *spec.mutable_augment() = trained.augment();
     return absl::OkStatus();
+  });
+}
+
+// Every way in which the registry can tell that a job cannot go on with what another one trained:
+// better than when its ranks have started.
+absl::Status JobsService::TakeStart(v1::JobSpec& spec) {
+  return runner_.Read([&](const Core& core, Store&) -> absl::Status {
+    v1::CheckpointSpec& own = *spec.mutable_checkpoint();
+    const auto found = core.FindCheckpoint(own.start_from());
+    if (!found.ok()) return found.status();
+    const Checkpoint& checkpoint = **found;
+    own.set_start_from(CheckpointName({checkpoint.job, checkpoint.step}));
+    v1::JobSpec trained;
+    trained.ParseFromString(core.jobs().at(checkpoint.job).spec);
+    if (!spec.has_model()) *spec.mutable_model() = trained.model();
+    FillDefaults(spec);
+    if (checkpoint.corrupt) {
+      return Error(absl::StatusCode::kDataLoss, reason::kCheckpointCorrupt,
+                   absl::StrCat(own.start_from(), " is damaged"))
+          .Field("checkpoint.startFrom")
+          .Hint("choose another; `seer checkpoint list` shows them");
+    }
+    return CheckStart(spec, trained, checkpoint.step);
   });
 }
 
@@ -110,6 +170,8 @@ absl::StatusOr<v1::JobSpec> JobsService::Complete(const v1::JobSpec& given) {
   v1::JobSpec spec = given;
   if (spec.kind() == v1::JOB_KIND_EVAL_KNN && !spec.eval().checkpoint().empty()) {
     SEER_RETURN_IF_ERROR(TakeModelOfCheckpoint(spec));
+  } else if (!spec.checkpoint().start_from().empty()) {
+    SEER_RETURN_IF_ERROR(TakeStart(spec));
   }
   FillDefaults(spec);
   SEER_RETURN_IF_ERROR(ValidateJobSpec(spec));
@@ -183,9 +245,11 @@ absl::Status JobsService::Create(const v1::CreateJobRequest& request, v1::Job& o
 
   SEER_ASSIGN_OR_RETURN(v1::JobSpec spec, Complete(request.spec()));
   command::CreateJob create;
+  const std::string recipe = RecipeDigest(spec);  // what the pool's size sets is no part of it
   SEER_ASSIGN_OR_RETURN(create.job.plan, PlanFor(spec));
   create.job.name = spec.metadata().name();
   create.job.numbers = NumbersOf(spec);
+  create.job.numbers.recipe = recipe;
   create.job.spec = spec.SerializeAsString();
   create.request_id = request.request_id();
   create.id_seed = IdSeed(request.request_id());
@@ -308,7 +372,14 @@ grpc::Status JobsService::PauseJob(grpc::ServerContext*, const v1::PauseJobReque
 }
 grpc::Status JobsService::ResumeJob(grpc::ServerContext*, const v1::ResumeJobRequest* request,
                                     v1::Job* out) {
-  return ToGrpc(Verb(command::ResumeJob{request->name(), request->request_id()}, *out));
+  if (request->step() < 0) {
+    return ToGrpc(Error(absl::StatusCode::kInvalidArgument, reason::kOutOfRange,
+                        absl::StrCat("step is ", request->step(), ", must be at least 0"))
+                      .Field("step")
+                      .Hint("name the step of a checkpoint; 0 takes the newest"));
+  }
+  return ToGrpc(
+      Verb(command::ResumeJob{request->name(), request->request_id(), request->step()}, *out));
 }
 grpc::Status JobsService::CancelJob(grpc::ServerContext*, const v1::CancelJobRequest* request,
                                     v1::Job* out) {

@@ -38,6 +38,8 @@ class JobsService final : public v1::Jobs::Service {
  private:
   absl::Status Create(const v1::CreateJobRequest& request, v1::Job& out);
   absl::Status TakeModelOfCheckpoint(v1::JobSpec& spec);
+  // Of a job that starts from a checkpoint: its full name and model.
+  absl::Status TakeStart(v1::JobSpec& spec);
   // Looks the spec's pools up; sets what the spec leaves to their sizes.
   absl::StatusOr<std::vector<PlanEntry>> PlanFor(v1::JobSpec& spec);
   absl::Status Verb(Command command, v1::Job& out);

@@ -53,6 +53,7 @@ json AttemptJson(const Attempt& attempt) {
           {"pause_after", attempt.pause_after},
           {"started_us", Micros(attempt.started)},
           {"restore_step", attempt.restore_step},
+          {"restore_job", attempt.restore_job},
           {"ranks", ranks}};
 }
 
@@ -67,6 +68,7 @@ Attempt AttemptFrom(const json& in) {
   attempt.pause_after = in.value("pause_after", false);
   attempt.started = FromMicros(in.value("started_us", int64_t{0}));
   attempt.restore_step = attempt.newest_step = in.at("restore_step");
+  attempt.restore_job = in.value("restore_job", "");
   for (const json& rank : in.at("ranks")) {
     attempt.ranks.push_back(
         {rank.at("worker"), EnumFrom(rank.at("state"), RankState::kStarting, RankState::kExited),
@@ -85,12 +87,18 @@ json NumbersJson(const JobNumbers& n) {
           {"stop_when_preempted", n.stop_when_preempted},
           {"steps", n.steps},
           {"max_restarts", n.max_restarts},
-          {"keep_last", n.keep_last},
+          {"keep_last", n.keep.last},
+          {"keep_every", n.keep.every},
+          {"keep_best", n.keep.best},
+          {"keep_last_when_full", n.keep_last_when_full},
           {"evaluation", n.evaluation},
           {"no_progress_ms", absl::ToInt64Milliseconds(n.no_progress_timeout)},
           {"followed_pool", n.followed_pool},
           {"eval_job", n.eval_job},
-          {"eval_step", n.eval_step}};
+          {"eval_step", n.eval_step},
+          {"start_job", n.start_job},
+          {"start_step", n.start_step},
+          {"recipe", n.recipe}};
 }
 
 JobNumbers NumbersFrom(const json& in) {
@@ -104,12 +112,18 @@ JobNumbers NumbersFrom(const json& in) {
   n.stop_when_preempted = in.value("stop_when_preempted", false);
   n.steps = in.at("steps");
   n.max_restarts = in.at("max_restarts");
-  n.keep_last = in.at("keep_last");
+  n.keep.last = in.at("keep_last");
+  n.keep.every = in.value("keep_every", int64_t{0});
+  n.keep.best = in.value("keep_best", 0);
+  n.keep_last_when_full = in.value("keep_last_when_full", 0);
   n.evaluation = in.at("evaluation");
   n.no_progress_timeout = absl::Milliseconds(in.at("no_progress_ms").get<int64_t>());
   n.followed_pool = in.value("followed_pool", "");
   n.eval_job = in.at("eval_job");
   n.eval_step = in.at("eval_step");
+  n.start_job = in.value("start_job", "");
+  n.start_step = in.value("start_step", int64_t{0});
+  n.recipe = in.value("recipe", "");
   return n;
 }
 
@@ -244,14 +258,22 @@ std::string ToJson(const Checkpoint& c) {
   for (const CheckpointFile& file : c.files)
     files.push_back(
         {{"name", file.name}, {"size_bytes", file.size_bytes}, {"sha256", file.sha256}});
-  return Dump({{"job", c.job},
-               {"step", c.step},
-               {"attempt", c.attempt},
-               {"created_us", Micros(c.created)},
-               {"files", files},
-               {"marked", c.marked},
-               {"deleting", c.deleting},
-               {"corrupt", c.corrupt}});
+  json out = {{"job", c.job},
+              {"step", c.step},
+              {"attempt", c.attempt},
+              {"created_us", Micros(c.created)},
+              {"files", files},
+              {"marked", c.marked},
+              {"deleting", c.deleting},
+              {"corrupt", c.corrupt},
+              {"generation", c.generation},
+              {"recipe", c.recipe},
+              {"restored_job", c.restored_job},
+              {"restored_step", c.restored_step}};
+  if (c.pin)
+    out["pin"] = {
+        {"user", c.pin->user}, {"reason", c.pin->reason}, {"created_us", Micros(c.pin->created)}};
+  return Dump(out);
 }
 
 absl::StatusOr<Checkpoint> CheckpointFromJson(const std::string& text) {
@@ -267,6 +289,14 @@ absl::StatusOr<Checkpoint> CheckpointFromJson(const std::string& text) {
     c.marked = in.at("marked");
     c.deleting = in.at("deleting");
     c.corrupt = in.value("corrupt", false);
+    c.generation = in.value("generation", int64_t{0});
+    c.recipe = in.value("recipe", "");
+    c.restored_job = in.value("restored_job", "");
+    c.restored_step = in.value("restored_step", int64_t{0});
+    if (in.contains("pin")) {
+      const json& pin = in["pin"];
+      c.pin = Pin{pin.at("user"), pin.at("reason"), FromMicros(pin.at("created_us"))};
+    }
     return c;
   } catch (const std::exception& error) {
     return Corrupt("checkpoint", error);

@@ -190,6 +190,7 @@ coordinator::ServerConfig Cluster::Config() const {
   config.logs = dir_ / "state/logs";
   config.leader_lease = absl::Seconds(3);
   config.storage = "file://" + (dir_ / "storage");
+  config.storage_low_watermark = storage_low_watermark;
   config.dataservices = {"127.0.0.1:1"};
   // With several, agents are not what is tested.
   config.lease = absl::Seconds(count_ == 1 ? 2 : 20);
@@ -246,9 +247,10 @@ absl::StatusOr<v1::Job> Cluster::Pause(const std::string& name) {
   return Unary<v1::Job>(
       [&](auto* context, v1::Job* job) { return jobs->PauseJob(context, request, job); });
 }
-absl::StatusOr<v1::Job> Cluster::Resume(const std::string& name) {
+absl::StatusOr<v1::Job> Cluster::Resume(const std::string& name, int64_t step) {
   v1::ResumeJobRequest request;
   request.set_name(name);
+  request.set_step(step);
   return Unary<v1::Job>(
       [&](auto* context, v1::Job* job) { return jobs->ResumeJob(context, request, job); });
 }

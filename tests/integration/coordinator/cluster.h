@@ -97,7 +97,7 @@ class Cluster {
   absl::StatusOr<v1::Job> Create(const v1::JobSpec& spec, const std::string& request_id = "");
   absl::StatusOr<v1::Job> Get(const std::string& name);
   absl::StatusOr<v1::Job> Pause(const std::string& name);
-  absl::StatusOr<v1::Job> Resume(const std::string& name);
+  absl::StatusOr<v1::Job> Resume(const std::string& name, int64_t step = 0);
   absl::StatusOr<v1::Job> Cancel(const std::string& name);
   // Watches until the job is in the state; fails the test after 20 s.
   v1::Job WaitFor(const std::string& name, v1::JobState state);
@@ -108,6 +108,8 @@ class Cluster {
   absl::StatusOr<bool> Progress(const internal::v1::Assign& assign, int64_t step);
   // Writes the rank's file where a trainer would and reports it. True: committed.
   absl::StatusOr<bool> Checkpoint(const internal::v1::Assign& assign, int64_t step);
+
+  double storage_low_watermark = 0;  // from the next Start on
 
   std::unique_ptr<v1::Jobs::Stub> jobs;
   std::unique_ptr<v1::Checkpoints::Stub> checkpoints;

@@ -3,7 +3,10 @@
 #include <gtest/gtest.h>
 
 #include <set>
+#include <string>
+#include <vector>
 
+#include "absl/strings/str_cat.h"
 #include "common/base/trainer_exit.h"
 #include "coordinator/core/core.h"
 #include "coordinator/core/data_plan.h"
@@ -53,12 +56,78 @@ TEST(LeaseTable, ExpiresOnceAfterSilence) {
   EXPECT_THAT(leases.TakeExpired(absl::Seconds(26)), ElementsAre("b"));
 }
 
-TEST(Retention, KeepsTheNewestAndThePinned) {
-  const auto none = [](int64_t) { return false; };
-  EXPECT_THAT(StepsToDelete({1, 2, 3, 4}, 2, none), ElementsAre(1, 2));
-  EXPECT_THAT(StepsToDelete({1, 2}, 3, none), IsEmpty());
-  EXPECT_THAT(StepsToDelete({1, 2, 3}, 1, [](int64_t step) { return step == 1; }), ElementsAre(2));
-  EXPECT_THAT(StepsToDelete({7}, 0, none), IsEmpty()) << "the newest always stays";
+std::vector<RetentionCandidate> Candidates(const std::vector<int64_t>& steps) {
+  std::vector<RetentionCandidate> candidates;
+  for (const int64_t step : steps) candidates.emplace_back().step = step;
+  return candidates;
+}
+
+// "8: the newest", and "-4: not the newest" for what is deleted.
+std::vector<std::string> Decided(const std::vector<RetentionCandidate>& candidates,
+                                 const RetentionPolicy& policy) {
+  std::vector<std::string> out;
+  const std::vector<RetentionDecision> decisions = DecideRetention(candidates, policy);
+  EXPECT_EQ(decisions.size(), candidates.size());
+  for (size_t i = 0; i < decisions.size(); ++i)
+    out.push_back(
+        absl::StrCat(decisions[i].keep ? "" : "-", candidates[i].step, ": ", decisions[i].reason));
+  return out;
+}
+
+TEST(Retention, KeepsTheLast) {
+  EXPECT_THAT(Decided(Candidates({1, 2, 3, 4}), {.last = 2}),
+              ElementsAre("-1: not among the last 2", "-2: not among the last 2",
+                          "3: among the last 2", "4: the newest"));
+  EXPECT_THAT(Decided(Candidates({1, 2}), {.last = 3}),
+              ElementsAre("1: among the last 3", "2: the newest"));
+  EXPECT_THAT(Decided(Candidates({7}), {.last = 0}), ElementsAre("7: the newest"));
+  EXPECT_THAT(Decided({}, {.last = 1}), IsEmpty());
+}
+
+TEST(Retention, KeepsMultiplesOfEvery) {
+  EXPECT_THAT(Decided(Candidates({5, 10, 15, 20, 25}), {.last = 1, .every = 10}),
+              ElementsAre("-5: not the newest; no multiple of 10", "10: a multiple of 10",
+                          "-15: not the newest; no multiple of 10", "20: a multiple of 10",
+                          "25: the newest"));
+}
+
+TEST(Retention, KeepsTheBestAndOfEqualOnesTheLater) {
+  std::vector<RetentionCandidate> candidates = Candidates({1, 2, 3, 4, 5});
+  candidates[0].top1_ratio = 0.5;
+  candidates[1].top1_ratio = 0.75;
+  candidates[2].top1_ratio = 0.5;
+  EXPECT_THAT(Decided(candidates, {.last = 1, .best = 2}),
+              ElementsAre("-1: not the newest; not among the best 2",
+                          "2: among the best 2, top-1 75.00%", "3: among the best 2, top-1 50.00%",
+                          "-4: not the newest; no evaluation of it has ended", "5: the newest"));
+}
+
+TEST(Retention, WhatIsPinnedOrNeededStaysByAnyPolicy) {
+  std::vector<RetentionCandidate> candidates = Candidates({1, 2, 3, 4});
+  candidates[0].pin = Pin{"alice", "", {}};
+  candidates[1].pin = Pin{"bob", "in the paper", {}};
+  candidates[2].need = "evaluation job_x reads it";
+  candidates[3].pin = Pin{"alice", "", {}};
+  EXPECT_THAT(Decided(candidates, {.last = 1}),
+              ElementsAre("1: pinned by alice", "2: pinned by bob (in the paper)",
+                          "3: evaluation job_x reads it", "4: pinned by alice; the newest"));
+  const std::vector<RetentionDecision> decisions = DecideRetention(candidates, {.last = 1});
+  EXPECT_TRUE(decisions[2].wanted);
+  EXPECT_FALSE(DecideRetention(Candidates({1}), {.last = 1})[0].wanted);
+}
+
+TEST(Retention, ADamagedOneStaysUntilTrainingHasPassedIt) {
+  std::vector<RetentionCandidate> candidates = Candidates({10, 20, 30});
+  candidates[1].corrupt = candidates[2].corrupt = true;
+  EXPECT_THAT(
+      Decided(candidates, {.last = 1, .every = 10}),
+      ElementsAre("10: the newest; a multiple of 10", "20: damaged, until training has passed it",
+                  "30: damaged, until training has passed it"));
+  candidates[2].corrupt = false;
+  candidates[1].top1_ratio = 0.9;
+  EXPECT_THAT(Decided(candidates, {.last = 1, .best = 1}),
+              ElementsAre("-10: not the newest; no evaluation of it has ended",
+                          "-20: damaged, and training has passed it", "30: the newest"));
 }
 
 TEST(DataPlan, IsExtendedByLaterStepsAndNewerGenerationsAlone) {

@@ -143,6 +143,11 @@ class World {
     }
     for (const Agent& agent : agents_)
       EXPECT_LE(used[agent.name], agent.devices) << agent.name << " holds more than it has";
+    for (const CheckpointKey& key : pinned_) {
+      const auto it = core_->checkpoints().find(key);
+      EXPECT_TRUE(it != core_->checkpoints().end() && it->second.pin && !it->second.deleting)
+          << "a pinned checkpoint was deleted";
+    }
     for (const auto& [key, checkpoint] : core_->checkpoints()) {
       const auto it = reported_.find({key.first, key.second, checkpoint.attempt});
       const int world = core_->jobs().at(key.first).numbers.shape.ranks;
@@ -254,7 +259,7 @@ class World {
       create.job.numbers.priority = static_cast<int>(random_.Below(2));
       create.job.numbers.steps = kSteps;
       create.job.numbers.max_restarts = Chance(0.2) ? 2 : 1000;
-      create.job.numbers.keep_last = 1 + static_cast<int>(random_.Below(2));
+      create.job.numbers.keep.last = 1 + static_cast<int>(random_.Below(2));
       create.job.numbers.no_progress_timeout = absl::Seconds(60);
       create.request_id = create.job.name;
       create.id_seed = random_.Next64();
@@ -273,6 +278,7 @@ class World {
       if (Chance(0.05)) Do(command::ResumeJob{id, ""});
       if (Chance(0.001)) Do(command::CancelJob{id, ""});
     }
+    ChooseCheckpoints();
     for (Agent& agent : agents_) {
       if (agent.connected && Chance(0.02)) {
         agent.connected = false;
@@ -287,6 +293,23 @@ class World {
       }
       if (Chance(0.005)) agent.frozen = 5 + static_cast<int>(random_.Below(25));
       for (auto& [key, trainer] : agent.ranks) trainer.killed = trainer.killed || Chance(0.003);
+    }
+  }
+
+  // Pins, prunes and goes back.
+  void ChooseCheckpoints() {
+    std::vector<CheckpointKey> keys;
+    for (const auto& [key, checkpoint] : core_->checkpoints()) keys.push_back(key);
+    for (const CheckpointKey& key : keys) {
+      const std::string name = absl::StrCat("jobs/", key.first, "/checkpoints/", key.second);
+      if (Chance(0.01) && Do(command::PinCheckpoint{name, "somebody", ""}).status.ok())
+        pinned_.insert(key);
+      if (pinned_.contains(key) && Chance(0.02)) {
+        pinned_.erase(key);
+        EXPECT_TRUE(Do(command::UnpinCheckpoint{name}).status.ok());
+      }
+      if (Chance(0.005)) Do(command::PruneCheckpoints{key.first, 1, 0, 0});
+      if (Chance(0.05)) Do(command::ResumeJob{key.first, "", key.second});
     }
   }
 
@@ -429,7 +452,8 @@ class World {
   std::deque<Command> late_;  // said before, to be said again
   std::map<std::tuple<std::string, int64_t, int>, std::set<int>> reported_;
   std::map<CheckpointKey, std::set<int>> stored_;  // ranks' files that are there
-  std::map<int64_t, std::string> attempts_;        // that were placed -> job
+  std::set<CheckpointKey> pinned_;
+  std::map<int64_t, std::string> attempts_;  // that were placed -> job
   int64_t newest_attempt_ = 0, last_event_ = 0;
   int committed_ = 0, coordinator_restarts_ = 0;
   bool faults_ = true;

@@ -105,6 +105,7 @@ std::string Script::Execute(const std::string& line) {
   }
   if (words[0] == "restart") return Restart();
   if (words[0] == "jobs") return Jobs();
+  if (words[0] == "checkpoints") return Checkpoints(IdOf(words[1]));
   if (words[0] == "profiles") return Profile(IdOf(words[1]), words[2]);
   if (words[0] == "wait") {
     const absl::Duration by = absl::Seconds(Number(arguments, "0", 1));
@@ -137,7 +138,10 @@ Command Script::Parse(const std::string& verb, const Arguments& arguments) {
     create.job.numbers.shape.ranks = static_cast<int>(Number(arguments, "ranks", 1));
     create.job.numbers.steps = Number(arguments, "steps", 10);
     create.job.numbers.max_restarts = static_cast<int>(Number(arguments, "max_restarts", 10));
-    create.job.numbers.keep_last = static_cast<int>(Number(arguments, "keep", 3));
+    create.job.numbers.keep = {static_cast<int>(Number(arguments, "keep", 3)),
+                               Number(arguments, "every", 0),
+                               static_cast<int>(Number(arguments, "best", 0))};
+    create.job.numbers.keep_last_when_full = static_cast<int>(Number(arguments, "when_full", 0));
     create.job.numbers.followed_pool = Text(arguments, "follows");
     create.job.numbers.queue = Text(arguments, "queue", kDefaultQueue);
     create.job.numbers.priority = static_cast<int>(Number(arguments, "priority", 0));
@@ -147,11 +151,11 @@ Command Script::Parse(const std::string& verb, const Arguments& arguments) {
     create.job.numbers.shape.selector = ParseLabels(Text(arguments, "selector"));
     create.job.numbers.no_progress_timeout = absl::Seconds(Number(arguments, "timeout", 600));
     if (const std::string eval = Text(arguments, "eval"); !eval.empty()) {
-      const std::pair<std::string, std::string> parts = absl::StrSplit(eval, '/');
       create.job.numbers.evaluation = true;
-      create.job.numbers.eval_job = IdOf(parts.first);
-      SEER_CHECK(absl::SimpleAtoi(parts.second, &create.job.numbers.eval_step)) << eval;
+      std::tie(create.job.numbers.eval_job, create.job.numbers.eval_step) = KeyOf(eval);
     }
+    if (const std::string from = Text(arguments, "from"); !from.empty())
+      std::tie(create.job.numbers.start_job, create.job.numbers.start_step) = KeyOf(from);
     create.request_id = Text(arguments, "request");
     create.id_seed = core_->jobs().size();
     return create;
@@ -169,7 +173,25 @@ Command Script::Parse(const std::string& verb, const Arguments& arguments) {
   }
   if (verb == "unqueue") return command::DeleteQueue{first, Number(arguments, "etag", 0)};
   if (verb == "pause") return command::PauseJob{first, Text(arguments, "request")};
-  if (verb == "resume") return command::ResumeJob{first, Text(arguments, "request")};
+  if (verb == "resume")
+    return command::ResumeJob{first, Text(arguments, "request"), Number(arguments, "step", 0)};
+  if (verb == "pin" || verb == "unpin") {
+    const auto [id, step] = KeyOf(first);
+    const std::string name = absl::StrCat("jobs/", id, "/checkpoints/", step);
+    if (verb == "unpin") return command::UnpinCheckpoint{name};
+    return command::PinCheckpoint{name, Text(arguments, "user"), Text(arguments, "reason")};
+  }
+  if (verb == "prune") {
+    command::PruneCheckpoints prune;
+    prune.job = first;
+    if (arguments.contains("last"))
+      prune.keep_last = static_cast<int>(Number(arguments, "last", 0));
+    if (arguments.contains("every")) prune.keep_every = Number(arguments, "every", 0);
+    if (arguments.contains("best"))
+      prune.keep_best = static_cast<int>(Number(arguments, "best", 0));
+    return prune;
+  }
+  if (verb == "storage") return command::StorageSpace{Number(arguments, "free", 0), 100};
   if (verb == "cancel") return command::CancelJob{first, Text(arguments, "request")};
   if (verb == "started") return command::RankStarted{first, rank()};
   if (verb == "exited")
@@ -212,8 +234,11 @@ Command Script::Parse(const std::string& verb, const Arguments& arguments) {
     report.plan = ParsePlan(Text(arguments, "plan"));
     return report;
   }
-  if (verb == "eval")
-    return command::ReportEval{Number(arguments, "attempt", 1), "jobs/" + job, {}};
+  if (verb == "eval") {
+    EvalResult result;
+    result.knn.push_back({20, static_cast<double>(Number(arguments, "top1", 0)) / 100, 1});
+    return command::ReportEval{Number(arguments, "attempt", 1), "jobs/" + job, result};
+  }
   if (verb == "pool") return command::PoolGeneration{first, Number(arguments, "1", 1)};
   if (verb == "wait") return command::Tick{};
   if (verb == "marked") return command::CommittedMarked{job, Number(arguments, "1", 0)};
@@ -241,6 +266,9 @@ std::string Script::Print(const Decision& decision) {
   } else if (decision.reply.yes) {
     absl::StrAppend(&out, "  yes\n");
   }
+  for (const auto& [key, retention] : decision.reply.retention)
+    absl::StrAppend(&out, retention.keep ? "  keep " : "  take ", key.second, ": ",
+                    retention.reason, "\n");
   if (decision.reply.profile != 0) {
     absl::StrAppend(&out, "  profile ", decision.reply.profile);
     if (decision.reply.profile_steps != 0)
@@ -306,6 +334,19 @@ std::string Script::Jobs() const {
   return WithNames(std::move(out));
 }
 
+std::string Script::Checkpoints(const std::string& job) const {
+  std::string out;
+  for (const auto& [key, decision] : core_->Retention({job})) {
+    const Checkpoint& checkpoint = core_->checkpoints().at(key);
+    absl::StrAppend(&out, "  ", key.second, " attempt=", checkpoint.attempt,
+                    " generation=", checkpoint.generation);
+    if (!checkpoint.restored_job.empty())
+      absl::StrAppend(&out, " from=", checkpoint.restored_job, "/", checkpoint.restored_step);
+    absl::StrAppend(&out, ": ", decision.reason, "\n");
+  }
+  return WithNames(std::move(out));
+}
+
 std::string Script::Profile(const std::string& job, const std::string& number) const {
   constexpr const char* kStates[] = {"", "REQUESTED", "RECORDING", "DONE", "FAILED"};
   const auto found = core_->FindProfile(absl::StrCat("jobs/", job, "/profiles/", number));
@@ -322,6 +363,13 @@ std::string Script::Profile(const std::string& job, const std::string& number) c
 std::string Script::WithNames(std::string text) const {
   for (const auto& [id, job] : core_->jobs()) absl::StrReplaceAll({{id, job.name}}, &text);
   return text;
+}
+
+CheckpointKey Script::KeyOf(const std::string& text) const {
+  const std::pair<std::string, std::string> parts = absl::StrSplit(text, '/');
+  CheckpointKey key(IdOf(parts.first), 0);
+  SEER_CHECK(absl::SimpleAtoi(parts.second, &key.second)) << text;
+  return key;
 }
 
 std::string Script::IdOf(const std::string& name) const {

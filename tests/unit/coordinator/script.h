@@ -5,13 +5,17 @@
 //                 [kind=cpu] [labels=rack:1,...]
 //   > beat w1 [running=1:0]      > gone w1
 //   > create NAME [ranks=1] [steps=10] [max_restarts=10] [keep=3] [timeout=600]
-//                 [request=ID] [eval=JOB/STEP]
+//                 [request=ID] [eval=JOB/STEP] [from=JOB/STEP]
+//                 [every=0] [best=0] [when_full=0]     retention, as keep
 //                 [follows=POOL] [queue=default] [priority=0] [preempted=stop]
 //                 [group=1] [within=rack] [selector=rack:1,...]
 //   > queue NAME [quota=N] [borrow=N] [weight=1] [preemptions=2] [grace=300] [etag=N]
 //                 makes it, or changes all of it
 //   > unqueue NAME [etag=N]
-//   > pause|resume|cancel NAME [request=ID]
+//   > pause|resume|cancel NAME [request=ID]     resume: [step=0]
+//   > pin JOB/STEP user=U [reason=R]            > unpin JOB/STEP
+//   > prune JOB [last=N] [every=N] [best=N]
+//   > storage free=N           of 100
 //   > started|exited w1 1:0 [code=0] [reason=R]
 //   > progress NAME attempt=1 step=3 [seconds=0 of a step] [profile=NUMBER] [first=STEP]
 //                 [plan=STEP:GENERATION,...]
@@ -20,11 +24,12 @@
 //   > trace NAME attempt=1 rank=0 profile=NUMBER [first=4] [bytes=10]
 //   > profiles NAME NUMBER       prints it
 //   > checkpoint NAME attempt=1 rank=0 step=5 [world=1] [file=f] [plan=...]
-//   > eval NAME attempt=1
+//   > eval NAME attempt=1 [top1=0]      in percent
 //   > wait SECONDS              time passes, then a tick
 //   > marked|deleted NAME STEP
 //   > restart                   as after SIGKILL
 //   > jobs                      prints them
+//   > checkpoints NAME          prints them, and why they are kept
 #pragma once
 
 #include <map>
@@ -52,9 +57,11 @@ class Script {
   std::string Apply(const coordinator::Decision& decision);
   std::string Print(const coordinator::Decision& decision);
   std::string Jobs() const;
+  std::string Checkpoints(const std::string& job) const;
   std::string Profile(const std::string& job, const std::string& number) const;
   std::string WithNames(std::string text) const;
   std::string IdOf(const std::string& name) const;
+  coordinator::CheckpointKey KeyOf(const std::string& text) const;  // of "JOB/STEP"
 
   std::unique_ptr<coordinator::Store> store_;
   std::unique_ptr<coordinator::Core> core_;

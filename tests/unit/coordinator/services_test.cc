@@ -159,6 +159,42 @@ TEST(Convert, StatesOfProfilesHaveTheNumbersOfTheApi) {
   EXPECT_FALSE(v1::ProfileState_IsValid(5));
 }
 
+TEST(Convert, TheRecipeIsWhatTrainingDependsOn) {
+  v1::JobSpec spec;
+  spec.set_seed(3);
+  spec.mutable_optim()->set_lr(0.5);
+  const std::string recipe = RecipeDigest(spec);
+  EXPECT_EQ(recipe.size(), 64u);
+  v1::JobSpec same = spec;
+  same.mutable_metadata()->set_name("other");
+  (*same.mutable_metadata()->mutable_labels())["a"] = "b";
+  same.mutable_scheduling()->set_priority(4);
+  same.mutable_failure()->set_max_restarts(1);
+  same.mutable_checkpoint()->set_keep_every(10);
+  EXPECT_EQ(RecipeDigest(same), recipe);
+  spec.mutable_optim()->set_lr(0.25);
+  EXPECT_NE(RecipeDigest(spec), recipe);
+}
+
+TEST(Convert, RetentionAndTheStartComeFromTheSpec) {
+  v1::JobSpec spec;
+  v1::CheckpointSpec& checkpoint = *spec.mutable_checkpoint();
+  checkpoint.set_keep_last(4);
+  checkpoint.set_keep_every(50);
+  checkpoint.set_keep_best(2);
+  checkpoint.set_keep_last_when_full(1);
+  checkpoint.set_start_from("jobs/job_a/checkpoints/70");
+  const JobNumbers numbers = NumbersOf(spec);
+  EXPECT_EQ(numbers.keep.last, 4);
+  EXPECT_EQ(numbers.keep.every, 50);
+  EXPECT_EQ(numbers.keep.best, 2);
+  EXPECT_EQ(numbers.keep_last_when_full, 1);
+  EXPECT_EQ(numbers.start_job, "job_a");
+  EXPECT_EQ(numbers.start_step, 70);
+  checkpoint.clear_start_from();
+  EXPECT_EQ(NumbersOf(spec).start_job, "");
+}
+
 constexpr auto kNever = [] { return false; };
 
 class FilesTest : public ::testing::Test {

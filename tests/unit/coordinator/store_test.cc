@@ -79,7 +79,7 @@ class StoreTest : public ::testing::TestWithParam<std::string> {
     create.job.plan = TrainingPlan(4);
     create.job.numbers.shape.ranks = 1;
     create.job.numbers.steps = 10;
-    create.job.numbers.keep_last = 1;
+    create.job.numbers.keep.last = 1;
     create.job.numbers.max_restarts = 2;
     create.request_id = request;
     create.id_seed = std::hash<std::string>()(name);
@@ -161,6 +161,63 @@ TEST_P(StoreTest, ReplacesAndRemoves) {
   EXPECT_EQ(state.jobs[0].state, JobState::kSucceeded);
   EXPECT_EQ(state.jobs[0].ended, kNow.wall);
   EXPECT_FALSE(state.jobs[0].attempt.has_value());
+}
+
+TEST_P(StoreTest, PinsAndLineageAreStored) {
+  Hello();
+  command::CreateJob create = Create("a");
+  create.job.numbers.keep = {2, 30, 4};
+  create.job.numbers.keep_last_when_full = 1;
+  create.job.numbers.recipe = "abc";
+  const std::string id = Do(create).job;
+  Do(command::ReportCheckpoint{1, "jobs/" + id, 0, 1, 5, {"rank-0", 9, std::string(64, 'c')}});
+  const std::string name = absl::StrCat("jobs/", id, "/checkpoints/5");
+  EXPECT_OK(Do(command::PinCheckpoint{name, "alice", "in the paper"}).status);
+  command::CreateJob fork = Create("b");
+  fork.job.numbers.start_job = id;
+  fork.job.numbers.start_step = 5;
+  const std::string forked = Do(fork).job;
+  Do(command::ReportCheckpoint{2, "jobs/" + forked, 0, 1, 7, {"r", 9, std::string(64, 'c')}});
+  Open();
+  StoredState state = store_->Load().value();
+  ASSERT_EQ(state.checkpoints.size(), 2u);
+  std::sort(state.checkpoints.begin(), state.checkpoints.end(),
+            [](const Checkpoint& a, const Checkpoint& b) { return a.step < b.step; });
+  ASSERT_TRUE(state.checkpoints[0].pin.has_value());
+  EXPECT_EQ(state.checkpoints[0].pin->user, "alice");
+  EXPECT_EQ(state.checkpoints[0].pin->reason, "in the paper");
+  EXPECT_EQ(state.checkpoints[0].pin->created, kNow.wall);
+  EXPECT_EQ(state.checkpoints[0].generation, 4);
+  EXPECT_EQ(state.checkpoints[0].recipe, "abc");
+  EXPECT_EQ(state.checkpoints[0].restored_job, "");
+  EXPECT_FALSE(state.checkpoints[1].pin.has_value());
+  EXPECT_EQ(state.checkpoints[1].restored_job, id);
+  EXPECT_EQ(state.checkpoints[1].restored_step, 5);
+  for (const Job& job : state.jobs) {
+    EXPECT_EQ(ToJson(job), ToJson(core_.jobs().at(job.id)));
+    if (job.id != id) {
+      EXPECT_EQ(job.numbers.start_job, id);
+      EXPECT_EQ(job.attempt->restore_job, id);
+      continue;
+    }
+    EXPECT_EQ(job.numbers.keep.every, 30);
+    EXPECT_EQ(job.numbers.keep.best, 4);
+    EXPECT_EQ(job.numbers.keep_last_when_full, 1);
+  }
+  EXPECT_OK(Do(command::UnpinCheckpoint{name}).status);
+  Open();
+  for (const Checkpoint& checkpoint : store_->Load()->checkpoints)
+    EXPECT_FALSE(checkpoint.pin.has_value());
+}
+
+// Written before there were pins.
+TEST(RecordJson, AnOlderCheckpointHasNoPinAndNoLineage) {
+  const auto read = CheckpointFromJson(
+      R"({"job":"j","step":5,"attempt":1,"created_us":7,"files":[],"marked":true,"deleting":false})");
+  ASSERT_OK(read);
+  EXPECT_FALSE(read->pin.has_value());
+  EXPECT_EQ(read->generation, 0);
+  EXPECT_EQ(read->restored_job, "");
 }
 
 TEST_P(StoreTest, EventsAreNumberedWithoutGapsAndReadInPieces) {

@@ -207,6 +207,10 @@ TEST(SpecToConfigTest, EveryFieldOfASpecReachesTheTrainerOrIsKnownNotTo) {
       "distributed.ranks",  // the assignment's world size
       "checkpoint.every_steps",
       "checkpoint.keep_last",
+      "checkpoint.keep_every",
+      "checkpoint.keep_best",
+      "checkpoint.keep_last_when_full",
+      "checkpoint.start_from",
       "failure.max_restarts",
       "failure.no_progress_timeout.seconds",
       "failure.no_progress_timeout.nanos",

@@ -512,6 +512,9 @@ TEST(SpecValidate, NamesTheFieldOfEveryBrokenRule) {
         std::pair("augment.crops=[{views: 1, size: 32, minScale: 0.5, maxScale: 1}]",
                   "augment.crops"),
         std::pair("checkpoint.everySteps=-1", "checkpoint.everySteps"),
+        std::pair("checkpoint.keepEvery=-1", "checkpoint.keepEvery"),
+        std::pair("checkpoint.keepBest=-1", "checkpoint.keepBest"),
+        std::pair("checkpoint.keepLastWhenFull=9", "checkpoint.keepLastWhenFull"),
         std::pair("failure.maxRestarts=-1", "failure.maxRestarts"),
         std::pair("failure.refusedStepLimit=-1", "failure.refusedStepLimit"),
         std::pair("metadata.name=A_b", "metadata.name")}) {
