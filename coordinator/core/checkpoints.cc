@@ -127,7 +127,7 @@ void Core::LeaveCorruptCheckpoint(const Job& job, const Attempt& attempt, Moment
   // What another job wrote is that job's to judge.
   if (!unreadable || !attempt.restore_job.empty() || it == checkpoints_.end()) return;
   it->second.corrupt = true;
-  const int64_t before = NewestCheckpoint(job.id);
+  const int64_t before = StartOf(job).second;
   if (before == 0 || before > attempt.restore_step) {
     it->second.corrupt = false;
     return;
