@@ -80,6 +80,14 @@ int main(int argc, char** argv) {
   app.add_option("--heartbeat", ReadDuration(config.heartbeat),
                  "How often agents report, for example 1s [1s]")
       ->type_name("DURATION");
+  app.add_option("--cordon-after", config.cordon_after,
+                 "A worker that was the cause of so many failures of jobs within --cordon-window "
+                 "is cordoned, as long as half of the machines are left; 0: never")
+      ->check(CLI::NonNegativeNumber)
+      ->capture_default_str();
+  app.add_option("--cordon-window", ReadDuration(config.cordon_window),
+                 "How long a failure counts against its worker, for example 1h [1h]")
+      ->type_name("DURATION");
   app.add_option("--port-file", port_file,
                  "File to write \"GRPC_PORT METRICS_PORT\" to once serving");
   app.add_option("--log-format", log_format, "text or json")

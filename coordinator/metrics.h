@@ -25,6 +25,8 @@ struct CoordinatorMetrics {
                                   {.1, 1, 10, 60, 300, 1800, 7200, 28800, 86400})),
         restarts(
             r.AddCounter("seer_job_restarts_total", "Attempts after a failure, by its class.")),
+        failures(r.AddCounter("seer_job_failures_total",
+                              "Attempts that failed, by whose fault it was.")),
         job_time(r.AddCounter(
             "seer_job_time_seconds_total",
             "Time of jobs since submission, each second in one class: queue, start, productive, "
@@ -33,6 +35,8 @@ struct CoordinatorMetrics {
                                        "One decision that went through the queue.",
                                        {.00001, .0001, .001, .01, .1, 1})),
         worker_up(r.AddGauge("seer_worker_up", "1: its lease runs; 0: lost.")),
+        worker_cordoned(
+            r.AddGauge("seer_worker_cordoned", "1: nothing is placed on it; 0: it may be.")),
         heartbeat_age(
             r.AddGauge("seer_worker_heartbeat_age_seconds", "Since a worker's last heartbeat.")),
         commit(r.AddHistogram("seer_database_commit_seconds", "One transaction of the database.",
@@ -65,9 +69,11 @@ struct CoordinatorMetrics {
   Counter& transitions;
   Histogram& queue_wait;
   Counter& restarts;
+  Counter& failures;
   Counter& job_time;
   Histogram& scheduler_cycle;
   Gauge& worker_up;
+  Gauge& worker_cordoned;
   Gauge& heartbeat_age;
   Histogram& commit;
   Counter& commit_failures;

@@ -73,6 +73,8 @@ CoreOptions OptionsOf(const ServerConfig& config) {
   CoreOptions options;
   options.lease = config.lease + 2 * config.heartbeat;
   options.storage_low_watermark = config.storage_low_watermark;
+  options.cordon_after = config.cordon_after;
+  options.cordon_window = config.cordon_window;
   return options;
 }
 

@@ -26,6 +26,9 @@ struct ServerConfig {
   // `listen`; and how long one that leads may be silent.
   std::string advertise;
   absl::Duration leader_lease = absl::Seconds(5);
+  // As CoreOptions.
+  int cordon_after = 3;
+  absl::Duration cordon_window = absl::Hours(1);
 };
 
 class CoordinatorServer {

@@ -1,6 +1,8 @@
 // What tables and `describe` show of a job.
+#include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "absl/strings/str_join.h"
 #include "client/commands/job.h"
 
 namespace seer::client {
@@ -94,6 +96,16 @@ std::vector<std::pair<std::string, std::string>> JobDescription(const v1::Job& j
                                                     ", by the pace of what runs")
                                      : "when is not known");
   }
+  if (job.has_last_failure()) {
+    const v1::Failure& failure = job.last_failure();
+    const std::string kind = absl::AsciiStrToLower(
+        EnumName(v1::FailureClass_Name(failure.failure_class()), "FAILURE_CLASS_"));
+    lines.emplace_back("Last failure", absl::StrCat(kind, " (", failure.sign(), "), attempt ",
+                                                    failure.attempt(), ", ", failure.message()));
+    lines.emplace_back("Next step", failure.next_step());
+  }
+  if (!job.avoided_workers().empty())
+    lines.emplace_back("Avoids", absl::StrJoin(job.avoided_workers(), ", "));
   if (job.preemptions() > 0) lines.emplace_back("Preemptions", absl::StrCat(job.preemptions()));
   if (p.step() > 0) {
     lines.emplace_back("Loss", absl::StrFormat("%.4f (first %.4f)", p.loss(), job.first_loss()));

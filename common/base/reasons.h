@@ -30,6 +30,7 @@
   X(kQueueLimit, "QUEUE_LIMIT")                                \
   X(kEtagMismatch, "ETAG_MISMATCH")                            \
   X(kWorkerNotFound, "WORKER_NOT_FOUND")                       \
+  X(kWorkerDrained, "WORKER_DRAINED")                          \
   X(kStaleAttempt, "STALE_ATTEMPT")                            \
   X(kLeaseLost, "LEASE_LOST")                                  \
   X(kCheckpointNotFound, "CHECKPOINT_NOT_FOUND")               \

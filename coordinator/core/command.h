@@ -84,6 +84,17 @@ struct DeleteQueue {
   int64_t changes = 0;
 };
 
+// --- workers, by "workers/<worker>" or the name alone. NOT_FOUND: WORKER_NOT_FOUND.
+// INVALID_ARGUMENT with OUT_OF_RANGE: the reason is longer than kMaxCordonReason.
+struct CordonWorker {
+  std::string worker;
+  std::string reason;
+  bool drain = false;  // its gangs are to leave as well
+};
+struct UncordonWorker {
+  std::string worker;
+};
+
 // --- agents
 struct WorkerHello {
   Worker worker;
@@ -106,6 +117,9 @@ struct RankExited {
   RunningRank rank;
   int exit_code = 0;
   std::string reason, message;
+  std::vector<std::string> lines = {};  // the last of its output, oldest first
+  bool oom_killed = false;              // the kernel ended it for want of memory
+  std::optional<bool> prompted = {};    // its agent had sent it a signal; none: it does not say
 };
 
 // --- trainers. FAILED_PRECONDITION with STALE_ATTEMPT: not the job's live attempt.
@@ -171,7 +185,8 @@ using Command =
     std::variant<command::CreateJob, command::PauseJob, command::ResumeJob, command::CancelJob,
                  command::PinCheckpoint, command::UnpinCheckpoint, command::PruneCheckpoints,
                  command::StorageSpace, command::CreateQueue, command::UpdateQueue,
-                 command::DeleteQueue, command::WorkerHello, command::WorkerHeartbeat,
+                 command::DeleteQueue, command::CordonWorker, command::UncordonWorker,
+                 command::WorkerHello, command::WorkerHeartbeat,
                  command::WorkerGone, command::RankStarted, command::RankExited,
                  command::ReportProgress, command::ReportCheckpoint, command::ReportEval,
                  command::CreateProfile, command::ReportProfile, command::PoolGeneration,

@@ -211,7 +211,7 @@ void Core::On(const command::PauseJob& c, Moment now, Decision& out) {
   if (Ended(job->state) || job->cancelling) {
     out.reply.status = WrongState(*job, "paused");
   } else if (job->state == JobState::kPausing || job->state == JobState::kPaused) {
-    if (!job->attempt || job->attempt->preempted_for.empty() || job->attempt->pause_after) return;
+    if (!job->attempt || !DevicesTaken(*job->attempt) || job->attempt->pause_after) return;
     job->attempt->pause_after = true;
     Changed(*job, out);
   } else if (Waiting(job->state)) {

@@ -34,6 +34,10 @@ struct CoreOptions {
   absl::Duration lease = absl::Seconds(15);
   absl::Duration forget_workers_after = absl::Hours(24);  // without a sign of life
   double storage_low_watermark = 0.05;  // storage is low with less of it free; 0: never
+  // A worker that is the cause of so many failures within the window is cordoned, as long as half
+  // of the machines that are up are left; 0: none is.
+  int cordon_after = 3;
+  absl::Duration cordon_window = absl::Hours(1);
 };
 
 // What the store gives back at a start.
@@ -46,6 +50,8 @@ struct StoredState {
   int64_t last_event = 0;
   int64_t last_attempt = 0;
 };
+
+inline constexpr size_t kMaxCordonReason = 500;  // bytes
 
 struct QueueUse {
   int64_t devices = 0;           // of gangs that have not ended
@@ -76,6 +82,8 @@ class Core {
   absl::StatusOr<const Profile*> FindProfile(const std::string& name) const;
   // "queues/<queue>", or its name alone. NOT_FOUND with QUEUE_NOT_FOUND.
   absl::StatusOr<const Queue*> FindQueue(const std::string& name) const;
+  // "workers/<worker>", or its name alone. NOT_FOUND with WORKER_NOT_FOUND.
+  absl::StatusOr<const Worker*> FindWorker(const std::string& name) const;
   QueueUse UseOf(const std::string& queue) const;
   // Why the job waits, by the scheduler's last pass; kNone: it does not, or no pass was since.
   Wait WaitOf(const Job& job) const;
@@ -117,6 +125,8 @@ class Core {
   void On(const command::CreateQueue& c, Moment now, Decision& out);
   void On(const command::UpdateQueue& c, Moment now, Decision& out);
   void On(const command::DeleteQueue& c, Moment now, Decision& out);
+  void On(const command::CordonWorker& c, Moment now, Decision& out);
+  void On(const command::UncordonWorker& c, Moment now, Decision& out);
   void On(const command::WorkerHello& c, Moment now, Decision& out);
   void On(const command::WorkerHeartbeat& c, Moment now, Decision& out);
   void On(const command::WorkerGone& c, Moment now, Decision& out);
@@ -152,22 +162,32 @@ class Core {
 
   void GreetRanks(Job& job, const std::string& worker, bool same_agent,
                   const std::vector<RunningRank>& running, Moment now, Decision& out);
-  void ExitRank(Job& job, size_t number, int exit_code, const std::string& reason,
-                const std::string& message, Moment now, Decision& out);
+  void ExitRank(Job& job, size_t number, const Evidence& evidence, Moment now, Decision& out);
+  void LoseRank(Job& job, size_t number, const std::string& why, Moment now, Decision& out);
   void LoseRanksOf(const std::string& worker, const std::string& why, Moment now, Decision& out);
   void TellRanks(Job& job, bool kill, Moment now, Decision& out);  // to pause or to end
   static absl::Duration GraceOf(const Job& job, Moment now);       // to write a checkpoint
   void Settle(Job& job, Moment now, Decision& out);                // after a rank ended
   void EndAttempt(Job& job, Moment now, Decision& out);            // all ranks have
+  void NoteFailure(Job& job, const Attempt& attempt, const Outcome& outcome, Moment now,
+                   Decision& out);
+  void NoteFault(const Job& job, Worker& worker, Moment now, Decision& out);
+  void RestartOrFail(Job& job, const Attempt& attempt, const Outcome& outcome, Moment now,
+                     Decision& out);
   void StartAttempt(Job& job, const std::vector<std::string>& placement, Moment now, Decision& out);
   void EndRecovery(Moment now, Decision& out);
   bool AllAgentsBack() const;
   void KillStalled(Moment now, Decision& out);
   void SchedulePass(Moment now, Decision& out);
   void PreemptJob(Job& victim, const Job& for_job, Moment now, Decision& out);
+  void DrainWorkers(Moment now, Decision& out);
+  // Asks the job to write a checkpoint and to give its devices up within its queue's grace time.
+  void TakeDevices(Job& job, const char* event, absl::string_view reason, const std::string& why,
+                   Moment now, Decision& out);
   void KillPreempted(Moment now, Decision& out);
   void EndPreempted(Job& job, const Attempt& attempt, const Outcome& outcome, Moment now,
                     Decision& out);
+  std::string CordonedText(const Labels& selector) const;
   std::string UsersOf(const std::string& queue) const;
   void Retain(const std::string& job, Moment now, Decision& out);
   void LeaveCorruptCheckpoint(const Job& job, const Attempt& attempt, Moment now, Decision& out);

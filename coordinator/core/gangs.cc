@@ -77,7 +77,11 @@ void Core::On(const command::WorkerHello& c, Moment now, Decision& out) {
   Worker& worker = workers_[name];
   // A new incarnation took its ranks with it when the old one died.
   const bool same_agent = worker.incarnation.empty() || worker.incarnation == c.worker.incarnation;
+  std::optional<Cordon> cordon = std::move(worker.cordon);
+  std::vector<Fault> faults = std::move(worker.faults);
   worker = c.worker;
+  worker.cordon = std::move(cordon);
+  worker.faults = std::move(faults);
   worker.up = worker.connected = true;
   worker.heard_time = now.wall;
   leases_.Renew(name, now.steady);
@@ -107,8 +111,7 @@ void Core::GreetRanks(Job& job, const std::string& worker, bool same_agent,
       out.effects.assign.push_back({worker, job.id, job.attempt->id, static_cast<int>(i)});
     }
     if (!held && !same_agent) {
-      ExitRank(job, i, kLost, std::string(reason::kLeaseLost), "its agent was started again", now,
-               out);
+      LoseRank(job, i, "its agent was started again", now, out);
       lost = true;
     }
   }
@@ -146,8 +149,7 @@ void Core::On(const command::WorkerHeartbeat& c, Moment now, Decision& out) {
       Rank& rank = job->attempt->ranks[i];
       if (rank.worker != c.worker || rank.state == RankState::kExited) continue;
       if (++rank.missed < kMissedHeartbeats) continue;
-      ExitRank(*job, i, kLost, std::string(reason::kLeaseLost), "its agent no longer has it", now,
-               out);
+      LoseRank(*job, i, "its agent no longer has it", now, out);
       lost = true;
     }
     if (lost) Settle(*job, now, out);
@@ -173,7 +175,10 @@ void Core::On(const command::RankStarted& c, Moment now, Decision& out) {
 void Core::On(const command::RankExited& c, Moment now, Decision& out) {
   if (LiveRank(c.rank, c.worker) == nullptr) return;
   Job& job = *Live(c.rank.attempt_id);
-  ExitRank(job, static_cast<size_t>(c.rank.rank), c.exit_code, c.reason, c.message, now, out);
+  // It may have ended before it was told to.
+  if (c.prompted) job.attempt->ranks[static_cast<size_t>(c.rank.rank)].killed = *c.prompted;
+  ExitRank(job, static_cast<size_t>(c.rank.rank),
+           {c.exit_code, c.reason, c.message, c.lines, c.oom_killed}, now, out);
   Settle(job, now, out);
 }
 
@@ -253,7 +258,7 @@ void Core::On(const command::Tick&, Moment now, Decision& out) {
   for (auto it = workers_.begin(); it != workers_.end();) {
     // What is stored of a worker's last sign of life is old: after a start they may come back
     // first.
-    if (it->second.up || now.steady < recover_by_ ||
+    if (it->second.up || it->second.cordon || now.steady < recover_by_ ||
         now.wall - it->second.heard_time < options_.forget_workers_after) {
       ++it;
       continue;
@@ -264,6 +269,7 @@ void Core::On(const command::Tick&, Moment now, Decision& out) {
   }
   if (recovering_ && now.steady >= recover_by_) EndRecovery(now, out);
   if (!recovering_) KillStalled(now, out);
+  if (!recovering_) DrainWorkers(now, out);
   KillPreempted(now, out);
   ForgetProfiles(now);
   schedule_ = true;
@@ -287,8 +293,7 @@ void Core::EndRecovery(Moment now, Decision& out) {
       const Rank& rank = job->attempt->ranks[i];
       const auto it = workers_.find(rank.worker);
       if (rank.state == RankState::kExited || (it != workers_.end() && it->second.up)) continue;
-      ExitRank(*job, i, kLost, std::string(reason::kLeaseLost),
-               "its worker did not come back after the coordinator's restart", now, out);
+      LoseRank(*job, i, "its worker did not come back after the coordinator's restart", now, out);
     }
     Settle(*job, now, out);
   }
@@ -308,20 +313,28 @@ void Core::KillStalled(Moment now, Decision& out) {
   }
 }
 
-void Core::ExitRank(Job& job, size_t number, int exit_code, const std::string& reason,
-                    const std::string& message, Moment now, Decision& out) {
-  Rank& rank = job.attempt->ranks[number];
+void Core::ExitRank(Job& job, size_t number, const Evidence& evidence, Moment now, Decision& out) {
+  Attempt& attempt = *job.attempt;
+  Rank& rank = attempt.ranks[number];
+  rank.exited = 1 + static_cast<int>(
+                        std::count_if(attempt.ranks.begin(), attempt.ranks.end(),
+                                      [](const Rank& r) { return r.state == RankState::kExited; }));
   rank.state = RankState::kExited;
-  rank.exit_code = exit_code;
-  rank.reason = reason;
-  rank.message = message;
+  rank.exit_code = evidence.exit_code;
+  rank.reason = evidence.reason;
+  rank.message = evidence.message;
+  rank.diagnosis = Diagnose(evidence);
   Changed(job, out);
-  AddEvent(job, job.attempt->number, "rank_exited", reason,
-           absl::StrCat(
-               "rank ", number, " on ", rank.worker,
-               exit_code == kLost ? std::string(" lost") : absl::StrCat(" exited with ", exit_code),
-               message.empty() ? "" : ": ", message),
+  AddEvent(job, attempt.number, "rank_exited", rank.reason,
+           absl::StrCat("rank ", number, " on ", rank.worker,
+                        rank.exit_code == kLost ? std::string(" lost")
+                                                : absl::StrCat(" exited with ", rank.exit_code),
+                        rank.message.empty() ? "" : ": ", rank.message),
            now, out);
+}
+
+void Core::LoseRank(Job& job, size_t number, const std::string& why, Moment now, Decision& out) {
+  ExitRank(job, number, {kLost, std::string(reason::kLeaseLost), why, {}, false}, now, out);
 }
 
 void Core::LoseRanksOf(const std::string& worker, const std::string& why, Moment now,
@@ -331,7 +344,7 @@ void Core::LoseRanksOf(const std::string& worker, const std::string& why, Moment
     for (size_t i = 0; i < job->attempt->ranks.size(); ++i) {
       const Rank& rank = job->attempt->ranks[i];
       if (rank.worker != worker || rank.state == RankState::kExited) continue;
-      ExitRank(*job, i, kLost, std::string(reason::kLeaseLost), why, now, out);
+      LoseRank(*job, i, why, now, out);
       lost = true;
     }
     if (lost) Settle(*job, now, out);
@@ -339,7 +352,7 @@ void Core::LoseRanksOf(const std::string& worker, const std::string& why, Moment
 }
 
 absl::Duration Core::GraceOf(const Job& job, Moment now) {
-  if (job.attempt->preempted_for.empty()) return StopRanks().grace;
+  if (!DevicesTaken(*job.attempt)) return StopRanks().grace;
   return std::max(job.attempt->kill_at - now.steady, absl::ZeroDuration());
 }
 
@@ -376,6 +389,8 @@ void Core::EndAttempt(Job& job, Moment now, Decision& out) {
   LeaveCorruptCheckpoint(job, attempt, now, out);
   const int64_t step = NewestCheckpoint(job.id);
   AddEvent(job, attempt.number, "attempt_ended", outcome.reason, outcome.message, now, out);
+  if (outcome.failure != FailureClass::kNone && !job.cancelling)
+    NoteFailure(job, attempt, outcome, now, out);
   job.data_wait_seconds += job.progress.data_wait_seconds;
   job.train_seconds += job.progress.train_seconds;
   job.progress.data_wait_seconds = job.progress.train_seconds = 0;
@@ -394,7 +409,7 @@ void Core::EndAttempt(Job& job, Moment now, Decision& out) {
   if (job.cancelling) return ChangeState(job, kCancelled, "", "cancelled by request", now, out);
   if (outcome.verdict == Verdict::kFail)
     return ChangeState(job, kFailed, outcome.reason, outcome.message, now, out);
-  if (!attempt.preempted_for.empty()) return EndPreempted(job, attempt, outcome, now, out);
+  if (DevicesTaken(attempt)) return EndPreempted(job, attempt, outcome, now, out);
   const std::string from = StartText(job);
   if (job.state == kPausing) {
     const std::string why =
@@ -406,22 +421,7 @@ void Core::EndAttempt(Job& job, Moment now, Decision& out) {
     return ChangeState(job, kRestarting, std::string(reason::kShuttingDown),
                        absl::StrCat("its workers shut down; starts again ", from), now, out);
   }
-  if (job.restarts >= job.numbers.max_restarts) {
-    if (job.numbers.max_restarts == 0)
-      return ChangeState(job, kFailed, outcome.reason, outcome.message, now, out);
-    return ChangeState(job, kFailed, std::string(reason::kRetriesExhausted),
-                       absl::StrCat(outcome.message, "; after ", job.restarts,
-                                    job.restarts == 1 ? " restart" : " restarts",
-                                    ", the most that failure.maxRestarts allows"),
-                       now, out);
-  }
-  ++job.restarts;
-  const Rank& culprit = attempt.ranks[static_cast<size_t>(outcome.rank)];
-  job.restart_class = attempt.stop_reason.empty() ? ErrorClass(culprit.exit_code) : "hang";
-  job.fruitless = step > attempt.restore_step ? 1 : job.fruitless + 1;
-  job.not_before = now.steady + Backoff(job.fruitless);
-  ChangeState(job, kRestarting, outcome.reason,
-              absl::StrCat(outcome.message, "; starts again ", from), now, out);
+  RestartOrFail(job, attempt, outcome, now, out);
 }
 
 void Core::StartAttempt(Job& job, const std::vector<std::string>& placement, Moment now,

@@ -27,6 +27,35 @@ enum class JobState {
 };
 using Labels = std::map<std::string, std::string>;
 
+// Whose fault a failure was. Same names and numbers as seer.v1.FailureClass; a test compares the
+// two.
+enum class FailureClass {
+  kNone = 0,  // it did not fail
+  kUserError = 1,
+  kData,
+  kOutOfMemory,
+  kDevice,
+  kNetwork,
+  kStorage,
+  kMachine,
+  kUnknown
+};
+
+// How likely a rank is the first cause of its gang's end; of several the largest is looked for.
+enum class Blame {
+  kNone = 0,      // it ended well
+  kFollowed = 1,  // it lost the others
+  kOwn = 2,       // it failed by itself, nobody knows of what
+  kKnown = 3,     // of a known cause
+  kFinal = 4,     // that another attempt cannot change
+};
+
+struct Diagnosis {
+  FailureClass failure = FailureClass::kNone;
+  Blame blame = Blame::kNone;
+  std::string sign;  // what told it, as "exit 13" or "log: No space left on device"
+};
+
 enum class RankState { kStarting, kRunning, kExited };
 
 struct Rank {
@@ -36,6 +65,8 @@ struct Rank {
   std::string reason;
   std::string message;
   bool killed = false;         // told to end at once: its exit is not the cause of anything
+  Diagnosis diagnosis;         // of an exited one
+  int exited = 0;              // as the how manyth of its gang, from 1; 0: it has not
   int missed = -kAssignGrace;  // heartbeats of its agent without it; not stored
 
   // The assignment may still be on its way for so many heartbeats.
@@ -56,6 +87,7 @@ struct Attempt {
   // The job that its devices were taken for; empty: none. From then on it may write a checkpoint,
   // until kill_at.
   std::string preempted_for;
+  std::string drained_from;  // or the worker that its gangs were to leave; empty: none
   absl::Duration kill_at;    // steady time; not stored
   bool pause_after = false;  // a pause was asked for meanwhile
   absl::Time started = absl::InfinitePast();
@@ -64,6 +96,11 @@ struct Attempt {
   int64_t newest_step = 0;       // that this attempt reported; not stored
   absl::Duration progressed_at;  // steady time of that report or of the start; not stored
 };
+
+// It was told to give its devices up: its job waits for others then.
+inline bool DevicesTaken(const Attempt& attempt) {
+  return !attempt.preempted_for.empty() || !attempt.drained_from.empty();
+}
 
 struct PlanEntry {
   int64_t first_step = 0;
@@ -143,6 +180,23 @@ struct JobNumbers {
   std::string recipe;  // digest of what training depends on, hex
 };
 
+// The newest failure of a job.
+struct Failure {
+  FailureClass failure = FailureClass::kNone;
+  std::string sign, message;
+  int attempt = 0;  // its number
+  int rank = 0;     // that was its cause
+  std::string worker;
+  absl::Time time;
+};
+
+// A worker that a job would rather not be placed on.
+struct Avoided {
+  std::string worker;
+  absl::Time until;
+  bool operator==(const Avoided&) const = default;
+};
+
 // Since when the scheduler reserves devices for a job that waits.
 struct Reserved {
   int64_t turn = 0;     // smaller: earlier, over all jobs; 0: it does not
@@ -163,8 +217,11 @@ struct Job {
   std::vector<PlanEntry> plan;
   int attempts = 0;           // made so far
   int restarts = 0;           // of those, after a failure
-  std::string restart_class;  // of the newest failure: ErrorClass, or "hang"
+  std::string restart_class;  // of the newest failure: FailureClassName, or "hang"
   int fruitless = 0;          // failures in a row without a new checkpoint: for the back-off
+  int same_class = 0;         // of those, the last that are of one class
+  std::optional<Failure> failure;
+  std::vector<Avoided> avoided;  // by its next attempts, if others do
   bool cancelling = false;
   std::optional<Attempt> attempt;  // the live one
   std::optional<EvalResult> eval;
@@ -232,6 +289,7 @@ struct Event {
   std::string job;
   int attempt = 0;
   std::string type, from, to, reason, message;
+  FailureClass failure = FailureClass::kNone;  // of attempt_ended; not stored
 };
 
 struct RunningRank {
@@ -240,13 +298,37 @@ struct RunningRank {
   int rank = 0;
 };
 
+// Nothing is placed on a worker that has one.
+struct Cordon {
+  std::string reason;
+  bool automatic = false;  // because of its faults
+  bool draining = false;   // its gangs are moved away
+  absl::Time time;
+};
+
+// A failure whose cause lay with the worker.
+struct Fault {
+  absl::Time time;
+  FailureClass failure = FailureClass::kMachine;
+  std::string job;
+  int attempt = 0;  // its number
+  std::string message;
+};
+
 struct Worker {
   std::string name, hostname, address, device_kind, version, incarnation;
   int devices = 0;
   Labels labels;
-  bool up = false;         // its lease runs; not stored
-  bool connected = false;  // its stream is open, so that it can be given work; not stored
+  std::optional<Cordon> cordon;
+  std::vector<Fault> faults;  // within CoreOptions::cordon_window, oldest first
+  bool up = false;            // its lease runs; not stored
+  bool connected = false;     // its stream is open, so that it can be given work; not stored
   absl::Time heard_time = absl::InfinitePast();
 };
+
+// Workers of one host share it.
+inline const std::string& MachineOf(const Worker& worker) {
+  return worker.hostname.empty() ? worker.name : worker.hostname;
+}
 
 }  // namespace seer::coordinator

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <tuple>
 
 #include "absl/strings/str_cat.h"
 #include "common/base/reasons.h"
@@ -11,30 +12,38 @@ namespace seer::coordinator {
 
 namespace {
 
-enum Suspicion { kNone, kVictimOfUs, kVictimOfPeers, kOwnFault, kHopeless };
+using enum FailureClass;
 
-// A rank that ends because another one did says so with kExitCollective,
-// or was killed by us: look for the others first.
-Suspicion Suspect(const Rank& rank) {
-  switch (rank.exit_code) {
-    case kExitDone:
-    case kExitPaused:
-      return kNone;
-    case kExitUserError:
-    case kExitData:
-    case kExitNonFinite:
-      return kHopeless;
-    case kExitCollective:
-    case kExitStale:
-      return kVictimOfPeers;
-    case kLost:
-    case 128 + 9:
-    case 128 + 15:
-      return rank.killed ? kVictimOfUs : kOwnFault;
-    default:
-      return kOwnFault;
-  }
-}
+constexpr absl::Duration kSoon = absl::Milliseconds(500), kSoonest = absl::ZeroDuration();
+constexpr absl::Duration kHalfAMinute = absl::Seconds(30);
+
+// By the number of the class.
+const RetryPolicy kPolicies[] = {
+    {kUserError, 1, kSoonest, kSoonest, false, false,
+     "correct the spec as the message says, and submit the job again"},
+    {kData, 1, kSoonest, kSoonest, false, false,
+     "mend the pool (`seer pool describe`, `seer pool verify`), and submit the job again"},
+    {kOutOfMemory, 3, kSoon, kHalfAMinute, true, false,
+     "lower data.globalBatch, or let memory.budgetBytes or memory.offloadOptimizer save memory; "
+     "`seer job plan` shows what a rank needs"},
+    {kDevice, std::nullopt, kSoon, kHalfAMinute, true, true,
+     "look at the worker's devices (`nvidia-smi -q`, the kernel's log); `seer worker cordon` keeps "
+     "jobs away"},
+    {kNetwork, std::nullopt, kSoon, kHalfAMinute, false, false,
+     "nothing, if it does not recur; else look at the network between the workers, and at the data "
+     "service (`seer cluster status`)"},
+    {kStorage, std::nullopt, kSoon, absl::Minutes(2), false, false,
+     "free space, or mend the access to the storage, as the message says; the job goes on by "
+     "itself"},
+    {kMachine, std::nullopt, kSoon, kHalfAMinute, true, true,
+     "look at the worker (`seer worker describe`), who kills processes there and whether it is "
+     "reachable; `seer worker cordon` keeps jobs away"},
+    {kUnknown, std::nullopt, kSoon, kHalfAMinute, false, false,
+     "`seer job logs` shows the last lines of the rank"},
+};
+
+// It was told to end, and did for no other reason that is known.
+bool KilledByUs(const Rank& rank) { return rank.killed && rank.diagnosis.failure == kMachine; }
 
 std::string Describe(size_t number, const Rank& rank) {
   std::string text = absl::StrCat("rank ", number, " on ", rank.worker);
@@ -49,64 +58,66 @@ std::string Describe(size_t number, const Rank& rank) {
   return text;
 }
 
+// Of two ranks, the one with the larger is rather the cause.
+std::tuple<bool, Blame, int> GuiltOf(const Rank& rank) {
+  return {!KilledByUs(rank), rank.diagnosis.blame, -rank.exited};
+}
+
 }  // namespace
 
-bool Failed(const Rank& rank) { return rank.state == RankState::kExited && Suspect(rank) != kNone; }
+bool Failed(const Rank& rank) {
+  return rank.state == RankState::kExited && rank.diagnosis.blame != Blame::kNone;
+}
 
 Outcome Judge(const Attempt& attempt) {
   Outcome outcome;
-  Suspicion worst = kNone;
   bool all_done = true;
   for (size_t i = 0; i < attempt.ranks.size(); ++i) {
-    all_done = all_done && attempt.ranks[i].exit_code == kExitDone;
-    const Suspicion suspicion = Suspect(attempt.ranks[i]);
-    if (suspicion <= worst) continue;
-    worst = suspicion;
-    outcome.rank = static_cast<int>(i);
+    const Rank& rank = attempt.ranks[i];
+    all_done = all_done && rank.exit_code == kExitDone;
+    if (!Failed(rank)) continue;
+    if (outcome.rank < 0 ||
+        GuiltOf(rank) > GuiltOf(attempt.ranks[static_cast<size_t>(outcome.rank)]))
+      outcome.rank = static_cast<int>(i);
   }
-  if (worst == kNone) {
+  if (outcome.rank < 0) {
     outcome.verdict = all_done ? Verdict::kSucceeded : Verdict::kPaused;
-    return outcome;
-  }
-  outcome.verdict = worst == kHopeless ? Verdict::kFail : Verdict::kRetry;
-  if (worst <= kVictimOfPeers && !attempt.stop_reason.empty()) {
-    outcome.reason = attempt.stop_reason;
-    outcome.message = attempt.stop_message;
     return outcome;
   }
   const auto number = static_cast<size_t>(outcome.rank);
   const Rank& culprit = attempt.ranks[number];
+  const bool victim = KilledByUs(culprit) || culprit.diagnosis.blame == Blame::kFollowed;
+  if (victim && !attempt.stop_reason.empty()) {
+    outcome.reason = attempt.stop_reason;
+    outcome.message = attempt.stop_message;
+    if (attempt.stop_reason == reason::kNoProgress) {
+      outcome.failure = kUnknown;
+      outcome.sign = attempt.stop_message;
+    }
+    return outcome;
+  }
+  outcome.verdict = culprit.diagnosis.blame == Blame::kFinal ? Verdict::kFail : Verdict::kRetry;
   outcome.message = Describe(number, culprit);
   outcome.reason = culprit.reason;
   if (outcome.reason.empty()) {
     outcome.reason =
-        std::string(culprit.exit_code == kLost ? reason::kLeaseLost : reason::kTrainerExited);
+        std::string(culprit.exit_code == kLost                  ? reason::kLeaseLost
+                    : culprit.diagnosis.failure == kOutOfMemory ? reason::kOutOfMemory
+                                                                : reason::kTrainerExited);
   }
+  outcome.failure = KilledByUs(culprit) ? kNone : culprit.diagnosis.failure;
+  outcome.sign = culprit.diagnosis.sign;
   return outcome;
 }
 
-absl::Duration Backoff(int fruitless) {
-  return std::min(absl::Seconds(30),
-                  absl::Milliseconds(500) * std::pow(2.0, std::clamp(fruitless - 1, 0, 10)));
+const RetryPolicy& PolicyOf(FailureClass failure) {
+  if (failure == kNone) failure = kUnknown;
+  return kPolicies[static_cast<int>(failure) - 1];
 }
 
-const char* ErrorClass(int exit_code) {
-  switch (exit_code) {
-    case kLost:
-      return "lost";
-    case kExitOutOfMemory:
-      return "out_of_memory";
-    case kExitCollective:
-      return "collective";
-    case kExitStorage:
-      return "storage";
-    case kExitRollBack:
-      return "non_finite";
-    case kExitPaused:
-      return "shutdown";
-    default:
-      return exit_code > 128 ? "signal" : "internal";
-  }
+absl::Duration Backoff(const RetryPolicy& policy, int fruitless) {
+  return std::min(policy.max_backoff,
+                  policy.first_backoff * std::pow(2.0, std::clamp(fruitless - 1, 0, 10)));
 }
 
 }  // namespace seer::coordinator

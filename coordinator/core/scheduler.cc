@@ -164,7 +164,7 @@ class Pass {
       free_.Release(reservation.kept);
       lent.push_back(&reservation);
     }
-    Placement placement = free_.Place(gang.shape);
+    Placement placement = PlaceElsewhere(gang);
     for (Reservation* reservation : lent) {
       for (Share& share : reservation->kept)
         share.devices = std::min(share.devices, free_.free(share.worker));
@@ -172,6 +172,31 @@ class Pass {
     }
     if (placement.empty() && lent.empty()) failed_.insert(gang.shape);
     return placement;
+  }
+
+  // Not on workers that the gang avoids, if others of the same kind have room.
+  Placement PlaceElsewhere(const WaitingGang& gang) {
+    Placement anywhere = free_.Place(gang.shape);
+    const bool bad = std::any_of(anywhere.begin(), anywhere.end(), [&](const Share& share) {
+      return std::find(gang.avoided.begin(), gang.avoided.end(), share.worker) !=
+             gang.avoided.end();
+    });
+    if (!bad) return anywhere;
+    free_.Release(anywhere);
+    Placement left_alone;
+    for (const int worker : gang.avoided)
+      if (free_.free(worker) > 0) left_alone.push_back({worker, free_.free(worker)});
+    free_.Take(left_alone);
+    Placement elsewhere = free_.Place(gang.shape);
+    free_.Release(left_alone);
+    const auto kind = [this](const Placement& placement) {
+      const OfferedDevices& worker = in_.workers[Index(placement.front().worker)];
+      return in_.classes[Index(worker.worker_class)].device_kind;
+    };
+    if (!elsewhere.empty() && kind(elsewhere) == kind(anywhere)) return elsewhere;
+    free_.Release(elsewhere);
+    free_.Take(anywhere);
+    return anywhere;
   }
 
   // Thinks `gang` away, but for what was promised to others; says what becomes free.

@@ -45,6 +45,7 @@ struct WaitingGang {
   absl::Duration ready_in;  // backs off; until then its devices are kept for it
   bool held = false;        // by something else than devices
   absl::Duration lasts = absl::InfiniteDuration();  // infinite: not known
+  std::vector<int> avoided;  // indices of workers that it takes only if no others have room
 };
 
 struct RunningGang {

@@ -34,6 +34,11 @@ absl::Duration TimeFor(int64_t steps, const Progress& progress) {
   return absl::Seconds(progress.step_seconds) * static_cast<double>(steps);
 }
 
+// Why the attempt gives its devices up.
+absl::string_view ReasonOf(const Attempt& attempt) {
+  return attempt.preempted_for.empty() ? reason::kWorkerDrained : reason::kPreempted;
+}
+
 int PreemptedWithinWindow(const Job& job, absl::Time now) {
   return static_cast<int>(
       std::count_if(job.preempted.begin(), job.preempted.end(),
@@ -56,10 +61,9 @@ SchedulerInput Core::InputAt(Moment now, const Job* extra) const {
         classes.try_emplace(absl::StrCat(worker.device_kind, ",", LabelText(worker.labels)),
                             static_cast<int>(input.classes.size()));
     if (fresh) input.classes.push_back({worker.device_kind, worker.labels});
-    const bool usable = worker.up && worker.connected;
+    const bool usable = worker.up && worker.connected && !worker.cordon;
     if (usable) workers[name] = static_cast<int>(input.workers.size());
-    input.workers.push_back({worker.hostname.empty() ? name : worker.hostname, it->second,
-                             usable ? worker.devices : 0});
+    input.workers.push_back({MachineOf(worker), it->second, usable ? worker.devices : 0});
     input.capacity.push_back(worker.devices);
   }
   for (const auto& [id, job_id] : live_) {
@@ -108,6 +112,11 @@ SchedulerInput Core::InputAt(Moment now, const Job* extra) const {
     gang.number = job.queue_number;
     gang.reserved = job.reserved;
     gang.ready_in = std::max(job.not_before - now.steady, absl::ZeroDuration());
+    for (const Avoided& avoided : job.avoided) {
+      const auto worker = workers.find(avoided.worker);
+      if (avoided.until > now.wall && worker != workers.end())
+        gang.avoided.push_back(worker->second);
+    }
     if (job.attempts == 0) return;
     gang.lasts = TimeFor(job.numbers.steps - StartOf(job).second, job.progress);
     // Files that the attempt would write anew are on their way out: it waits until they are gone.
@@ -153,10 +162,8 @@ void Core::SchedulePass(Moment now, Decision& out) {
 }
 
 void Core::PreemptJob(Job& victim, const Job& for_job, Moment now, Decision& out) {
-  const absl::Duration grace = queues_.at(victim.numbers.queue).preemption_grace;
   Attempt& attempt = *victim.attempt;
   attempt.preempted_for = for_job.id;
-  attempt.kill_at = now.steady + grace;
   std::erase_if(victim.preempted,
                 [&](absl::Time time) { return time <= now.wall - kPreemptionWindow; });
   victim.preempted.push_back(now.wall);
@@ -165,19 +172,26 @@ void Core::PreemptJob(Job& victim, const Job& for_job, Moment now, Decision& out
       for_job.numbers.queue == victim.numbers.queue
           ? absl::StrCat(" of priority ", for_job.numbers.priority)
           : absl::StrCat(" of queue ", for_job.numbers.queue));
-  AddEvent(victim, attempt.number, "preempted", std::string(reason::kPreempted),
+  TakeDevices(victim, "preempted", reason::kPreempted, why, now, out);
+}
+
+void Core::TakeDevices(Job& job, const char* event, absl::string_view reason,
+                       const std::string& why, Moment now, Decision& out) {
+  const absl::Duration grace = queues_.at(job.numbers.queue).preemption_grace;
+  job.attempt->kill_at = now.steady + grace;
+  AddEvent(job, job.attempt->number, event, std::string(reason),
            absl::StrCat(why, "; has ", absl::FormatDuration(grace), " to write a checkpoint"), now,
            out);
-  ChangeState(victim, JobState::kPausing, std::string(reason::kPreempted),
+  ChangeState(job, JobState::kPausing, std::string(reason),
               absl::StrCat("writing a checkpoint: ", why), now, out);
-  TellRanks(victim, /*kill=*/false, now, out);
+  TellRanks(job, /*kill=*/false, now, out);
 }
 
 void Core::KillPreempted(Moment now, Decision& out) {
   for (Job* job : LiveJobs()) {
     Attempt& attempt = *job->attempt;
-    if (attempt.preempted_for.empty() || attempt.stopping || now.steady < attempt.kill_at) continue;
-    attempt.stop_reason = std::string(reason::kPreempted);
+    if (!DevicesTaken(attempt) || attempt.stopping || now.steady < attempt.kill_at) continue;
+    attempt.stop_reason = std::string(ReasonOf(attempt));
     attempt.stop_message = "it had not ended when its time to write a checkpoint was up";
     TellRanks(*job, /*kill=*/true, now, out);
   }
@@ -185,24 +199,25 @@ void Core::KillPreempted(Moment now, Decision& out) {
 
 void Core::EndPreempted(Job& job, const Attempt& attempt, const Outcome& outcome, Moment now,
                         Decision& out) {
-  ++job.preemptions;
+  const bool drained = attempt.preempted_for.empty();
+  if (!drained) ++job.preemptions;
   const int64_t step = NewestCheckpoint(job.id);
   const int64_t lost = attempt.newest_step - std::max(step, attempt.restore_step);
-  if (lost > 0 && job.progress.step_seconds > 0)
+  if (!drained && lost > 0 && job.progress.step_seconds > 0)
     out.lost_device_seconds += static_cast<double>(lost) * job.progress.step_seconds *
                                static_cast<double>(attempt.ranks.size());
-  std::string why = absl::StrCat("its devices went to ", attempt.preempted_for);
+  std::string why = drained ? absl::StrCat("left ", attempt.drained_from, ", which is drained")
+                            : absl::StrCat("its devices went to ", attempt.preempted_for);
   if (!outcome.message.empty()) absl::StrAppend(&why, "; ", outcome.message);
   const std::string from = StartText(job);
-  const std::string preempted(reason::kPreempted);
+  const std::string taken(ReasonOf(attempt));
   if (attempt.pause_after)
-    return ChangeState(job, JobState::kPaused, preempted, absl::StrCat("resumes ", from, "; ", why),
+    return ChangeState(job, JobState::kPaused, taken, absl::StrCat("resumes ", from, "; ", why),
                        now, out);
-  if (job.numbers.stop_when_preempted)
-    return ChangeState(job, JobState::kFailed, preempted,
+  if (!drained && job.numbers.stop_when_preempted)
+    return ChangeState(job, JobState::kFailed, taken,
                        absl::StrCat(why, ", and scheduling.onPreemption is STOP"), now, out);
-  ChangeState(job, JobState::kQueued, preempted, absl::StrCat(why, "; starts again ", from), now,
-              out);
+  ChangeState(job, JobState::kQueued, taken, absl::StrCat(why, "; starts again ", from), now, out);
 }
 
 Wait Core::WaitOf(const Job& job) const {
@@ -217,6 +232,13 @@ std::string Core::UsersOf(const std::string& queue) const {
   for (const auto& [attempt, id] : live_)
     if (jobs_.at(id).numbers.queue == queue) ids.push_back(id);
   return SomeOf(ids);
+}
+
+std::string Core::CordonedText(const Labels& selector) const {
+  std::vector<std::string> names;
+  for (const auto& [name, worker] : workers_)
+    if (worker.cordon && Has({worker.device_kind, worker.labels}, selector)) names.push_back(name);
+  return names.empty() ? "" : absl::StrCat("; cordoned: ", SomeOf(names));
 }
 
 std::string Core::Explain(const Job& job, const Wait& wait) const {
@@ -234,7 +256,7 @@ std::string Core::Explain(const Job& job, const Wait& wait) const {
                           wait.free == 0   ? "none is"
                           : wait.free == 1 ? "1 is"
                                            : absl::StrCat(wait.free, " are"),
-                          " free");
+                          " free", CordonedText(shape.selector));
     case WaitReason::kBehind: {
       const auto ahead = jobs_.find(wait.ahead);
       if (ahead == jobs_.end()) return absl::StrCat("behind ", wait.ahead);

@@ -250,8 +250,11 @@ void AgentStreams::Rank(const std::string& worker, const internal::v1::RankRepor
   if (report.state() == internal::v1::RankReport::STATE_STARTED) {
     runner_.Post(command::RankStarted{worker, rank});
   } else if (report.state() == internal::v1::RankReport::STATE_EXITED) {
-    runner_.Post(
-        command::RankExited{worker, rank, report.exit_code(), report.reason(), report.message()});
+    command::RankExited exited{worker, rank, report.exit_code(), report.reason(), report.message()};
+    exited.lines = {report.last_lines().begin(), report.last_lines().end()};
+    exited.oom_killed = report.oom_killed();
+    if (report.has_prompted()) exited.prompted = report.prompted();
+    runner_.Post(std::move(exited));
   }
 }
 

@@ -13,6 +13,7 @@
 #include "common/base/digest.h"
 #include "common/base/label.h"
 #include "coordinator/core/job_states.h"
+#include "coordinator/core/retry.h"
 #include "coordinator/core/scheduler.h"
 
 namespace seer::coordinator {
@@ -64,6 +65,17 @@ CheckpointKey KeyOf(const std::string& name) {
   CheckpointKey key;
   if (parts.size() == 4 && absl::SimpleAtoi(parts[3], &key.second)) key.first = parts[1];
   return key;
+}
+
+void SetFailure(const Failure& failure, v1::Failure* out) {
+  out->set_failure_class(static_cast<v1::FailureClass>(failure.failure));
+  out->set_sign(failure.sign);
+  out->set_message(failure.message);
+  out->set_next_step(PolicyOf(failure.failure).next_step);
+  out->set_attempt(failure.attempt);
+  out->set_rank(failure.rank);
+  out->set_worker(absl::StrCat("workers/", failure.worker));
+  SetTime(failure.time, out->mutable_time());
 }
 
 }  // namespace
@@ -146,6 +158,11 @@ v1::Job ToProto(const Job& job, const Core& core) {
       to->set_state(RankStateName(job.attempt->ranks[i].state));
     }
   }
+  if (job.failure) SetFailure(*job.failure, out.mutable_last_failure());
+  if (!Ended(job.state)) {
+    for (const Avoided& avoided : job.avoided)
+      out.add_avoided_workers(absl::StrCat("workers/", avoided.worker));
+  }
   if (job.eval) SetEval(*job.eval, out.mutable_eval_result());
   const double train_seconds = job.train_seconds + job.progress.train_seconds;
   if (train_seconds > 0)
@@ -209,6 +226,21 @@ v1::Worker ToProto(const Worker& worker, const Core& core) {
     used += static_cast<int>(here);
   }
   out.set_devices_in_use(used);
+  if (worker.cordon) {
+    v1::Cordon& cordon = *out.mutable_cordon();
+    cordon.set_reason(worker.cordon->reason);
+    cordon.set_automatic(worker.cordon->automatic);
+    cordon.set_draining(worker.cordon->draining);
+    SetTime(worker.cordon->time, cordon.mutable_time());
+  }
+  for (const Fault& fault : worker.faults) {
+    v1::WorkerFault* const to = out.add_faults();
+    SetTime(fault.time, to->mutable_time());
+    to->set_failure_class(static_cast<v1::FailureClass>(fault.failure));
+    to->set_job(absl::StrCat("jobs/", fault.job));
+    to->set_attempt(fault.attempt);
+    to->set_message(fault.message);
+  }
   return out;
 }
 

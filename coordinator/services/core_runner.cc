@@ -9,6 +9,7 @@
 #include "common/base/error.h"
 #include "common/base/log.h"
 #include "common/base/status_macros.h"
+#include "coordinator/core/failure.h"
 #include "coordinator/core/job_states.h"
 #include "coordinator/services/convert.h"
 #include "coordinator/store/leader_lease.h"
@@ -34,7 +35,8 @@ void Append(Effects& to, Effects&& from) {
 const char* TimeClass(const Job& job) {
   switch (job.state) {
     case JobState::kQueued:
-      return job.reason == reason::kPreempted ? "preempt" : "queue";
+      return job.reason == reason::kPreempted || job.reason == reason::kWorkerDrained ? "preempt"
+                                                                                      : "queue";
     case JobState::kStarting:
       return "start";
     case JobState::kRunning:
@@ -222,6 +224,8 @@ void CoreRunner::Count(const Changes& changes) {
                                     {"reason", event.reason},
                                     {"message", event.message}});
     } else {
+      if (event.failure != FailureClass::kNone)
+        metrics_.failures.Add(1, {{"class", FailureClassName(event.failure)}});
       if (event.type == "checkpoint_committed") metrics_.checkpoint_commits.Add();
       if (event.type == "preempted") CountPreemption(core_->jobs().at(event.job));
       if (event.type == "checkpoint_deleted") metrics_.checkpoint_deleted.Add();
@@ -297,12 +301,14 @@ void CoreRunner::Measure(absl::Duration since_last) {
   for (const auto& [name, worker] : core_->workers()) {
     workers.insert(name);
     metrics_.worker_up.Set(worker.up, {{"worker", name}});
+    metrics_.worker_cordoned.Set(worker.cordon.has_value(), {{"worker", name}});
     metrics_.heartbeat_age.Set(absl::ToDoubleSeconds(clock_.Now() - worker.heard_time),
                                {{"worker", name}});
   }
   for (const std::string& name : known_workers_) {
     if (workers.contains(name)) continue;
     metrics_.worker_up.Remove({{"worker", name}});
+    metrics_.worker_cordoned.Remove({{"worker", name}});
     metrics_.heartbeat_age.Remove({{"worker", name}});
   }
   known_workers_ = std::move(workers);

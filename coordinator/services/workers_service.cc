@@ -1,10 +1,8 @@
 #include "coordinator/services/workers_service.h"
 
 #include <string>
+#include <utility>
 
-#include "absl/strings/str_cat.h"
-#include "absl/strings/strip.h"
-#include "common/base/error.h"
 #include "common/base/status_macros.h"
 #include "common/rpc/status_grpc.h"
 #include "coordinator/services/convert.h"
@@ -30,22 +28,40 @@ absl::Status WorkersService::List(const v1::ListWorkersRequest& request,
   });
 }
 
+absl::Status WorkersService::Get(const std::string& name, v1::Worker& out) {
+  return runner_.Read([&](const Core& core, Store&) -> absl::Status {
+    SEER_ASSIGN_OR_RETURN(const Worker* worker, core.FindWorker(name));
+    out = ToProto(*worker, core);
+    return absl::OkStatus();
+  });
+}
+
+absl::Status WorkersService::Change(const std::string& name, Command command, v1::Worker& out) {
+  SEER_RETURN_IF_ERROR(runner_.Execute(std::move(command)).status);
+  return Get(name, out);
+}
+
 grpc::Status WorkersService::GetWorker(grpc::ServerContext*, const v1::GetWorkerRequest* request,
                                        v1::Worker* out) {
-  return ToGrpc(runner_.Read([&](const Core& core, Store&) -> absl::Status {
-    absl::string_view name = request->name();
-    absl::ConsumePrefix(&name, "workers/");
-    const auto it = core.workers().find(std::string(name));
-    if (it == core.workers().end()) {
-      return Error(absl::StatusCode::kNotFound, reason::kWorkerNotFound,
-                   absl::StrCat("no worker '", name, "'"))
-          .Field("name")
-          .Hint("`seer worker list` shows the workers")
-          .With("worker", name);
-    }
-    *out = ToProto(it->second, core);
-    return absl::OkStatus();
-  }));
+  return ToGrpc(Get(request->name(), *out));
+}
+
+grpc::Status WorkersService::CordonWorker(grpc::ServerContext*,
+                                          const v1::CordonWorkerRequest* request, v1::Worker* out) {
+  return ToGrpc(Change(request->name(),
+                       command::CordonWorker{request->name(), request->reason(), false}, *out));
+}
+
+grpc::Status WorkersService::UncordonWorker(grpc::ServerContext*,
+                                            const v1::UncordonWorkerRequest* request,
+                                            v1::Worker* out) {
+  return ToGrpc(Change(request->name(), command::UncordonWorker{request->name()}, *out));
+}
+
+grpc::Status WorkersService::DrainWorker(grpc::ServerContext*,
+                                         const v1::DrainWorkerRequest* request, v1::Worker* out) {
+  return ToGrpc(Change(request->name(),
+                       command::CordonWorker{request->name(), request->reason(), true}, *out));
 }
 
 grpc::Status WorkersService::ListWorkers(grpc::ServerContext*,

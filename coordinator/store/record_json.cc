@@ -6,6 +6,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/base/error.h"
+#include "coordinator/core/failure.h"
 #include "coordinator/core/job_states.h"
 
 namespace seer::coordinator {
@@ -34,6 +35,10 @@ Enum EnumFrom(const json& in, Enum low, Enum high) {
   return static_cast<Enum>(value);
 }
 
+FailureClass FailureFrom(const json& in) {
+  return EnumFrom(in, FailureClass::kNone, FailureClass::kUnknown);
+}
+
 json AttemptJson(const Attempt& attempt) {
   json ranks = json::array();
   for (const Rank& rank : attempt.ranks) {
@@ -42,7 +47,11 @@ json AttemptJson(const Attempt& attempt) {
                      {"exit_code", rank.exit_code},
                      {"reason", rank.reason},
                      {"message", rank.message},
-                     {"killed", rank.killed}});
+                     {"killed", rank.killed},
+                     {"failure", static_cast<int>(rank.diagnosis.failure)},
+                     {"blame", static_cast<int>(rank.diagnosis.blame)},
+                     {"sign", rank.diagnosis.sign},
+                     {"exited", rank.exited}});
   }
   return {{"id", attempt.id},
           {"number", attempt.number},
@@ -50,6 +59,7 @@ json AttemptJson(const Attempt& attempt) {
           {"stop_reason", attempt.stop_reason},
           {"stop_message", attempt.stop_message},
           {"preempted_for", attempt.preempted_for},
+          {"drained_from", attempt.drained_from},
           {"pause_after", attempt.pause_after},
           {"started_us", Micros(attempt.started)},
           {"restore_step", attempt.restore_step},
@@ -65,14 +75,26 @@ Attempt AttemptFrom(const json& in) {
   attempt.stop_reason = in.at("stop_reason");
   attempt.stop_message = in.at("stop_message");
   attempt.preempted_for = in.value("preempted_for", "");
+  attempt.drained_from = in.value("drained_from", "");
   attempt.pause_after = in.value("pause_after", false);
   attempt.started = FromMicros(in.value("started_us", int64_t{0}));
   attempt.restore_step = attempt.newest_step = in.at("restore_step");
   attempt.restore_job = in.value("restore_job", "");
   for (const json& rank : in.at("ranks")) {
-    attempt.ranks.push_back(
-        {rank.at("worker"), EnumFrom(rank.at("state"), RankState::kStarting, RankState::kExited),
-         rank.at("exit_code"), rank.at("reason"), rank.at("message"), rank.at("killed")});
+    Rank& to = attempt.ranks.emplace_back();
+    to.worker = rank.at("worker");
+    to.state = EnumFrom(rank.at("state"), RankState::kStarting, RankState::kExited);
+    to.exit_code = rank.at("exit_code");
+    to.reason = rank.at("reason");
+    to.message = rank.at("message");
+    to.killed = rank.at("killed");
+    if (rank.contains("blame")) {
+      to.diagnosis = {FailureFrom(rank.at("failure")),
+                      EnumFrom(rank.at("blame"), Blame::kNone, Blame::kFinal), rank.at("sign")};
+      to.exited = rank.at("exited");
+    } else if (to.state == RankState::kExited) {  // of an earlier version
+      to.diagnosis = Diagnose({to.exit_code, to.reason, to.message, {}, false});
+    }
   }
   return attempt;
 }
@@ -144,6 +166,8 @@ std::string ToJson(const Job& job) {
   for (const PlanEntry& entry : job.plan) plan.push_back({entry.first_step, entry.generation});
   json preempted = json::array();
   for (const absl::Time time : job.preempted) preempted.push_back(Micros(time));
+  json avoided = json::array();
+  for (const Avoided& one : job.avoided) avoided.push_back({one.worker, Micros(one.until)});
   json out = {{"id", job.id},
               {"name", job.name},
               {"numbers", NumbersJson(job.numbers)},
@@ -163,6 +187,8 @@ std::string ToJson(const Job& job) {
               {"attempts", job.attempts},
               {"restarts", job.restarts},
               {"fruitless", job.fruitless},
+              {"same_class", job.same_class},
+              {"avoided", avoided},
               {"cancelling", job.cancelling},
               {"first_loss", job.first_loss},
               {"data_wait_seconds", job.data_wait_seconds},
@@ -182,6 +208,16 @@ std::string ToJson(const Job& job) {
                      {"skipped_steps", p.skipped_steps},
                      {"updated_us", Micros(p.updated)}};
   if (job.attempt) out["attempt"] = AttemptJson(*job.attempt);
+  if (job.failure) {
+    const Failure& f = *job.failure;
+    out["failure"] = {{"class", static_cast<int>(f.failure)},
+                      {"sign", f.sign},
+                      {"message", f.message},
+                      {"attempt", f.attempt},
+                      {"rank", f.rank},
+                      {"worker", f.worker},
+                      {"time_us", Micros(f.time)}};
+  }
   if (job.eval) {
     json knn = json::array();
     for (const KnnResult& result : job.eval->knn)
@@ -217,6 +253,19 @@ absl::StatusOr<Job> JobFromJson(const std::string& text) {
     job.attempts = in.at("attempts");
     job.restarts = in.at("restarts");
     job.fruitless = in.at("fruitless");
+    job.same_class = in.value("same_class", 0);
+    for (const json& one : in.value("avoided", json::array()))
+      job.avoided.push_back({one.at(0), FromMicros(one.at(1))});
+    if (in.contains("failure")) {
+      const json& f = in["failure"];
+      job.failure = Failure{FailureFrom(f.at("class")),
+                            f.at("sign"),
+                            f.at("message"),
+                            f.at("attempt"),
+                            f.at("rank"),
+                            f.at("worker"),
+                            FromMicros(f.at("time_us"))};
+    }
     job.cancelling = in.at("cancelling");
     job.first_loss = Number(in.at("first_loss"));
     job.data_wait_seconds = Number(in.at("data_wait_seconds"));
@@ -304,15 +353,24 @@ absl::StatusOr<Checkpoint> CheckpointFromJson(const std::string& text) {
 }
 
 std::string ToJson(const Worker& w) {
-  return Dump({{"name", w.name},
-               {"hostname", w.hostname},
-               {"address", w.address},
-               {"device_kind", w.device_kind},
-               {"version", w.version},
-               {"incarnation", w.incarnation},
-               {"devices", w.devices},
-               {"labels", w.labels},
-               {"heard_us", Micros(w.heard_time)}});
+  json faults = json::array();
+  for (const Fault& fault : w.faults)
+    faults.push_back({{"time_us", Micros(fault.time)},
+                      {"class", static_cast<int>(fault.failure)},
+                      {"job", fault.job},
+                      {"attempt", fault.attempt},
+                      {"message", fault.message}});
+  json out = {{"name", w.name},       {"hostname", w.hostname},
+              {"address", w.address}, {"device_kind", w.device_kind},
+              {"version", w.version}, {"incarnation", w.incarnation},
+              {"devices", w.devices}, {"labels", w.labels},
+              {"faults", faults},     {"heard_us", Micros(w.heard_time)}};
+  if (w.cordon)
+    out["cordon"] = {{"reason", w.cordon->reason},
+                     {"automatic", w.cordon->automatic},
+                     {"draining", w.cordon->draining},
+                     {"time_us", Micros(w.cordon->time)}};
+  return Dump(out);
 }
 
 absl::StatusOr<Worker> WorkerFromJson(const std::string& text) {
@@ -327,6 +385,14 @@ absl::StatusOr<Worker> WorkerFromJson(const std::string& text) {
     w.incarnation = in.at("incarnation");
     w.devices = in.at("devices");
     w.labels = in.value("labels", Labels());
+    for (const json& fault : in.value("faults", json::array()))
+      w.faults.push_back({FromMicros(fault.at("time_us")), FailureFrom(fault.at("class")),
+                          fault.at("job"), fault.at("attempt"), fault.at("message")});
+    if (in.contains("cordon")) {
+      const json& c = in["cordon"];
+      w.cordon =
+          Cordon{c.at("reason"), c.at("automatic"), c.at("draining"), FromMicros(c.at("time_us"))};
+    }
     w.heard_time = FromMicros(in.at("heard_us"));
     return w;
   } catch (const std::exception& error) {

@@ -8,6 +8,7 @@
 #include <functional>
 #include <map>
 #include <optional>
+#include <set>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -20,10 +21,12 @@
 #include "common/base/trainer_exit.h"
 #include "worker/agent/assignment.h"
 #include "worker/agent/devices.h"
+#include "worker/agent/last_lines.h"
 #include "worker/agent/lease.h"
 #include "worker/agent/link.h"
 #include "worker/agent/log_shipper.h"
 #include "worker/agent/messages.h"
+#include "worker/agent/oom_watch.h"
 #include "worker/agent/supervisor.h"
 #include "worker/agent/work_dir.h"
 
@@ -38,6 +41,7 @@ constexpr absl::Duration kStopGrace = absl::Minutes(10);  // of a Stop that says
 constexpr absl::Duration kKillTime = absl::Seconds(5);    // for SIGKILL to end what is left
 // For the coordinator to acknowledge the last reports. It gives a leaving agent nothing for 3 s.
 constexpr absl::Duration kFarewell = absl::Seconds(2);
+constexpr int kCannotStart = 127;
 // Log lines beyond this wait in the shipper, which drops the oldest.
 constexpr size_t kUnsentLogBytes = 1 << 20;
 
@@ -207,9 +211,10 @@ class AgentImpl final : public Agent {
     if (assign.coordinator_address().empty()) assign.set_coordinator_address(config_.coordinator);
     assign.set_device(DeviceName(config_, taken.device));
     if (const absl::Status written = work_dir_->WriteAssignment(assign); !written.ok()) {
-      return Ended(taken.key, {kExitStorage, std::string(reason::kStorageFailed),
+      return Ended(taken.key, {kCannotStart, std::string(reason::kStorageFailed),
                                std::string(written.message())});
     }
+    if (table_.Running().size() == 1) oom_watch_.Forget();  // what was before concerns no rank
     LogInfo("rank_started", {job, attempt, rank, {"device", assign.device()}});
     const std::string path = work_dir_->AssignmentPath(assignment.attempt_id, assignment.rank);
     supervisor_->Start(taken.key, {{config_.trainer, "--assignment", path}, /*hold_sigterm=*/true});
@@ -220,8 +225,8 @@ class AgentImpl final : public Agent {
   void Stop(const internal::v1::Stop& stop) {
     const absl::Duration grace = stop.has_grace() ? FromProto(stop.grace()) : kStopGrace;
     for (int64_t key : table_.RunningOf(stop.attempt_id())) {
-      supervisor_->Signal(key, stop.kill() ? SIGKILL : SIGTERM);
-      if (!stop.kill()) loop_.After(grace, [this, key] { supervisor_->Signal(key, SIGKILL); });
+      SignalRank(key, stop.kill() ? SIGKILL : SIGTERM);
+      if (!stop.kill()) loop_.After(grace, [this, key] { SignalRank(key, SIGKILL); });
     }
   }
 
@@ -230,13 +235,15 @@ class AgentImpl final : public Agent {
     if (entry == nullptr) return;
     RankExit exit{exit_code, "", ""};
     const auto word = work_dir_->TakeLastWord(entry->assignment.attempt_id, entry->assignment.rank);
-    const std::string last_line = std::move(last_line_[key]);
-    last_line_.erase(key);
+    if (exit_code != kExitDone) exit.last_lines = std::move(last_lines_[key]).Take();
+    last_lines_.erase(key);
+    exit.prompted = prompted_.erase(key) > 0;
+    exit.oom_killed = exit_code == 128 + SIGKILL && oom_watch_.TakeOne();
     if (word) {
       exit.reason = word->reason;
       exit.message = word->message;
-    } else if (exit_code != 0 && !last_line.empty()) {
-      exit.message = absl::StrCat("last line: ", last_line);
+    } else if (exit_code != 0 && !exit.last_lines.empty()) {
+      exit.message = absl::StrCat("last line: ", exit.last_lines.back());
     }
     Ended(key, std::move(exit));
   }
@@ -266,7 +273,7 @@ class AgentImpl final : public Agent {
   void TakeLine(int64_t key, std::string text) {
     const AssignmentTable::Entry* const entry = table_.Find(key);
     if (entry == nullptr) return;
-    last_line_[key] = text;
+    last_lines_[key].Add(text);
     shipper_.Take(entry->assignment, clock_.Now(), std::move(text));
     if (shipper_.held() >= LogShipper::kLinesAMessage) SendLines(kUnsentLogBytes);
   }
@@ -278,7 +285,14 @@ class AgentImpl final : public Agent {
   }
 
   void SignalRunning(int signal) {
-    for (int64_t key : table_.Running()) supervisor_->Signal(key, signal);
+    for (int64_t key : table_.Running()) SignalRank(key, signal);
+  }
+
+  void SignalRank(int64_t key, int signal) {
+    const AssignmentTable::Entry* const entry = table_.Find(key);
+    if (entry == nullptr || entry->exit) return;
+    prompted_.insert(key);
+    supervisor_->Signal(key, signal);
   }
 
   const AgentConfig config_;
@@ -296,8 +310,10 @@ class AgentImpl final : public Agent {
   Lease lease_;
   AssignmentTable table_;
   LogShipper shipper_;
-  std::map<int64_t, std::string> last_line_;  // of ranks that run
-  bool said_lost_ = false;                    // since the last acknowledgement
+  std::map<int64_t, LastLines> last_lines_;  // of ranks that run
+  std::set<int64_t> prompted_;               // ranks that run and were sent a signal
+  OomWatch oom_watch_;
+  bool said_lost_ = false;  // since the last acknowledgement
   bool leaving_ = false;
 
   ThreadLoop loop_;

@@ -19,9 +19,12 @@ struct Assignment {
 };
 
 struct RankExit {
-  int exit_code = 0;    // common/base/trainer_exit.h, 128 + signal, or 127
-  std::string reason;   // the trainer's last word; empty: none
-  std::string message;  // for people
+  int exit_code = 0;                         // common/base/trainer_exit.h, 128 + signal, or 127
+  std::string reason;                        // the trainer's last word; empty: none
+  std::string message;                       // for people
+  std::vector<std::string> last_lines = {};  // of its output, oldest first
+  bool oom_killed = false;                   // the kernel ended it for want of memory
+  bool prompted = false;                     // it was sent a signal before
 };
 
 class AssignmentTable {

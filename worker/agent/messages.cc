@@ -54,6 +54,9 @@ AgentMessage ExitReport(const Assignment& assignment, const RankExit& exit) {
   report.set_exit_code(exit.exit_code);
   report.set_reason(CleanText(exit.reason, kMaxReasonBytes));
   report.set_message(CleanText(exit.message, kMaxMessageBytes));
+  for (const std::string& line : exit.last_lines) report.add_last_lines(CleanText(line));
+  report.set_oom_killed(exit.oom_killed);
+  report.set_prompted(exit.prompted);
   return message;
 }
 

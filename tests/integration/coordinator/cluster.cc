@@ -161,10 +161,14 @@ void FakeAgent::Started(const Assign& assign) {
 void FakeAgent::Exited(const Assign& assign, int exit_code, const std::string& reason,
                        const std::string& message) {
   internal::v1::RankReport report;
-  report.set_state(internal::v1::RankReport::STATE_EXITED);
   report.set_exit_code(exit_code);
   report.set_reason(reason);
   report.set_message(message);
+  Exited(assign, std::move(report));
+}
+
+void FakeAgent::Exited(const Assign& assign, internal::v1::RankReport report) {
+  report.set_state(internal::v1::RankReport::STATE_EXITED);
   Report(assign, std::move(report));
   absl::MutexLock lock(&mu_);
   running_.erase({assign.attempt_id(), assign.rank()});
@@ -185,7 +189,7 @@ void FakeAgent::Log(const Assign& assign, const std::string& text) {
 coordinator::ServerConfig Cluster::Config() const {
   coordinator::ServerConfig config;
   config.listen = "127.0.0.1:0";
-  config.metrics = "";
+  config.metrics = "127.0.0.1:0";
   config.database = url_.empty() ? dir_ / "state/coordinator.db" : url_;
   config.logs = dir_ / "state/logs";
   config.leader_lease = absl::Seconds(3);

@@ -47,6 +47,7 @@ class FakeAgent {
   void Started(const internal::v1::Assign& assign);
   void Exited(const internal::v1::Assign& assign, int exit_code, const std::string& reason = "",
               const std::string& message = "");
+  void Exited(const internal::v1::Assign& assign, internal::v1::RankReport report);
   void Log(const internal::v1::Assign& assign, const std::string& text);
 
  private:

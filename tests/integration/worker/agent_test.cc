@@ -27,6 +27,7 @@ using ::testing::Contains;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::Not;
+using ::testing::StartsWith;
 using Heard = testing::FakeCoordinator::Heard;
 using internal::v1::RankReport;
 
@@ -162,6 +163,27 @@ TEST_F(AgentTest, ALastLineThatIsNotTextDoesNotBreakTheStream) {
   EXPECT_EQ(report.message(), "last line: " + line);
   EXPECT_TRUE(coordinator_->WaitForLine("0: " + line));
   EXPECT_EQ(coordinator_->heard().hellos.size(), 1u);
+}
+
+TEST_F(AgentTest, AnExitSaysWhatTheCoordinatorJudgesItBy) {
+  Start();
+  coordinator_->Assign(1, 0, "spam 100\nprint CUDA error: \xff\ndie 9");
+  RankReport report = Exit(1);
+  EXPECT_EQ(report.exit_code(), 128 + SIGKILL);
+  ASSERT_TRUE(report.has_prompted());
+  EXPECT_FALSE(report.prompted()) << "it was not this agent";
+  EXPECT_FALSE(report.oom_killed());
+  ASSERT_EQ(report.last_lines_size(), 40);
+  EXPECT_EQ(report.last_lines(39), "CUDA error: \xef\xbf\xbd");
+  EXPECT_THAT(report.last_lines(38), StartsWith("99 "));
+  coordinator_->Assign(2, 0, "deaf");
+  ASSERT_TRUE(coordinator_->WaitForLine("0: deaf"));
+  coordinator_->SendStop(2, true);
+  report = Exit(2);
+  EXPECT_EQ(report.exit_code(), 128 + SIGKILL);
+  EXPECT_TRUE(report.prompted());
+  coordinator_->Assign(3, 0, "print well\nexit 0");
+  EXPECT_EQ(Exit(3).last_lines_size(), 0);
 }
 
 TEST_F(AgentTest, AnAssignmentSaidTwiceStartsOneRank) {
@@ -418,7 +440,7 @@ TEST_F(AgentTest, AnAssignmentThatCannotBeWrittenEndsTheRank) {
   std::ofstream(dir_ / "work/ranks") << "in the way";
   coordinator_->Assign(1, 0, "exit 0");
   const RankReport report = Exit(1);
-  EXPECT_EQ(report.exit_code(), kExitStorage);
+  EXPECT_EQ(report.exit_code(), 127);
   EXPECT_EQ(report.reason(), reason::kStorageFailed);
 }
 

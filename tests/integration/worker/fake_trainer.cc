@@ -2,7 +2,7 @@
 //   print TEXT    spam N (lines of 100 bytes)    word JSON (the last word)
 //   term          waits for SIGTERM               deaf (never ends, ignores SIGTERM)
 //   file PATH       waits until it is there
-//   exit N
+//   exit N    die N (by signal N)
 #include <signal.h>
 #include <unistd.h>
 
@@ -51,6 +51,9 @@ int main(int argc, char** argv) {
       while (true) ::pause();
     } else if (verb == "file") {
       while (::access(rest.c_str(), F_OK) != 0) ::usleep(5000);
+    } else if (verb == "die") {
+      std::fflush(stdout);
+      ::raise(std::atoi(rest.c_str()));
     } else if (verb == "exit") {
       std::fflush(stdout);
       ::_exit(std::atoi(rest.c_str()));

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "common/base/reasons.h"
 #include "common/base/trainer_exit.h"
 #include "coordinator/core/core.h"
 #include "coordinator/core/data_plan.h"
@@ -156,6 +157,8 @@ Attempt Exits(std::vector<int> codes) {
     attempt.ranks.back().worker = "w";
     attempt.ranks.back().state = RankState::kExited;
     attempt.ranks.back().exit_code = code;
+    attempt.ranks.back().diagnosis = Diagnose({code, "", "", {}, false});
+    attempt.ranks.back().exited = static_cast<int>(attempt.ranks.size());
   }
   return attempt;
 }
@@ -179,7 +182,30 @@ TEST(Judge, RefusedStepsFailTheJobOrStartItAnew) {
   const Outcome outcome = Judge(Exits({kExitCollective, kExitRollBack}));
   EXPECT_EQ(outcome.verdict, Verdict::kRetry);
   EXPECT_EQ(outcome.rank, 1);
-  EXPECT_STREQ(ErrorClass(kExitRollBack), "non_finite");
+}
+
+TEST(Judge, AKnownCauseComesBeforeAnUnknownOneAndThenTheFirst) {
+  Outcome outcome = Judge(Exits({139, kExitCollective, 13, 137}));
+  EXPECT_EQ(outcome.rank, 2);
+  EXPECT_EQ(outcome.failure, FailureClass::kOutOfMemory);
+  EXPECT_EQ(outcome.sign, "exit 13");
+  Attempt attempt = Exits({13, 137, 139});
+  attempt.ranks[1].exited = 0;
+  EXPECT_EQ(Judge(attempt).rank, 1) << "it exited before";
+  outcome = Judge(Exits({kExitCollective, kExitCollective}));
+  EXPECT_EQ(outcome.rank, 0);
+  EXPECT_EQ(outcome.failure, FailureClass::kNetwork) << "nothing else is known";
+}
+
+TEST(Judge, WhatWeEndedIsNobodysFault) {
+  Attempt attempt = Exits({137, 137});
+  for (Rank& rank : attempt.ranks) rank.killed = true;
+  EXPECT_EQ(Judge(attempt).failure, FailureClass::kNone);
+  attempt.stop_reason = std::string(reason::kPreempted);
+  EXPECT_EQ(Judge(attempt).failure, FailureClass::kNone);
+  EXPECT_EQ(Judge(attempt).reason, reason::kPreempted);
+  attempt.stop_reason = std::string(reason::kNoProgress);
+  EXPECT_EQ(Judge(attempt).failure, FailureClass::kUnknown);
 }
 
 TEST(Judge, ARankThatTheCoordinatorKilledIsNotToBlame) {
@@ -190,10 +216,23 @@ TEST(Judge, ARankThatTheCoordinatorKilledIsNotToBlame) {
   EXPECT_EQ(Judge(attempt).rank, 0);
 }
 
-TEST(Backoff, DoublesUpToHalfAMinute) {
-  EXPECT_EQ(Backoff(1), absl::Milliseconds(500));
-  EXPECT_EQ(Backoff(2), absl::Seconds(1));
-  EXPECT_EQ(Backoff(100), absl::Seconds(30));
+TEST(RetryPolicy, EachClassHasOneWithANextStep) {
+  for (int i = 1; i <= static_cast<int>(FailureClass::kUnknown); ++i) {
+    const auto failure = static_cast<FailureClass>(i);
+    EXPECT_EQ(PolicyOf(failure).failure, failure);
+    EXPECT_GT(std::string(PolicyOf(failure).next_step).size(), 20u);
+  }
+  EXPECT_EQ(PolicyOf(FailureClass::kNone).failure, FailureClass::kUnknown);
+}
+
+TEST(Backoff, DoublesUpToTheMostOfItsClass) {
+  const RetryPolicy& machine = PolicyOf(FailureClass::kMachine);
+  EXPECT_EQ(Backoff(machine, 1), absl::Milliseconds(500));
+  EXPECT_EQ(Backoff(machine, 2), absl::Seconds(1));
+  EXPECT_EQ(Backoff(machine, 100), absl::Seconds(30));
+  const RetryPolicy& storage = PolicyOf(FailureClass::kStorage);
+  EXPECT_EQ(Backoff(storage, 8), absl::Seconds(64));
+  EXPECT_EQ(Backoff(storage, 100), absl::Minutes(2));
 }
 
 // The store knows a worker's last sign of life from its hello, which may be days old although the

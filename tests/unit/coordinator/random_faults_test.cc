@@ -61,11 +61,17 @@ class World {
     for (const auto& [id, job] : core_->jobs()) {
       if (job.state == JobState::kPaused) Do(command::ResumeJob{id, ""});
     }
+    for (const Agent& agent : agents_) {
+      const auto worker = core_->workers().find(agent.name);
+      if (worker == core_->workers().end() || !worker->second.cordon) continue;
+      Do(command::UncordonWorker{agent.name});
+    }
     for (int second = 0; second < 1500 && !AllEnded() && !::testing::Test::HasFailure(); ++second)
       Second(/*faults=*/false);
     EXPECT_TRUE(AllEnded()) << Describe();
     EXPECT_GT(committed_, 0);
   }
+  int cordons() const { return cordons_; }
   int restarts() const { return coordinator_restarts_; }
   int preemptions() const {
     int all = 0;
@@ -88,7 +94,7 @@ class World {
 
   // As after SIGKILL: what was decided but not yet sent is lost, streams break.
   void Boot() {
-    core_ = std::make_unique<Core>(CoreOptions{});
+    core_ = std::make_unique<Core>(CoreOptions{.cordon_after = 2});
     Decision decision = core_->Load(store_->Load().value(), now_);
     for (Agent& agent : agents_) agent.connected = false;
     files_.clear();
@@ -115,7 +121,10 @@ class World {
   }
 
   void CheckDecision(const Decision& decision) {
-    for (const Event& event : decision.changes.events) EXPECT_EQ(event.number, ++last_event_);
+    for (const Event& event : decision.changes.events) {
+      EXPECT_EQ(event.number, ++last_event_);
+      cordons_ += event.type == "worker_cordoned";
+    }
     std::map<int64_t, int> assigned;
     for (const AssignRank& assign : decision.effects.assign) ++assigned[assign.attempt_id];
     for (const auto& [id, job] : core_->jobs()) {
@@ -125,6 +134,8 @@ class World {
       EXPECT_EQ(known->second, id) << "attempt number used twice";
       if (!fresh) continue;  // said again to an agent that lacks it
       EXPECT_GT(attempt, newest_attempt_);
+      for (const Rank& rank : job.attempt->ranks)
+        EXPECT_FALSE(core_->workers().at(rank.worker).cordon) << "placed on a cordoned worker";
       EXPECT_EQ(assigned[attempt], job.numbers.shape.ranks) << "a gang placed half";
     }
     if (!attempts_.empty()) newest_attempt_ = attempts_.rbegin()->first;
@@ -280,6 +291,8 @@ class World {
     }
     ChooseCheckpoints();
     for (Agent& agent : agents_) {
+      if (Chance(0.004)) Do(command::CordonWorker{agent.name, "", /*drain=*/Chance(0.7)});
+      if (Chance(0.03)) Do(command::UncordonWorker{agent.name});
       if (agent.connected && Chance(0.02)) {
         agent.connected = false;
         Do(command::WorkerGone{agent.name});
@@ -455,12 +468,12 @@ class World {
   std::set<CheckpointKey> pinned_;
   std::map<int64_t, std::string> attempts_;  // that were placed -> job
   int64_t newest_attempt_ = 0, last_event_ = 0;
-  int committed_ = 0, coordinator_restarts_ = 0;
+  int committed_ = 0, cordons_ = 0, coordinator_restarts_ = 0;
   bool faults_ = true;
 };
 
 TEST(RandomFaults, InvariantsHoldAndEveryJobEnds) {
-  uint64_t restarts = 0, preemptions = 0;
+  uint64_t restarts = 0, preemptions = 0, cordons = 0;
   const char* const wanted = getenv("SEER_SIMULATIONS");
   const uint64_t seeds = wanted != nullptr ? std::stoull(wanted) : 200;
   for (uint64_t seed = 1; seed <= seeds && !HasFailure(); ++seed) {
@@ -469,9 +482,11 @@ TEST(RandomFaults, InvariantsHoldAndEveryJobEnds) {
     world.Run();
     restarts += static_cast<uint64_t>(world.restarts());
     preemptions += static_cast<uint64_t>(world.preemptions());
+    cordons += static_cast<uint64_t>(world.cordons());
   }
   EXPECT_GT(restarts, seeds / 2);
   EXPECT_GT(preemptions, seeds / 4);
+  EXPECT_GT(cordons, seeds / 10);
 }
 
 }  // namespace

@@ -216,6 +216,31 @@ TEST(Scheduler, OneThatBacksOffKeepsItsDevices) {
   EXPECT_EQ(schedule.waits[1].ahead, "w0");
 }
 
+TEST(Scheduler, AnAvoidedWorkerIsTakenOnlyIfNoOtherHasRoom) {
+  Load load({2, 2});
+  load.Wait(2).avoided = {0};
+  Schedule schedule = MakeSchedule(load);
+  ASSERT_EQ(schedule.starts.size(), 1u);
+  EXPECT_THAT(schedule.starts[0].placement, ElementsAre(Share{1, 2}));
+  load.Run({{1, 1}});
+  schedule = MakeSchedule(load);
+  ASSERT_EQ(schedule.starts.size(), 1u) << "better there than not at all";
+  EXPECT_THAT(schedule.starts[0].placement, ElementsAre(Share{0, 2}));
+  load.Wait(1);
+  schedule = MakeSchedule(load);
+  EXPECT_THAT(Started(schedule), ElementsAre(0, 1)) << "what it left alone is there for others";
+}
+
+TEST(Scheduler, AnAvoidedGpuIsBetterThanACpu) {
+  Load load({2, 2});
+  load.classes = {{"cuda", {}}, {"cpu", {}}};
+  load.workers[1].worker_class = 1;
+  load.Wait(2).avoided = {0};
+  const Schedule schedule = MakeSchedule(load);
+  ASSERT_EQ(schedule.starts.size(), 1u);
+  EXPECT_THAT(schedule.starts[0].placement, ElementsAre(Share{0, 2}));
+}
+
 TEST(Scheduler, OneThatIsHeldIsPassedBy) {
   Load load({1});
   load.Wait(1).held = true;

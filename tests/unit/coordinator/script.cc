@@ -106,6 +106,7 @@ std::string Script::Execute(const std::string& line) {
   if (words[0] == "restart") return Restart();
   if (words[0] == "jobs") return Jobs();
   if (words[0] == "checkpoints") return Checkpoints(IdOf(words[1]));
+  if (words[0] == "workers") return Workers();
   if (words[0] == "profiles") return Profile(IdOf(words[1]), words[2]);
   if (words[0] == "wait") {
     const absl::Duration by = absl::Seconds(Number(arguments, "0", 1));
@@ -194,9 +195,18 @@ Command Script::Parse(const std::string& verb, const Arguments& arguments) {
   if (verb == "storage") return command::StorageSpace{Number(arguments, "free", 0), 100};
   if (verb == "cancel") return command::CancelJob{first, Text(arguments, "request")};
   if (verb == "started") return command::RankStarted{first, rank()};
-  if (verb == "exited")
-    return command::RankExited{first, rank(), static_cast<int>(Number(arguments, "code", 0)),
+  if (verb == "exited") {
+    command::RankExited exited{first, rank(), static_cast<int>(Number(arguments, "code", 0)),
                                Text(arguments, "reason"), Text(arguments, "message")};
+    if (arguments.contains("line"))
+      exited.lines = {absl::StrReplaceAll(Text(arguments, "line"), {{"_", " "}})};
+    exited.oom_killed = Number(arguments, "oom", 0) != 0;
+    if (arguments.contains("prompted")) exited.prompted = Number(arguments, "prompted", 0) != 0;
+    return exited;
+  }
+  if (verb == "cordon" || verb == "drain")
+    return command::CordonWorker{first, Text(arguments, "reason"), verb == "drain"};
+  if (verb == "uncordon") return command::UncordonWorker{first};
   if (verb == "progress") {
     Progress progress;
     progress.step = Number(arguments, "step", 1);
@@ -343,6 +353,19 @@ std::string Script::Checkpoints(const std::string& job) const {
     if (!checkpoint.restored_job.empty())
       absl::StrAppend(&out, " from=", checkpoint.restored_job, "/", checkpoint.restored_step);
     absl::StrAppend(&out, ": ", decision.reason, "\n");
+  }
+  return WithNames(std::move(out));
+}
+
+std::string Script::Workers() const {
+  std::string out;
+  for (const auto& [name, worker] : core_->workers()) {
+    absl::StrAppend(&out, "  ", name, worker.up ? " up" : " lost",
+                    " faults=", worker.faults.size());
+    if (worker.cordon)
+      absl::StrAppend(&out, worker.cordon->automatic ? " cordoned" : " cordoned by request",
+                      worker.cordon->draining ? ", draining: " : ": ", worker.cordon->reason);
+    absl::StrAppend(&out, "\n");
   }
   return WithNames(std::move(out));
 }

@@ -58,6 +58,7 @@ class Script {
   std::string Print(const coordinator::Decision& decision);
   std::string Jobs() const;
   std::string Checkpoints(const std::string& job) const;
+  std::string Workers() const;
   std::string Profile(const std::string& job, const std::string& number) const;
   std::string WithNames(std::string text) const;
   std::string IdOf(const std::string& name) const;

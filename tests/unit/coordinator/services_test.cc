@@ -7,10 +7,12 @@
 #include <fstream>
 #include <memory>
 
+#include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "common/base/digest.h"
 #include "common/objectstore/faulty_store.h"
 #include "common/objectstore/memory_store.h"
+#include "coordinator/core/failure.h"
 #include "coordinator/core/job_states.h"
 #include "coordinator/services/change_feed.h"
 #include "coordinator/services/checkpoint_files.h"
@@ -147,6 +149,15 @@ TEST(Convert, StatesHaveTheNumbersAndNamesOfTheApi) {
               absl::StrCat("JOB_STATE_", StateName(static_cast<JobState>(i))));
   }
   EXPECT_FALSE(v1::JobState_IsValid(10));
+}
+
+TEST(Convert, FailureClassesHaveTheNumbersAndNamesOfTheApi) {
+  for (int i = v1::FailureClass_MIN + 1; i <= v1::FailureClass_MAX; ++i) {
+    EXPECT_EQ(v1::FailureClass_Name(static_cast<v1::FailureClass>(i)),
+              absl::StrCat("FAILURE_CLASS_",
+                           absl::AsciiStrToUpper(FailureClassName(static_cast<FailureClass>(i)))));
+  }
+  EXPECT_EQ(static_cast<int>(FailureClass::kUnknown), v1::FailureClass_MAX);
 }
 
 TEST(Convert, StatesOfProfilesHaveTheNumbersOfTheApi) {

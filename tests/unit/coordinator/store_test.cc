@@ -296,6 +296,62 @@ TEST_P(StoreTest, GivesBackWhatAJobAndItsWorkersAreScheduledBy) {
   EXPECT_EQ(job->preempted[0], kNow.wall);
 }
 
+TEST_P(StoreTest, GivesBackFailuresAndCordons) {
+  for (const char* name : {"v", "w"}) {
+    Worker worker;
+    worker.name = name;
+    worker.devices = 2;
+    Do(command::WorkerHello{worker, {}});
+  }
+  const std::string id = Do(Create("failing")).job;
+  const Job& job = core_.jobs().at(id);
+  const std::string first = job.attempt->ranks[0].worker;
+  command::RankExited exited{first, {job.attempt->id, "jobs/" + id, 0}, 128 + 9, "", "gone"};
+  Do(exited);
+  Open();
+  StoredState state = store_->Load().value();
+  if (job.attempt) {  // the others have not ended
+    EXPECT_EQ(state.jobs[0].attempt->ranks[0].diagnosis.failure, FailureClass::kMachine);
+    EXPECT_EQ(state.jobs[0].attempt->ranks[0].diagnosis.blame, Blame::kKnown);
+    EXPECT_EQ(state.jobs[0].attempt->ranks[0].diagnosis.sign, "signal 9");
+    EXPECT_EQ(state.jobs[0].attempt->ranks[0].exited, 1);
+  }
+  for (size_t i = 1; job.attempt && i < job.attempt->ranks.size(); ++i) {
+    exited.worker = job.attempt->ranks[i].worker;
+    exited.rank.rank = static_cast<int>(i);
+    exited.prompted = true;
+    Do(exited);
+  }
+  ASSERT_EQ(job.state, JobState::kRestarting);
+  Do(command::CordonWorker{first, "loud", /*drain=*/true});
+  Open();
+  state = store_->Load().value();
+  ASSERT_TRUE(state.jobs[0].failure);
+  const Failure& failure = *state.jobs[0].failure;
+  EXPECT_EQ(failure.failure, FailureClass::kMachine);
+  EXPECT_EQ(failure.sign, "signal 9");
+  EXPECT_EQ(failure.message, job.failure->message);
+  EXPECT_EQ(failure.attempt, 1);
+  EXPECT_EQ(failure.rank, 0);
+  EXPECT_EQ(failure.worker, first);
+  EXPECT_EQ(failure.time, kNow.wall);
+  EXPECT_EQ(state.jobs[0].avoided, job.avoided);
+  EXPECT_EQ(state.jobs[0].avoided.size(), 1u);
+  EXPECT_EQ(state.jobs[0].same_class, 1);
+  const auto worker = std::find_if(state.workers.begin(), state.workers.end(),
+                                   [&](const Worker& w) { return w.name == first; });
+  ASSERT_NE(worker, state.workers.end());
+  ASSERT_TRUE(worker->cordon);
+  EXPECT_EQ(worker->cordon->reason, "loud");
+  EXPECT_TRUE(worker->cordon->draining);
+  EXPECT_FALSE(worker->cordon->automatic);
+  EXPECT_EQ(worker->cordon->time, kNow.wall);
+  ASSERT_EQ(worker->faults.size(), 1u);
+  EXPECT_EQ(worker->faults[0].failure, FailureClass::kMachine);
+  EXPECT_EQ(worker->faults[0].job, id);
+  EXPECT_EQ(worker->faults[0].attempt, 1);
+}
+
 // As after a commit whose answer was lost.
 TEST_P(StoreTest, TheSameChangesAgainComeToTheSame) {
   Hello();

@@ -41,6 +41,19 @@ TEST(MessagesTest, AnExitReport) {
   EXPECT_EQ(message.rank().message(), "pool p is empty");
 }
 
+TEST(MessagesTest, AnExitReportCarriesTheSignsOfItsCause) {
+  RankExit exit{137, "", ""};
+  exit.last_lines = {"first", "second \xff"};
+  exit.oom_killed = true;
+  const auto message = ExitReport(kRank, exit);
+  ASSERT_EQ(message.rank().last_lines_size(), 2);
+  EXPECT_EQ(message.rank().last_lines(0), "first");
+  EXPECT_EQ(message.rank().last_lines(1), "second \xef\xbf\xbd");
+  EXPECT_TRUE(message.rank().oom_killed());
+  EXPECT_TRUE(message.rank().has_prompted()) << "this agent says it in any case";
+  EXPECT_FALSE(message.rank().prompted());
+}
+
 // protobuf refuses text that is not UTF-8 at the other end: the stream would break, and again with
 // every repetition of the report.
 TEST(MessagesTest, AnExitReportCanBeReadWhateverTheTrainerPrintedLast) {
