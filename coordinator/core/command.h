@@ -181,15 +181,13 @@ struct FilesDeleted {
 
 }  // namespace command
 
-using Command =
-    std::variant<command::CreateJob, command::PauseJob, command::ResumeJob, command::CancelJob,
-                 command::PinCheckpoint, command::UnpinCheckpoint, command::PruneCheckpoints,
-                 command::StorageSpace, command::CreateQueue, command::UpdateQueue,
-                 command::DeleteQueue, command::CordonWorker, command::UncordonWorker,
-                 command::WorkerHello, command::WorkerHeartbeat,
-                 command::WorkerGone, command::RankStarted, command::RankExited,
-                 command::ReportProgress, command::ReportCheckpoint, command::ReportEval,
-                 command::CreateProfile, command::ReportProfile, command::PoolGeneration,
-                 command::Tick, command::CommittedMarked, command::FilesDeleted>;
+using Command = std::variant<
+    command::CreateJob, command::PauseJob, command::ResumeJob, command::CancelJob,
+    command::PinCheckpoint, command::UnpinCheckpoint, command::PruneCheckpoints,
+    command::StorageSpace, command::CreateQueue, command::UpdateQueue, command::DeleteQueue,
+    command::CordonWorker, command::UncordonWorker, command::WorkerHello, command::WorkerHeartbeat,
+    command::WorkerGone, command::RankStarted, command::RankExited, command::ReportProgress,
+    command::ReportCheckpoint, command::ReportEval, command::CreateProfile, command::ReportProfile,
+    command::PoolGeneration, command::Tick, command::CommittedMarked, command::FilesDeleted>;
 
 }  // namespace seer::coordinator
