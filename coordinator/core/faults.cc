@@ -104,10 +104,7 @@ void Core::RestartOrFail(Job& job, const Attempt& attempt, const Outcome& outcom
   job.fruitless = step > attempt.restore_step ? 1 : job.fruitless + 1;
   job.not_before = now.steady + Backoff(policy, job.fruitless);
   ChangeState(job, JobState::kRestarting, outcome.reason,
-              absl::StrCat(outcome.message, "; starts again ",
-                           step > 0 ? absl::StrCat("from the checkpoint at step ", step)
-                                    : std::string("from the beginning")),
-              now, out);
+              absl::StrCat(outcome.message, "; starts again ", StartText(job)), now, out);
 }
 
 void Core::On(const command::CordonWorker& c, Moment now, Decision& out) {
