@@ -183,7 +183,7 @@ int RunAgents(const std::string& address, int count, int seconds, int devices) {
   const absl::Duration begin = Now();
   absl::Duration broke;
   bool all = false;
-  int told = 0;
+  bool told = false;
   const auto say = [](const char* what, absl::Duration time) {
     std::printf("{\"%s\": %.2f}\n", what, absl::ToDoubleSeconds(time));
     std::fflush(stdout);
@@ -194,8 +194,11 @@ int RunAgents(const std::string& address, int count, int seconds, int devices) {
     const bool attached = totals.attached == count;
     if (all && !attached) broke = now;
     if (attached && !all) {
-      say(told++ == 0 ? "attached_seconds" : "reattached_seconds",
-          told == 1 ? now - begin : now - broke);
+      if (told)
+        say("reattached_seconds", now - broke);
+      else
+        say("attached_seconds", now - begin);
+      told = true;
       absl::MutexLock lock(&totals.mu);
       totals.milliseconds.clear();  // those of all agents together alone
     }
