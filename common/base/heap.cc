@@ -16,15 +16,11 @@ void KeepHeapSmall() {
 }
 
 HeapReleaser::HeapReleaser(absl::Duration interval)
-    : thread_("heap", [this, interval] {
-        while (!stop_.WaitForNotificationWithTimeout(interval)) {
+    : thread_("heap", interval, interval, [] {
 #if defined(__GLIBC__)
-          malloc_trim(0);
+        malloc_trim(0);
 #endif
-        }
       }) {
 }
-
-HeapReleaser::~HeapReleaser() { stop_.Notify(); }
 
 }  // namespace seer

@@ -2,9 +2,8 @@
 // anything.
 #pragma once
 
-#include "absl/synchronization/notification.h"
 #include "absl/time/time.h"
-#include "common/base/thread.h"
+#include "common/base/periodic_thread.h"
 
 namespace seer {
 
@@ -21,11 +20,9 @@ class HeapReleaser {
   // Each time takes a millisecond or so, and what is needed again comes back page by page.
   static constexpr absl::Duration kInterval = absl::Seconds(5);
   explicit HeapReleaser(absl::Duration interval = kInterval);
-  ~HeapReleaser();
 
  private:
-  absl::Notification stop_;
-  Thread thread_;
+  PeriodicThread thread_;
 };
 
 }  // namespace seer

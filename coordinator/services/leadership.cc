@@ -19,28 +19,16 @@ Leadership::Leadership(LeaderLease& lease, CoreRunner& runner, Clock& clock, std
       runner_(runner),
       clock_(clock),
       address_(std::move(address)),
-      thread_("leadership", [this] { Run(); }) {}
+      thread_("leadership", absl::ZeroDuration(), lease.duration() / kAsksPerLease,
+              [this] { AskOnce(); }) {}
 
 Leadership::~Leadership() {
-  {
-    absl::MutexLock lock(&mu_);
-    stopping_ = true;
-  }
-  thread_.Join();
+  thread_.Stop();
   // Nothing is committed any more before another one may begin.
   runner_.StandBy(NotLeader(""));
   runner_.Read([](const Core&, Store&) { return absl::OkStatus(); }).IgnoreError();
   if (const absl::Status resigned = lease_.Resign(); !resigned.ok())
     LogWarn("leader_lease_not_given_back", {{"error", StatusText(resigned)}});
-}
-
-void Leadership::Run() {
-  while (true) {
-    AskOnce();
-    absl::MutexLock lock(&mu_);
-    if (mu_.AwaitWithTimeout(absl::Condition(&stopping_), lease_.duration() / kAsksPerLease))
-      return;
-  }
 }
 
 void Leadership::AskOnce() {

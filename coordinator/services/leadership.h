@@ -15,7 +15,7 @@
 #include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
 #include "common/base/clock.h"
-#include "common/base/thread.h"
+#include "common/base/periodic_thread.h"
 #include "coordinator/services/core_runner.h"
 #include "coordinator/store/leader_lease.h"
 
@@ -30,7 +30,6 @@ class Leadership {
   ~Leadership();
 
  private:
-  void Run() ABSL_LOCKS_EXCLUDED(mu_);
   void AskOnce() ABSL_LOCKS_EXCLUDED(mu_);
   void Held(int64_t term, absl::Duration until) ABSL_LOCKS_EXCLUDED(mu_);
   void NotHeld(const absl::Status& refusal);
@@ -42,10 +41,9 @@ class Leadership {
   absl::Duration until_ = -absl::InfiniteDuration();  // steady end of the lease; the thread's
   bool said_away_ = false;                            // the thread's
   absl::Mutex mu_;
-  bool stopping_ ABSL_GUARDED_BY(mu_) = false;
   bool loading_ ABSL_GUARDED_BY(mu_) = false;       // the runner was told to lead
   absl::Status load_failure_ ABSL_GUARDED_BY(mu_);  // of the last time
-  Thread thread_;
+  PeriodicThread thread_;
 };
 
 }  // namespace seer::coordinator

@@ -9,24 +9,6 @@
 
 namespace seer::coordinator {
 
-PoolWatch::~PoolWatch() {
-  {
-    absl::MutexLock lock(&mu_);
-    stopping_ = true;
-  }
-  thread_.Join();
-}
-
-void PoolWatch::Run() {
-  while (true) {
-    {
-      absl::MutexLock lock(&mu_);
-      if (mu_.AwaitWithTimeout(absl::Condition(&stopping_), period_)) return;
-    }
-    AskOnce();
-  }
-}
-
 void PoolWatch::AskOnce() {
   std::set<std::string> followed;
   const absl::Status read = runner_.Read([&](const Core& core, Store&) {

@@ -6,22 +6,6 @@
 
 namespace seer::coordinator {
 
-StorageWatch::~StorageWatch() {
-  {
-    absl::MutexLock lock(&mu_);
-    stopping_ = true;
-  }
-  thread_.Join();
-}
-
-void StorageWatch::Run() {
-  while (true) {
-    Look();
-    absl::MutexLock lock(&mu_);
-    if (mu_.AwaitWithTimeout(absl::Condition(&stopping_), period_)) return;
-  }
-}
-
 void StorageWatch::Look() {
   std::error_code error;
   const std::filesystem::space_info space = std::filesystem::space(folder_, error);

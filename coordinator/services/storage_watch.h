@@ -4,10 +4,8 @@
 
 #include <string>
 
-#include "absl/base/thread_annotations.h"
-#include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
-#include "common/base/thread.h"
+#include "common/base/periodic_thread.h"
 #include "coordinator/services/core_runner.h"
 
 namespace seer::coordinator {
@@ -19,20 +17,14 @@ class StorageWatch {
   StorageWatch(CoreRunner& runner, std::string folder, absl::Duration period)
       : runner_(runner),
         folder_(std::move(folder)),
-        period_(period),
-        thread_("storage-watch", [this] { Run(); }) {}
-  ~StorageWatch();
+        thread_("storage-watch", absl::ZeroDuration(), period, [this] { Look(); }) {}
 
  private:
-  void Run() ABSL_LOCKS_EXCLUDED(mu_);
   void Look();
 
   CoreRunner& runner_;
   const std::string folder_;
-  const absl::Duration period_;
-  absl::Mutex mu_;
-  bool stopping_ ABSL_GUARDED_BY(mu_) = false;
-  Thread thread_;
+  PeriodicThread thread_;
 };
 
 }  // namespace seer::coordinator
