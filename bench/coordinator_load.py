@@ -33,6 +33,16 @@ def start(command, ports, core=None):
     return process, int(ports.read_text().split()[0])
 
 
+def start_data_service(bin_, folder, shard):
+    """One with the pool "load" of that shard's images. Returns the process and HOST:PORT."""
+    process, port = start([bin_ / "seer-dataservice", "--pools", folder / "pools", "--threads", "1", "--listen", "127.0.0.1:0",
+                           "--metrics", "127.0.0.1:0"], folder / "data-ports")
+    address = f"127.0.0.1:{port}"
+    for words in (("create", "load"), ("ingest", "load", shard)):
+        subprocess.run([bin_ / "seer", "pool", *map(str, words), "--dataservice", address], check=True, capture_output=True)
+    return process, address
+
+
 def resident_mib(pid):
     with open(f"/proc/{pid}/status") as status:
         return next(int(line.split()[1]) / 1024 for line in status if line.startswith("VmHWM"))
@@ -57,17 +67,13 @@ def main():
     with tempfile.TemporaryDirectory(prefix="seer-load-") as name:
         folder = pathlib.Path(name)
         try:
-            dataservice, data_port = start([args.bin / "seer-dataservice", "--pools", folder / "pools", "--threads", "1", "--listen",
-                                            "127.0.0.1:0", "--metrics", "127.0.0.1:0"], folder / "data-ports")
+            dataservice, data_address = start_data_service(args.bin, folder, args.shard)
             processes.append(dataservice)
-            for words in (("create", "load"), ("ingest", "load", args.shard)):
-                subprocess.run([args.bin / "seer", "pool", *map(str, words), "--dataservice", f"127.0.0.1:{data_port}"], check=True,
-                               capture_output=True)
 
             def coordinator(port):
                 command = [args.bin / "seer-coordinator", "--database", args.database or folder / "coordinator.db", "--storage",
                            folder / "storage", "--logs", folder / "logs", "--listen", f"127.0.0.1:{port}", "--metrics", "127.0.0.1:0",
-                           "--dataservice", f"127.0.0.1:{data_port}"]
+                           "--dataservice", data_address]
                 process, port = start(command, folder / "ports", cores[0])
                 processes.append(process)
                 return process, port

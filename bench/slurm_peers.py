@@ -18,7 +18,7 @@ import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
 
-from coordinator_load import ROOT, start
+from coordinator_load import ROOT, start, start_data_service
 
 CONF = """ClusterName=bench
 SlurmctldHost={host}(127.0.0.1)
@@ -90,12 +90,9 @@ class Seer:
         self.args, self.folder, self.processes = args, folder, []
         (folder / "jobs").mkdir()
         bin_ = args.bin
-        dataservice, data_port = start([bin_ / "seer-dataservice", "--pools", folder / "pools", "--threads", "1", "--listen", "127.0.0.1:0",
-                                        "--metrics", "127.0.0.1:0"], folder / "data-ports")
-        for words in (("create", "load"), ("ingest", "load", args.shard)):
-            subprocess.run([bin_ / "seer", "pool", *map(str, words), "--dataservice", f"127.0.0.1:{data_port}"], check=True, capture_output=True)
+        dataservice, data_address = start_data_service(bin_, folder, args.shard)
         coordinator, port = start([bin_ / "seer-coordinator", "--database", folder / "coordinator.db", "--storage", folder / "storage",
-                                   "--listen", "127.0.0.1:0", "--metrics", "127.0.0.1:0", "--dataservice", f"127.0.0.1:{data_port}"], folder / "ports")
+                                   "--listen", "127.0.0.1:0", "--metrics", "127.0.0.1:0", "--dataservice", data_address], folder / "ports")
         self.coordinator = f"127.0.0.1:{port}"
         trainer = folder / "trainer"  # takes the place of the trainer: writes when it ran, and is done
         trainer.write_text(f"#!/bin/sh\nstarted=$(date +%s.%N)\njob=$(tr -c '[:print:]' '\\n' <\"$2\" | grep -o 'peer-[a-z0-9-]*' | head -n 1)\n"

@@ -3,6 +3,7 @@
 #include <cuda_runtime.h>
 
 #include <array>
+#include <initializer_list>
 #include <stdexcept>
 #include <string>
 
@@ -108,11 +109,12 @@ void Start(void (*kernel)(Maps, Plan, Out*), dim3 blocks, int threads, int ring_
   Check(cudaGetLastError(), "a convolution did not start");
 }
 
-// How wide a tile is for a group: as few tiles as hold it, as narrow as may be.
-int ColumnsFor(int64_t group_width) {
+// How wide a tile is for a group: as few tiles as hold it, as narrow as may be. Of widths that cost
+// the same, the first.
+int BestColumns(int64_t group_width, std::initializer_list<int> widths) {
   int best = 0;
   int64_t least = 0;
-  for (const int columns : {56, 72, 112, 120, 136}) {
+  for (const int columns : widths) {
     const int64_t tiles = (group_width + columns - 1) / columns;
     // Narrow tiles read each pixel more often.
     const int64_t cost = tiles * (columns + 24);
@@ -127,7 +129,7 @@ int ColumnsFor(int64_t group_width) {
 // call.operator()<columns>().
 template <typename Call>
 void ForColumns(int64_t group_width, const Call& call) {
-  switch (ColumnsFor(group_width)) {
+  switch (BestColumns(group_width, {56, 72, 112, 120, 136})) {
     case 56:
       return call.template operator()<56>();
     case 72:
@@ -211,12 +213,14 @@ void ConvolveAs(const GroupedConv& conv, const void* x, const void* weight, void
 template <typename Call>
 void ForWeights(int64_t group_width, const Call& call) {
   if (group_width > 136 && group_width <= 264) return call.template operator()<136, true>();
-  const auto cost = [&](int64_t columns) {
-    return (group_width + columns - 1) / columns * (columns + 24);
-  };
-  if (cost(112) <= cost(72) && cost(112) <= cost(56)) return call.template operator()<112, false>();
-  if (cost(72) <= cost(56)) return call.template operator()<72, false>();
-  return call.template operator()<56, false>();
+  switch (BestColumns(group_width, {112, 72, 56})) {
+    case 56:
+      return call.template operator()<56, false>();
+    case 72:
+      return call.template operator()<72, false>();
+    default:
+      return call.template operator()<112, false>();
+  }
 }
 
 constexpr int kMostSplits = 32, kLeastSteps = 16, kBlocksWanted = 264;
