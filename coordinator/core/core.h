@@ -192,7 +192,7 @@ class Core {
   void Retain(const std::string& job, Moment now, Decision& out);
   void LeaveCorruptCheckpoint(const Job& job, const Attempt& attempt, Moment now, Decision& out);
   void Delete(Checkpoint& checkpoint, const std::string& why, Moment now, Decision& out);
-  RetentionPolicy PolicyOf(const Job& job) const;
+  RetentionPolicy KeepingOf(const Job& job) const;
   // Leaves everything beyond `step` behind.
   absl::Status GoBack(const Job& job, int64_t step, Moment now, Decision& out);
   // The checkpoint that the job's next attempt starts from; step 0: from the beginning.

@@ -44,7 +44,7 @@ void Core::NoteFailure(Job& job, const Attempt& attempt, const Outcome& outcome,
   job.same_class = same ? job.same_class + 1 : 1;
   job.failure = failure;
 
-  const RetryPolicy& policy = coordinator::PolicyOf(outcome.failure);
+  const RetryPolicy& policy = PolicyOf(outcome.failure);
   if (policy.elsewhere) {
     std::erase_if(job.avoided, [&](const Avoided& avoided) {
       return avoided.worker == failure.worker || avoided.until <= now.wall;
@@ -85,7 +85,7 @@ void Core::NoteFault(const Job& job, Worker& worker, Moment now, Decision& out) 
 
 void Core::RestartOrFail(Job& job, const Attempt& attempt, const Outcome& outcome, Moment now,
                          Decision& out) {
-  const RetryPolicy& policy = coordinator::PolicyOf(outcome.failure);
+  const RetryPolicy& policy = PolicyOf(outcome.failure);
   const int64_t step = NewestCheckpoint(job.id);
   std::string given_up;
   if (job.restarts >= job.numbers.max_restarts) {

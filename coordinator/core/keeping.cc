@@ -67,14 +67,14 @@ std::map<CheckpointKey, RetentionDecision> Core::Retention(
         candidate.top1_ratio = top1->second;
     }
     const std::vector<RetentionDecision> decisions =
-        DecideRetention(candidates, policy ? *policy : PolicyOf(jobs_.at(id)));
+        DecideRetention(candidates, policy ? *policy : KeepingOf(jobs_.at(id)));
     for (size_t i = 0; i < decisions.size(); ++i)
       out[CheckpointKey(id, candidates[i].step)] = decisions[i];
   }
   return out;
 }
 
-RetentionPolicy Core::PolicyOf(const Job& job) const {
+RetentionPolicy Core::KeepingOf(const Job& job) const {
   RetentionPolicy policy = job.numbers.keep;
   if (storage_low_ && job.numbers.keep_last_when_full > 0)
     policy.last = std::min(policy.last, job.numbers.keep_last_when_full);
@@ -91,7 +91,7 @@ void Core::Retain(const std::string& id, Moment now, Decision& out) {
 absl::StatusOr<std::map<CheckpointKey, RetentionDecision>> Core::PlanPrune(
     const command::PruneCheckpoints& c) const {
   SEER_ASSIGN_OR_RETURN(const Job* job, Find(c.job));
-  RetentionPolicy policy = PolicyOf(*job);
+  RetentionPolicy policy = KeepingOf(*job);
   policy.last = c.keep_last.value_or(policy.last);
   policy.every = c.keep_every.value_or(policy.every);
   policy.best = c.keep_best.value_or(policy.best);
