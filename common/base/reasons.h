@@ -44,6 +44,17 @@
   X(kProfileTooLarge, "PROFILE_TOO_LARGE")                     \
   X(kTrainerExited, "TRAINER_EXITED")                          \
   X(kRetriesExhausted, "RETRIES_EXHAUSTED")                    \
+  X(kHung, "HUNG")                                             \
+  X(kGangResized, "GANG_RESIZED")                              \
+  X(kHealthRule, "HEALTH_RULE")                                \
+  X(kCircularChain, "CIRCULAR_CHAIN")                          \
+  X(kDependencyFailed, "DEPENDENCY_FAILED")                    \
+  X(kSweepNotFound, "SWEEP_NOT_FOUND")                         \
+  X(kSweepExists, "SWEEP_EXISTS")                              \
+  X(kSweepCancelled, "SWEEP_CANCELLED")                        \
+  X(kBudgetExhausted, "BUDGET_EXHAUSTED")                      \
+  X(kScheduleNotFound, "SCHEDULE_NOT_FOUND")                   \
+  X(kScheduleExists, "SCHEDULE_EXISTS")                        \
   /* pools and data */                                         \
   X(kPoolNotFound, "POOL_NOT_FOUND")                           \
   X(kPoolExists, "POOL_EXISTS")                                \
