@@ -31,6 +31,9 @@ struct CoordinatorMetrics {
             "seer_job_time_seconds_total",
             "Time of jobs since submission, each second in one class: queue, start, productive, "
             "data, redo, checkpoint, hang, preempt, idle.")),
+        health_findings(r.AddCounter(
+            "seer_health_findings_total",
+            "Health rules that found a signal beyond its bound, by what was done: alert, act.")),
         scheduler_cycle(r.AddHistogram("seer_scheduler_cycle_seconds",
                                        "One decision that went through the queue.",
                                        {.00001, .0001, .001, .01, .1, 1})),
@@ -71,6 +74,7 @@ struct CoordinatorMetrics {
   Counter& restarts;
   Counter& failures;
   Counter& job_time;
+  Counter& health_findings;
   Histogram& scheduler_cycle;
   Gauge& worker_up;
   Gauge& worker_cordoned;

@@ -1,4 +1,6 @@
 // What tables and `describe` show of a job.
+#include <map>
+
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
@@ -11,6 +13,26 @@ namespace {
 using google::protobuf::Message;
 
 const v1::Job& AsJob(const Message& message) { return static_cast<const v1::Job&>(message); }
+
+// "88.1% of 2h 3m since it left the queue: ..."; empty: it has waited all the time.
+std::string GoodputOf(const v1::Job& job) {
+  double all = 0, productive = 0;
+  for (const v1::TimeShare& share : job.time_shares()) {
+    if (share.time_class() == "queue") continue;
+    all += share.seconds();
+    if (share.time_class() == "productive") productive += share.seconds();
+  }
+  if (!(all > 0)) return "";
+  std::string text =
+      absl::StrFormat("%.1f%% of %s outside the queue", 100 * productive / all, FormatSeconds(all));
+  const char* separator = ": ";
+  for (const v1::TimeShare& share : job.time_shares()) {
+    if (share.time_class() == "queue") continue;
+    absl::StrAppend(&text, separator, share.time_class(), " ", FormatSeconds(share.seconds()));
+    separator = ", ";
+  }
+  return text;
+}
 
 }  // namespace
 
@@ -106,6 +128,8 @@ std::vector<std::pair<std::string, std::string>> JobDescription(const v1::Job& j
   }
   if (!job.avoided_workers().empty())
     lines.emplace_back("Avoids", absl::StrJoin(job.avoided_workers(), ", "));
+  if (const std::string goodput = GoodputOf(job); !goodput.empty())
+    lines.emplace_back("Goodput", goodput);
   if (job.preemptions() > 0) lines.emplace_back("Preemptions", absl::StrCat(job.preemptions()));
   if (p.step() > 0) {
     lines.emplace_back("Loss", absl::StrFormat("%.4f (first %.4f)", p.loss(), job.first_loss()));
@@ -134,6 +158,15 @@ std::vector<std::pair<std::string, std::string>> JobDescription(const v1::Job& j
                        absl::StrCat(job.name(), "/checkpoints/", job.last_checkpoint_step()));
   if (const std::string& from = job.spec().checkpoint().start_from(); !from.empty())
     lines.emplace_back("Started from", from);
+  for (const v1::HealthFinding& finding : job.findings()) {
+    lines.emplace_back("Health", absl::StrCat(finding.rule(), " at step ", finding.step(), ": ",
+                                              finding.message()));
+    if (!finding.acted() && finding.end_step() > 0)
+      absl::StrAppend(&lines.back().second, "; over since step ", finding.end_step());
+  }
+  for (const auto& [path, value] :
+       std::map<std::string, std::string>(job.overrides().begin(), job.overrides().end()))
+    lines.emplace_back("Changed", absl::StrCat(path, "=", value, ", by a health rule"));
   if (!job.storage_warning().empty()) lines.emplace_back("Warning", job.storage_warning());
   for (const auto& rank : job.ranks())
     lines.emplace_back(absl::StrCat("Rank ", rank.rank()),

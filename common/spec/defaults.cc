@@ -193,6 +193,8 @@ void FillDefaults(v1::JobSpec& spec) {
   if (scheduling.queue().empty()) scheduling.set_queue("default");
   if (scheduling.on_preemption() == v1::PREEMPTION_POLICY_UNSPECIFIED)
     scheduling.set_on_preemption(v1::PREEMPTION_POLICY_REQUEUE);
+  if (spec.alerts().mode() == v1::HEALTH_MODE_UNSPECIFIED)
+    spec.mutable_alerts()->set_mode(v1::HEALTH_MODE_ADVISE);
   if (spec.kind() == v1::JOB_KIND_EVAL_KNN)
     FillEval(*spec.mutable_eval(), spec.augment().crops(0).size());
 }

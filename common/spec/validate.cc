@@ -11,6 +11,7 @@
 #include "common/base/error.h"
 #include "common/base/label.h"
 #include "common/base/status_macros.h"
+#include "common/spec/health.h"
 #include "common/spec/trunk.h"
 #include "engine/export/names.h"
 
@@ -508,6 +509,7 @@ absl::Status ValidateJobSpec(const v1::JobSpec& spec) {
   }
   SEER_RETURN_IF_ERROR(CheckFailure(spec.failure()));
   SEER_RETURN_IF_ERROR(CheckScheduling(spec.scheduling()));
+  SEER_RETURN_IF_ERROR(CheckHealthRules(spec));
   SEER_RETURN_IF_ERROR(AtLeast("checkpoint.everySteps", spec.checkpoint().every_steps(), 1));
   return CheckRetention(spec);
 }

@@ -173,6 +173,7 @@ void Core::On(const command::CreateJob& c, Moment now, Decision& out) {
   if (job.name.empty()) job.name = absl::StrCat("job-", job.id.substr(4));
   job.state = JobState::kQueued;
   job.created = now.wall;
+  job.ledger.Open(now);
   job.queue_number = job.number = ++last_queue_number_;
   const std::string id = out.reply.job = job.id;
   waiting_.insert(id);
@@ -285,6 +286,7 @@ void Core::ChangeState(Job& job, JobState to, const std::string& reason, const s
            out);
   out.changes.events.back().from = StateName(job.state);
   out.changes.events.back().to = StateName(to);
+  CountTime(job, now, out);
   job.state = to;
   if (Waiting(to)) {
     waiting_.insert(job.id);

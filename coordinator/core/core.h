@@ -18,17 +18,13 @@
 #include "coordinator/core/effect.h"
 #include "coordinator/core/leases.h"
 #include "coordinator/core/model.h"
+#include "coordinator/core/moment.h"
 #include "coordinator/core/retention.h"
 #include "coordinator/core/retry.h"
 #include "coordinator/core/scheduler.h"
 #include "coordinator/core/wait.h"
 
 namespace seer::coordinator {
-
-struct Moment {
-  absl::Time wall;        // for records
-  absl::Duration steady;  // for deadlines
-};
 
 struct CoreOptions {
   absl::Duration lease = absl::Seconds(15);
@@ -88,6 +84,8 @@ class Core {
   // Why the job waits, by the scheduler's last pass; kNone: it does not, or no pass was since.
   Wait WaitOf(const Job& job) const;
   std::string Explain(const Job& job, const Wait& wait) const;  // one sentence
+  // Where its time went until `now`, or its end. They add up to it.
+  static TimeShares TimeSharesOf(const Job& job, Moment now);
   // What the scheduler goes by now. With `extra`, which has a queue, as the last of those that
   // wait.
   SchedulerInput InputAt(Moment now, const Job* extra = nullptr) const;
@@ -176,6 +174,15 @@ class Core {
                      Decision& out);
   void StartAttempt(Job& job, const std::vector<std::string>& placement, Moment now, Decision& out);
   void EndRecovery(Moment now, Decision& out);
+  void CheckHealth(Job& job, Moment now, Decision& out);
+  // True: the attempt will be stopped for it.
+  bool Act(Job& job, const HealthRule& rule, HealthFinding& finding, Moment now, Decision& out);
+  void EndRolledBack(Job& job, const Attempt& attempt, Moment now, Decision& out);
+  // What is not in a class of the job's ledger yet goes into that of its present state.
+  static void CountTime(Job& job, Moment now, Decision& out);
+  // An attempt's end; then the state changes.
+  static void CountLastTime(Job& job, const Attempt& attempt, const Outcome& outcome, Moment now,
+                            Decision& out);
   bool AllAgentsBack() const;
   void KillStalled(Moment now, Decision& out);
   void SchedulePass(Moment now, Decision& out);
@@ -195,6 +202,7 @@ class Core {
   RetentionPolicy KeepingOf(const Job& job) const;
   // Leaves everything beyond `step` behind.
   absl::Status GoBack(const Job& job, int64_t step, Moment now, Decision& out);
+  absl::Status CheckGoBack(const Job& job, int64_t step) const;  // whether it may; 0: all goes
   // The checkpoint that the job's next attempt starts from; step 0: from the beginning.
   CheckpointKey StartOf(const Job& job) const;
   std::string StartText(const Job& job) const;  // "from the checkpoint at step 8"

@@ -75,6 +75,7 @@ struct Decision {
   Effects effects;
   bool scheduled = false;          // the queues were gone through
   double lost_device_seconds = 0;  // of gangs that were preempted
+  TimeShares counted{};            // of all jobs' time
 };
 
 }  // namespace seer::coordinator

@@ -192,6 +192,10 @@ void Core::On(const command::ReportProgress& c, Moment now, Decision& out) {
     attempt.newest_step = c.progress.step;
     attempt.progressed_at = now.steady;
   }
+  if (job.state == JobState::kStarting || job.state == JobState::kRunning)
+    job.ledger.CountTraining({c.progress.step, c.progress.train_seconds,
+                              c.progress.data_wait_seconds, c.progress.checkpoint_seconds},
+                             job.highest_step, now, out.counted);
   if (job.first_loss == 0 && attempt.restore_step == job.numbers.start_step)
     job.first_loss = c.progress.first_loss;
   job.progress = c.progress;
@@ -201,6 +205,7 @@ void Core::On(const command::ReportProgress& c, Moment now, Decision& out) {
     attempt.progressed_at = now.steady;
     ChangeState(job, JobState::kRunning, "", "", now, out);
   }
+  CheckHealth(job, now, out);
   out.reply.yes = job.state == JobState::kPausing;
   NoteProfile(c, job, out);
   NotePlan(c.plan, job, now, out);
@@ -272,6 +277,10 @@ void Core::On(const command::Tick&, Moment now, Decision& out) {
   if (!recovering_) DrainWorkers(now, out);
   KillPreempted(now, out);
   ForgetProfiles(now);
+  for (const std::string& id : waiting_) CountTime(jobs_.at(id), now, out);
+  for (Job* job : LiveJobs()) {
+    if (!job->ledger.training()) CountTime(*job, now, out);
+  }
   schedule_ = true;
 }
 
@@ -387,13 +396,14 @@ void Core::EndAttempt(Job& job, Moment now, Decision& out) {
   const Attempt attempt = std::move(*job.attempt);
   const Outcome outcome = Judge(attempt);
   LeaveCorruptCheckpoint(job, attempt, now, out);
-  const int64_t step = NewestCheckpoint(job.id);
   AddEvent(job, attempt.number, "attempt_ended", outcome.reason, outcome.message, now, out);
   if (outcome.failure != FailureClass::kNone && !job.cancelling)
     NoteFailure(job, attempt, outcome, now, out);
+  CountLastTime(job, attempt, outcome, now, out);
   job.data_wait_seconds += job.progress.data_wait_seconds;
   job.train_seconds += job.progress.train_seconds;
   job.progress.data_wait_seconds = job.progress.train_seconds = 0;
+  job.progress.checkpoint_seconds = 0;
   ForgetReports(attempt.id);
   InterruptProfile(job, attempt, now, out);
   live_.erase(attempt.id);
@@ -412,10 +422,15 @@ void Core::EndAttempt(Job& job, Moment now, Decision& out) {
   if (DevicesTaken(attempt)) return EndPreempted(job, attempt, outcome, now, out);
   const std::string from = StartText(job);
   if (job.state == kPausing) {
-    const std::string why =
+    std::string why =
         outcome.message.empty() ? "" : absl::StrCat("; while pausing: ", outcome.message);
-    return ChangeState(job, kPaused, outcome.reason, absl::StrCat("resumes ", from, why), now, out);
+    const bool unhealthy = job.reason == reason::kHealthRule && !job.findings.empty();
+    if (unhealthy)
+      why = absl::StrCat("; ", job.findings.back().rule, ": ", job.findings.back().message, why);
+    return ChangeState(job, kPaused, unhealthy ? job.reason : outcome.reason,
+                       absl::StrCat("resumes ", from, why), now, out);
   }
+  if (attempt.roll_back_to) return EndRolledBack(job, attempt, now, out);
   if (outcome.verdict == Verdict::kPaused) {  // an agent was shut down: nobody's fault
     job.not_before = now.steady + kAgentLeaves;
     return ChangeState(job, kRestarting, std::string(reason::kShuttingDown),
@@ -444,6 +459,7 @@ void Core::StartAttempt(Job& job, const std::vector<std::string>& placement, Mom
   job.attempt = std::move(attempt);
   AddLive(job);
   ChangeState(job, JobState::kStarting, "", "", now, out);
+  job.ledger.BeginAttempt(job.attempt->restore_step);
   AddEvent(
       job, job.attempt->number, "attempt_started", "",
       absl::StrCat(placement.size(), placement.size() == 1 ? " rank on " : " ranks on ",

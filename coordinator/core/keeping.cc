@@ -139,19 +139,16 @@ void Core::On(const command::UnpinCheckpoint& c, Moment now, Decision& out) {
   Retain(key.first, now, out);
 }
 
-absl::Status Core::GoBack(const Job& job, int64_t step, Moment now, Decision& out) {
-  SEER_ASSIGN_OR_RETURN(const Checkpoint* start,
-                        FindCheckpoint(absl::StrCat("jobs/", job.id, "/checkpoints/", step)));
-  if (start->corrupt) {
-    return Error(absl::StatusCode::kDataLoss, reason::kCheckpointCorrupt,
-                 absl::StrCat("checkpoint ", step, " of ", job.id, " is damaged"))
-        .Field("step")
-        .Hint(absl::StrCat("choose another; `seer checkpoint list ", job.id, "` shows them"));
-  }
-  std::vector<Checkpoint*> beyond;
-  for (auto it = checkpoints_.upper_bound({job.id, step});
-       it != checkpoints_.end() && it->first.first == job.id; ++it) {
-    if (!it->second.deleting) beyond.push_back(&it->second);
+absl::Status Core::CheckGoBack(const Job& job, int64_t step) const {
+  if (step > 0) {
+    SEER_ASSIGN_OR_RETURN(const Checkpoint* start,
+                          FindCheckpoint(absl::StrCat("jobs/", job.id, "/checkpoints/", step)));
+    if (start->corrupt) {
+      return Error(absl::StatusCode::kDataLoss, reason::kCheckpointCorrupt,
+                   absl::StrCat("checkpoint ", step, " of ", job.id, " is damaged"))
+          .Field("step")
+          .Hint(absl::StrCat("choose another; `seer checkpoint list ", job.id, "` shows them"));
+    }
   }
   for (const auto& [key, decision] : Retention({job.id})) {
     if (key.second <= step || !decision.wanted) continue;
@@ -162,6 +159,16 @@ absl::Status Core::GoBack(const Job& job, int64_t step, Moment now, Decision& ou
         .Hint(absl::StrCat("start a new job from it instead: `seer submit --from ", job.id, "/",
                            step, "`; or unpin that checkpoint, or wait for who needs it"))
         .With("checkpoint", absl::StrCat("jobs/", job.id, "/checkpoints/", key.second));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status Core::GoBack(const Job& job, int64_t step, Moment now, Decision& out) {
+  SEER_RETURN_IF_ERROR(CheckGoBack(job, step));
+  std::vector<Checkpoint*> beyond;
+  for (auto it = checkpoints_.upper_bound({job.id, step});
+       it != checkpoints_.end() && it->first.first == job.id; ++it) {
+    if (!it->second.deleting) beyond.push_back(&it->second);
   }
   for (Checkpoint* checkpoint : beyond)
     Delete(*checkpoint, absl::StrCat("the job goes on from step ", step), now, out);

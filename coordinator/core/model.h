@@ -10,6 +10,8 @@
 #include <vector>
 
 #include "absl/time/time.h"
+#include "coordinator/core/health.h"
+#include "coordinator/core/ledger.h"
 
 namespace seer::coordinator {
 
@@ -91,10 +93,12 @@ struct Attempt {
   absl::Duration kill_at;    // steady time; not stored
   bool pause_after = false;  // a pause was asked for meanwhile
   absl::Time started = absl::InfinitePast();
-  int64_t restore_step = 0;      // 0: from scratch
-  std::string restore_job;       // whose checkpoint that is; empty: the job's own
-  int64_t newest_step = 0;       // that this attempt reported; not stored
-  absl::Duration progressed_at;  // steady time of that report or of the start; not stored
+  int64_t restore_step = 0;             // 0: from scratch
+  std::string restore_job;              // whose checkpoint that is; empty: the job's own
+  int64_t newest_step = 0;              // that this attempt reported; not stored
+  absl::Duration progressed_at;         // steady time of that report or of the start; not stored
+  std::optional<int64_t> roll_back_to;  // it is stopped to go on from there: a step, or 0
+  HealthWatch health;                   // not stored
 };
 
 // It was told to give its devices up: its job waits for others then.
@@ -114,7 +118,7 @@ struct Progress {
   double loss = 0, learning_rate = 0, images_per_second = 0, step_seconds = 0, data_stall_ratio = 0;
   double prototypes_used_ratio = 0, assignment_entropy_nats = 0, feature_std = 0, gradient_norm = 0;
   int64_t skipped_steps = 0;
-  double data_wait_seconds = 0, train_seconds = 0;  // of this attempt
+  double data_wait_seconds = 0, train_seconds = 0, checkpoint_seconds = 0;  // of this attempt
   double first_loss = 0;
   absl::Time updated;
 };
@@ -178,6 +182,9 @@ struct JobNumbers {
   std::string start_job;  // the checkpoint that it starts from: job and step; empty: none
   int64_t start_step = 0;
   std::string recipe;  // digest of what training depends on, hex
+  HealthMode health = HealthMode::kOff;
+  std::vector<HealthRule> health_rules;
+  double ln_k = 0;  // the loss of uniform predictions
 };
 
 // The newest failure of a job.
@@ -229,6 +236,10 @@ struct Job {
   double data_wait_seconds = 0, train_seconds = 0;  // of attempts that ended
   int64_t changes = 0;                              // counts changes: the etag
   Progress progress;
+  std::vector<HealthFinding> findings;           // newest last
+  std::map<std::string, std::string> overrides;  // of the spec, by health rules
+  int roll_backs = 0;                            // by health rules
+  Ledger ledger;                                 // where its time went
   int64_t highest_step = 0;  // ever reported: steps up to it are done again after a restart
   int preemptions = 0;       // attempts that ended because another job took its devices
   std::vector<absl::Time> preempted;  // when it was told to, within the last hour

@@ -11,7 +11,10 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "common/base/digest.h"
+#include "common/base/error.h"
 #include "common/base/label.h"
+#include "common/base/log.h"
+#include "common/spec/health.h"
 #include "coordinator/core/job_states.h"
 #include "coordinator/core/retry.h"
 #include "coordinator/core/scheduler.h"
@@ -78,6 +81,17 @@ void SetFailure(const Failure& failure, v1::Failure* out) {
   SetTime(failure.time, out->mutable_time());
 }
 
+// What its attempts begin with.
+std::string SpecOf(const Job& job) {
+  v1::JobSpec spec;
+  if (job.overrides.empty() || !spec.ParseFromString(job.spec)) return job.spec;
+  const google::protobuf::Map<std::string, std::string> values(job.overrides.begin(),
+                                                               job.overrides.end());
+  const absl::Status status = ApplyOverrides(values, spec);
+  if (!status.ok()) LogError("overrides_refused", {{"job", job.id}, {"error", StatusText(status)}});
+  return spec.SerializeAsString();
+}
+
 }  // namespace
 
 void SetTime(absl::Time time, google::protobuf::Timestamp* out) {
@@ -123,7 +137,7 @@ v1::Queue ToProto(const Queue& queue, const Core& core) {
   return out;
 }
 
-v1::Job ToProto(const Job& job, const Core& core) {
+v1::Job ToProto(const Job& job, const Core& core, Moment now) {
   v1::Job out;
   out.set_name(absl::StrCat("jobs/", job.id));
   out.mutable_spec()->ParseFromString(job.spec);
@@ -169,6 +183,23 @@ v1::Job ToProto(const Job& job, const Core& core) {
     out.set_data_stall_ratio((job.data_wait_seconds + job.progress.data_wait_seconds) /
                              train_seconds);
   out.set_first_loss(job.first_loss);
+  for (const HealthFinding& finding : job.findings) {
+    v1::HealthFinding* const to = out.add_findings();
+    to->set_rule(finding.rule);
+    to->set_message(finding.message);
+    to->set_step(finding.step);
+    to->set_acted(finding.acted);
+    SetTime(finding.time, to->mutable_time());
+    to->set_end_step(finding.end_step);
+  }
+  out.mutable_overrides()->insert(job.overrides.begin(), job.overrides.end());
+  const TimeShares shares = Core::TimeSharesOf(job, now);
+  for (size_t i = 0; i < kTimeClasses; ++i) {
+    if (!(shares[i] > 0)) continue;
+    v1::TimeShare* const to = out.add_time_shares();
+    to->set_time_class(TimeClassName(static_cast<TimeClass>(i)));
+    to->set_seconds(shares[i]);
+  }
   return out;
 }
 
@@ -320,6 +351,19 @@ JobNumbers NumbersOf(const v1::JobSpec& spec) {
     if (numbers.shape.within.empty() && group < numbers.shape.ranks)
       numbers.shape.group_ranks = std::max(numbers.shape.group_ranks, group);
   }
+  numbers.health = static_cast<HealthMode>(spec.alerts().mode());
+  for (const v1::HealthRuleSpec& rule : HealthRulesOf(spec)) {
+    HealthRule& to = numbers.health_rules.emplace_back();
+    to.name = rule.name();
+    to.signal = static_cast<HealthSignal>(rule.signal());
+    to.above = rule.has_above();
+    to.bound = to.above ? rule.above() : rule.below();
+    to.for_steps = rule.for_steps();
+    to.after_step = rule.after_step();
+    to.action = static_cast<HealthAction>(rule.action());
+    to.set = {rule.set().begin(), rule.set().end()};
+  }
+  numbers.ln_k = UniformLoss(spec.loss().swav());
   numbers.max_restarts = spec.failure().max_restarts();
   const v1::CheckpointSpec& checkpoint = spec.checkpoint();
   numbers.keep = {checkpoint.keep_last(), checkpoint.keep_every(), checkpoint.keep_best()};
@@ -351,6 +395,7 @@ Progress FromProto(const internal::v1::ReportProgressRequest& request) {
   p.skipped_steps = request.skipped_steps();
   p.data_wait_seconds = request.data_wait_seconds();
   p.train_seconds = request.train_seconds();
+  p.checkpoint_seconds = request.checkpoint_seconds();
   p.first_loss = request.first_loss();
   return p;
 }
@@ -392,7 +437,7 @@ internal::v1::CoordinatorMessage MakeAssign(const Job& job, int rank, const Core
   out.set_attempt(attempt.number);
   out.set_rank(rank);
   out.set_world_size(static_cast<int32_t>(attempt.ranks.size()));
-  out.set_spec(job.spec);
+  out.set_spec(SpecOf(job));
   const auto first = core.workers().find(attempt.ranks.front().worker);
   if (first != core.workers().end()) out.set_store_host(first->second.address);
   out.set_store_port(StorePort(attempt.id));

@@ -30,26 +30,6 @@ void Append(Effects& to, Effects&& from) {
   Append(to.watched, std::move(from.watched));
 }
 
-// The class that a second of this job's time belongs to;
-// RUNNING is shared between "data" and what it returns.
-const char* TimeClass(const Job& job) {
-  switch (job.state) {
-    case JobState::kQueued:
-      return job.reason == reason::kPreempted || job.reason == reason::kWorkerDrained ? "preempt"
-                                                                                      : "queue";
-    case JobState::kStarting:
-      return "start";
-    case JobState::kRunning:
-      return job.progress.step < job.highest_step ? "redo" : "productive";
-    case JobState::kPausing:
-      return "checkpoint";
-    case JobState::kRestarting:
-      return job.restart_class == "hang" ? "hang" : "start";
-    default:
-      return "idle";
-  }
-}
-
 }  // namespace
 
 absl::Status CoreRunner::Start(EffectSink& sink, absl::Duration tick) {
@@ -97,7 +77,7 @@ void CoreRunner::StopLeading(const absl::Status& refusal) {
   commit_after_ = -absl::InfiniteDuration();
   ++turn_;
   metrics_.leader.Set(0);
-  Measure(absl::ZeroDuration());
+  Measure();
   sink_->StandsBy(refusal);
 }
 
@@ -112,7 +92,6 @@ absl::Status CoreRunner::BeginToLead(int64_t term) {
   leading_ = true;
   metrics_.leader.Set(1);
   CarryOut(std::move(decision.effects), decision.changes);
-  last_tick_ = clock_.Steady();
   TickLater();
   return absl::OkStatus();
 }
@@ -157,6 +136,11 @@ Reply CoreRunner::Run(const Command& command) {
   if (decision.scheduled)
     metrics_.scheduler_cycle.Observe(absl::ToDoubleSeconds(clock_.Steady() - start));
   if (decision.lost_device_seconds > 0) metrics_.preemption_lost.Add(decision.lost_device_seconds);
+  for (size_t i = 0; i < kTimeClasses; ++i) {
+    if (decision.counted[i] > 0)
+      metrics_.job_time.Add(decision.counted[i],
+                            {{"class", TimeClassName(static_cast<TimeClass>(i))}});
+  }
   unsaved_.Merge(std::move(decision.changes));
   Append(waiting_, std::move(decision.effects));
   const absl::Status saved = Flush();
@@ -228,6 +212,8 @@ void CoreRunner::Count(const Changes& changes) {
         metrics_.failures.Add(1, {{"class", FailureClassName(event.failure)}});
       if (event.type == "checkpoint_committed") metrics_.checkpoint_commits.Add();
       if (event.type == "preempted") CountPreemption(core_->jobs().at(event.job));
+      if (event.type == "health_alert") metrics_.health_findings.Add(1, {{"action", "alert"}});
+      if (event.type == "health_acted") metrics_.health_findings.Add(1, {{"action", "act"}});
       if (event.type == "checkpoint_deleted") metrics_.checkpoint_deleted.Add();
       LogInfo(event.type, {{"job", event.job},
                            {"attempt", event.attempt},
@@ -256,24 +242,17 @@ void CoreRunner::Tick() {
   const uint64_t turn = turn_;
   Run(command::Tick{});
   if (turn != turn_) return;  // its commit was refused
-  const absl::Duration now = clock_.Steady();
-  Measure(now - std::exchange(last_tick_, now));
+  Measure();
   TickLater();
 }
 
-void CoreRunner::Measure(absl::Duration since_last) {
-  const double seconds = absl::ToDoubleSeconds(since_last);
+void CoreRunner::Measure() {
   std::map<JobState, int> states;
   MeasureQueues();
   std::set<std::string> running;
   for (const auto& [id, job] : core_->jobs()) {
     ++states[job.state];
     if (Ended(job.state)) continue;
-    const std::string kind = TimeClass(job);
-    const double stalled =
-        kind == "productive" ? std::clamp(job.progress.data_stall_ratio, 0.0, 1.0) : 0.0;
-    metrics_.job_time.Add(seconds * (1 - stalled), {{"class", kind}});
-    if (stalled > 0) metrics_.job_time.Add(seconds * stalled, {{"class", "data"}});
     if (job.state != JobState::kRunning || job.numbers.evaluation) continue;
     running.insert(id);
     const auto newest = core_->checkpoints().find({id, core_->NewestCheckpoint(id)});

@@ -100,7 +100,7 @@ class CoreRunner {
   void Count(const Changes& changes);
   void TickLater();
   void Tick();
-  void Measure(absl::Duration since_last);
+  void Measure();
   void MeasureQueues();
   void CountPreemption(const Job& victim);
 
@@ -114,7 +114,6 @@ class CoreRunner {
   CoordinatorMetrics& metrics_;
   EffectSink* sink_ = nullptr;
   absl::Duration tick_;
-  absl::Duration last_tick_;
   uint64_t turn_ = 0;     // as the leader: ticks of an earlier one do nothing
   absl::Status refusal_;  // of calls while it stands by
   Changes unsaved_;

@@ -88,7 +88,7 @@ absl::Status ShuttingDown() {
 absl::Status JobsService::Get(const std::string& name, v1::Job& out) {
   return runner_.Read([&](const Core& core, Store&) -> absl::Status {
     SEER_ASSIGN_OR_RETURN(const Job* job, core.Find(name));
-    out = ToProto(*job, core);
+    out = ToProto(*job, core, Now());
     return absl::OkStatus();
   });
 }
@@ -187,7 +187,7 @@ absl::Status JobsService::GetWithEstimate(const std::string& name, v1::Job& out)
   SchedulerInput input;
   SEER_RETURN_IF_ERROR(runner_.Read([&](const Core& core, Store&) -> absl::Status {
     SEER_ASSIGN_OR_RETURN(const Job* job, core.Find(name));
-    out = ToProto(*job, core);
+    out = ToProto(*job, core, Now());
     if (Waiting(job->state) && !core.recovering()) input = core.InputAt(Now());
     return absl::OkStatus();
   }));
@@ -283,7 +283,7 @@ absl::Status JobsService::List(const v1::ListJobsRequest& request, v1::ListJobsR
         out.set_next_page_token(MakePageToken("jobs", {absl::StrCat(below)}));
         break;
       }
-      *out.add_jobs() = ToProto(*job, core);
+      *out.add_jobs() = ToProto(*job, core, Now());
     }
     return absl::OkStatus();
   });

@@ -64,6 +64,7 @@ json AttemptJson(const Attempt& attempt) {
           {"started_us", Micros(attempt.started)},
           {"restore_step", attempt.restore_step},
           {"restore_job", attempt.restore_job},
+          {"roll_back_to", attempt.roll_back_to.value_or(-1)},
           {"ranks", ranks}};
 }
 
@@ -80,6 +81,8 @@ Attempt AttemptFrom(const json& in) {
   attempt.started = FromMicros(in.value("started_us", int64_t{0}));
   attempt.restore_step = attempt.newest_step = in.at("restore_step");
   attempt.restore_job = in.value("restore_job", "");
+  if (const int64_t step = in.value("roll_back_to", int64_t{-1}); step >= 0)
+    attempt.roll_back_to = step;
   for (const json& rank : in.at("ranks")) {
     Rank& to = attempt.ranks.emplace_back();
     to.worker = rank.at("worker");
@@ -97,6 +100,72 @@ Attempt AttemptFrom(const json& in) {
     }
   }
   return attempt;
+}
+
+// Of an earlier version it has none: what passed since the job's creation is then of its state.
+Ledger LedgerFrom(const json& job, absl::Time created) {
+  Ledger::Record record;
+  record.until = created;
+  if (job.contains("ledger")) {
+    const json& in = job["ledger"];
+    record.shares = in.at("shares");
+    record.until = FromMicros(in.at("until_us"));
+    record.training = in.at("training");
+    record.last = {in.at("step"), in.at("train_seconds"), in.at("data_wait_seconds"),
+                   in.at("checkpoint_seconds")};
+  }
+  return Ledger::From(record);
+}
+
+json HealthRulesJson(const std::vector<HealthRule>& rules) {
+  json out = json::array();
+  for (const HealthRule& rule : rules) {
+    out.push_back({{"name", rule.name},
+                   {"signal", static_cast<int>(rule.signal)},
+                   {"above", rule.above},
+                   {"bound", rule.bound},
+                   {"for_steps", rule.for_steps},
+                   {"after_step", rule.after_step},
+                   {"action", static_cast<int>(rule.action)},
+                   {"set", rule.set}});
+  }
+  return out;
+}
+
+std::vector<HealthRule> HealthRulesFrom(const json& in) {
+  std::vector<HealthRule> rules;
+  for (const json& rule : in) {
+    rules.push_back(
+        {rule.at("name"),
+         EnumFrom(rule.at("signal"), HealthSignal::kLossOverLnK, HealthSignal::kStepSecondsRatio),
+         rule.at("above"), rule.at("bound"), rule.at("for_steps"), rule.at("after_step"),
+         EnumFrom(rule.at("action"), HealthAction::kAlert, HealthAction::kRollBack),
+         rule.at("set")});
+  }
+  return rules;
+}
+
+json FindingsJson(const std::vector<HealthFinding>& findings) {
+  json out = json::array();
+  for (const HealthFinding& finding : findings) {
+    out.push_back({{"rule", finding.rule},
+                   {"message", finding.message},
+                   {"step", finding.step},
+                   {"acted", finding.acted},
+                   {"time_us", Micros(finding.time)},
+                   {"end_step", finding.end_step}});
+  }
+  return out;
+}
+
+std::vector<HealthFinding> FindingsFrom(const json& in) {
+  std::vector<HealthFinding> findings;
+  for (const json& finding : in) {
+    findings.push_back({finding.at("rule"), finding.at("message"), finding.at("step"),
+                        finding.at("acted"), FromMicros(finding.at("time_us")),
+                        finding.at("end_step")});
+  }
+  return findings;
 }
 
 json NumbersJson(const JobNumbers& n) {
@@ -120,7 +189,10 @@ json NumbersJson(const JobNumbers& n) {
           {"eval_step", n.eval_step},
           {"start_job", n.start_job},
           {"start_step", n.start_step},
-          {"recipe", n.recipe}};
+          {"recipe", n.recipe},
+          {"health", static_cast<int>(n.health)},
+          {"health_rules", HealthRulesJson(n.health_rules)},
+          {"ln_k", n.ln_k}};
 }
 
 JobNumbers NumbersFrom(const json& in) {
@@ -146,6 +218,10 @@ JobNumbers NumbersFrom(const json& in) {
   n.start_job = in.value("start_job", "");
   n.start_step = in.value("start_step", int64_t{0});
   n.recipe = in.value("recipe", "");
+  if (!in.contains("health")) return n;
+  n.health = EnumFrom(in["health"], HealthMode::kOff, HealthMode::kAct);
+  n.health_rules = HealthRulesFrom(in.at("health_rules"));
+  n.ln_k = Number(in.at("ln_k"));
   return n;
 }
 
@@ -208,6 +284,17 @@ std::string ToJson(const Job& job) {
                      {"skipped_steps", p.skipped_steps},
                      {"updated_us", Micros(p.updated)}};
   if (job.attempt) out["attempt"] = AttemptJson(*job.attempt);
+  out["findings"] = FindingsJson(job.findings);
+  out["overrides"] = job.overrides;
+  out["roll_backs"] = job.roll_backs;
+  const Ledger::Record ledger = job.ledger.record();
+  out["ledger"] = {{"shares", ledger.shares},
+                   {"until_us", Micros(ledger.until)},
+                   {"training", ledger.training},
+                   {"step", ledger.last.step},
+                   {"train_seconds", ledger.last.train_seconds},
+                   {"data_wait_seconds", ledger.last.data_wait_seconds},
+                   {"checkpoint_seconds", ledger.last.checkpoint_seconds}};
   if (job.failure) {
     const Failure& f = *job.failure;
     out["failure"] = {{"class", static_cast<int>(f.failure)},
@@ -286,6 +373,10 @@ absl::StatusOr<Job> JobFromJson(const std::string& text) {
     job.progress.skipped_steps = p.at("skipped_steps");
     job.progress.updated = FromMicros(p.at("updated_us"));
     if (in.contains("attempt")) job.attempt = AttemptFrom(in["attempt"]);
+    job.ledger = LedgerFrom(in, job.created);
+    job.findings = FindingsFrom(in.value("findings", json::array()));
+    job.overrides = in.value("overrides", job.overrides);
+    job.roll_backs = in.value("roll_backs", 0);
     if (job.attempt.has_value() != Active(job.state))
       throw std::out_of_range("its state and its attempt disagree");
     if (in.contains("eval")) {

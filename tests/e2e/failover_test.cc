@@ -1,11 +1,7 @@
 // Two coordinators on one PostgreSQL database, an agent and a running job, as real processes: the
 // leader is killed, and stopped until another one leads.
-#include <fcntl.h>
 #include <gtest/gtest.h>
 #include <signal.h>
-#include <sys/prctl.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 #include <chrono>
 #include <fstream>
@@ -17,6 +13,7 @@
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
 #include "tests/e2e/cluster.h"
+#include "tests/e2e/process.h"
 #include "tests/support/postgres_server.h"
 
 namespace seer::e2e {
@@ -25,40 +22,6 @@ namespace {
 namespace fs = std::filesystem;
 using nlohmann::json;
 using testing::PostgresServer;
-
-// A program of ours, killed with this object. What it says goes to a file.
-class Process {
- public:
-  Process(std::vector<std::string> arguments, fs::path log) : log_(std::move(log)) {
-    arguments[0] = (Bin() / arguments[0]).string();
-    std::vector<char*> argv;
-    for (std::string& argument : arguments) argv.push_back(argument.data());
-    argv.push_back(nullptr);
-    pid_ = ::fork();
-    if (pid_ != 0) return;
-    ::prctl(PR_SET_PDEATHSIG, SIGKILL);
-    const int fd = ::open(log_.c_str(), O_WRONLY | O_CREAT | O_APPEND, 0600);
-    ::dup2(fd, STDOUT_FILENO);
-    ::dup2(fd, STDERR_FILENO);
-    ::execv(argv[0], argv.data());
-    ::_exit(127);
-  }
-  Process(const Process&) = delete;
-  ~Process() { End(SIGKILL); }
-  void Signal(int signal) const { ::kill(pid_, signal); }
-  void End(int signal) {  // and waits until it has
-    if (pid_ < 0) return;
-    Signal(signal);
-    Signal(SIGCONT);
-    ::waitpid(std::exchange(pid_, -1), nullptr, 0);
-  }
-  int pid() const { return pid_; }
-  std::string log() const { return ReadAll(log_); }
-
- private:
-  const fs::path log_;
-  pid_t pid_ = -1;
-};
 
 class FailoverTest : public ::testing::Test {
  protected:
@@ -80,7 +43,8 @@ class FailoverTest : public ::testing::Test {
     cluster_.TalkTo(absl::StrJoin(addresses, ","), data);
     worker_ = std::make_unique<Process>(
         std::vector<std::string>{"seer-worker", "--coordinator", absl::StrJoin(addresses, ","),
-                                 "--name", "the-worker", "--devices", "2", "--work-dir", Path("work")},
+                                 "--name", "the-worker", "--devices", "2", "--work-dir",
+                                 Path("work")},
         Path("worker.log"));
     cluster_.AddDigits();
     WaitFor([&] { return absl::StrContains(cluster_.Seer("worker list").out, "the-worker"); });

@@ -32,6 +32,7 @@ internal::v1::ReportProgressRequest StepTally::Report(const engine::StepReport& 
   message.set_skipped_steps(skipped_);
   message.set_data_wait_seconds(waited_);
   message.set_train_seconds(trained_);
+  message.set_checkpoint_seconds(held_up_);
   message.set_first_loss(first_loss_);
   return message;
 }

@@ -153,7 +153,9 @@ class Rank {
       SEER_RETURN_IF_ERROR(verdict);
       const bool due = done % spec_.checkpoint().every_steps() == 0 && refused.keeps_state();
       if (due || done == total || report.stop_requested) {
+        const absl::Duration before = clock.Steady();
         SEER_RETURN_IF_ERROR(TakeCheckpoint(checkpointer));
+        tally.AddCheckpoint(absl::ToDoubleSeconds(clock.Steady() - before));
       }
       profiler.StepDone(report);
       if (report.stop_requested && done < total) return Ended::kPaused;

@@ -33,7 +33,7 @@ struct Trainer {
   int64_t attempt = 0;
   int rank = 0;
   int world = 1;
-  int64_t step = 0;
+  int64_t step = 0, first = 0;
   int64_t wrote = 0;  // its file of the newest checkpoint
   bool pausing = false, killed = false, unreadable = false;
 };
@@ -72,6 +72,11 @@ class World {
     EXPECT_GT(committed_, 0);
   }
   int cordons() const { return cordons_; }
+  int roll_backs() const {
+    int all = 0;
+    for (const auto& [id, job] : core_->jobs()) all += job.roll_backs;
+    return all;
+  }
   int restarts() const { return coordinator_restarts_; }
   int preemptions() const {
     int all = 0;
@@ -146,6 +151,7 @@ class World {
     std::map<std::string, int> used;
     for (const auto& [id, job] : core_->jobs()) {
       EXPECT_EQ(job.attempt.has_value(), Active(job.state)) << id << " " << StateName(job.state);
+      CheckLedger(job);
       if (!job.attempt) continue;
       EXPECT_TRUE(live.insert(job.attempt->id).second);
       EXPECT_EQ(static_cast<int>(job.attempt->ranks.size()), job.numbers.shape.ranks);
@@ -169,6 +175,18 @@ class World {
     }
   }
 
+  // Every second is in exactly one class.
+  void CheckLedger(const Job& job) {
+    const absl::Time until = Ended(job.state) ? job.ended : now_.wall;
+    double all = 0;
+    for (const double seconds : Core::TimeSharesOf(job, now_)) {
+      EXPECT_GE(seconds, 0);
+      all += seconds;
+    }
+    EXPECT_NEAR(all, absl::ToDoubleSeconds(until - job.created), 1e-6)
+        << job.id << " " << StateName(job.state);
+  }
+
   void Carry(const Effects& effects, bool lose) {
     for (const AssignRank& assign : effects.assign) {
       Agent& agent = Find(assign.worker);
@@ -176,8 +194,11 @@ class World {
       if (!agent.connected || (lose && faults_ && Chance(0.05))) continue;
       EXPECT_EQ(job.attempt->restore_step, core_->NewestCheckpoint(job.id));
       if (Knows(agent, assign.attempt_id, assign.rank)) continue;
-      agent.ranks[{assign.attempt_id, assign.rank}] = {assign.job, assign.attempt_id, assign.rank,
+      agent.ranks[{assign.attempt_id, assign.rank}] = {assign.job,
+                                                       assign.attempt_id,
+                                                       assign.rank,
                                                        job.numbers.shape.ranks,
+                                                       job.attempt->restore_step,
                                                        job.attempt->restore_step};
       agent.ranks[{assign.attempt_id, assign.rank}].unreadable =
           job.attempt->restore_step > 0 && faults_ && Chance(0.25);
@@ -272,6 +293,15 @@ class World {
       create.job.numbers.max_restarts = Chance(0.2) ? 2 : 1000;
       create.job.numbers.keep.last = 1 + static_cast<int>(random_.Below(2));
       create.job.numbers.no_progress_timeout = absl::Seconds(60);
+      if (Chance(0.3)) {  // while there are faults its signal is bad now and then
+        create.job.numbers.health = HealthMode::kAct;
+        HealthRule& rule = create.job.numbers.health_rules.emplace_back();
+        rule.name = "unwell";
+        rule.signal = HealthSignal::kGradientNorm;
+        rule.bound = 0.97;
+        rule.action = Chance(0.3) ? HealthAction::kPause : HealthAction::kRollBack;
+        rule.set = {{"optim.lr", "0.1"}};
+      }
       create.request_id = create.job.name;
       create.id_seed = random_.Next64();
       const Reply first = Do(create);
@@ -414,6 +444,10 @@ class World {
     if (trainer.rank == 0) {
       Progress progress;
       progress.step = trainer.step;
+      progress.train_seconds = 0.9 * static_cast<double>(trainer.step - trainer.first);
+      progress.data_wait_seconds = progress.train_seconds / 4;
+      progress.checkpoint_seconds = progress.train_seconds / 8;
+      progress.gradient_norm = faults_ ? random_.Uniform() : 0;
       const command::ReportProgress report{trainer.attempt, "jobs/" + trainer.job, progress};
       CheckFenced(trainer, Do(report).status);
       Later(report);
@@ -473,7 +507,7 @@ class World {
 };
 
 TEST(RandomFaults, InvariantsHoldAndEveryJobEnds) {
-  uint64_t restarts = 0, preemptions = 0, cordons = 0;
+  uint64_t restarts = 0, preemptions = 0, cordons = 0, roll_backs = 0;
   const char* const wanted = getenv("SEER_SIMULATIONS");
   const uint64_t seeds = wanted != nullptr ? std::stoull(wanted) : 200;
   for (uint64_t seed = 1; seed <= seeds && !HasFailure(); ++seed) {
@@ -483,10 +517,12 @@ TEST(RandomFaults, InvariantsHoldAndEveryJobEnds) {
     restarts += static_cast<uint64_t>(world.restarts());
     preemptions += static_cast<uint64_t>(world.preemptions());
     cordons += static_cast<uint64_t>(world.cordons());
+    roll_backs += static_cast<uint64_t>(world.roll_backs());
   }
   EXPECT_GT(restarts, seeds / 2);
   EXPECT_GT(preemptions, seeds / 4);
   EXPECT_GT(cordons, seeds / 10);
+  EXPECT_GT(roll_backs, seeds / 2);
 }
 
 }  // namespace

@@ -1,0 +1,83 @@
+// Preloaded into programs of a test: a wall clock that jumps and a disk that is slow, while the
+// test says so. Takes the place of functions of the C library.
+#include "tests/e2e/disturb.h"
+
+#include <dlfcn.h>
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/time.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <cstdlib>
+
+namespace {
+
+constexpr int64_t kSecond = 1'000'000'000;
+
+const volatile seer::e2e::Disturbance& Now() {
+  static const volatile seer::e2e::Disturbance* const mapped = []() {
+    static const seer::e2e::Disturbance none;
+    const char* const path = std::getenv(seer::e2e::kDisturbVariable);
+    const int fd = path == nullptr ? -1 : ::open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0) return &none;
+    void* const memory = ::mmap(nullptr, sizeof(none), PROT_READ, MAP_SHARED, fd, 0);
+    ::close(fd);
+    return memory == MAP_FAILED ? &none : static_cast<const seer::e2e::Disturbance*>(memory);
+  }();
+  return *mapped;
+}
+
+template <typename Function>
+Function* Real(const char* name) {
+  return reinterpret_cast<Function*>(::dlsym(RTLD_NEXT, name));
+}
+
+void WaitForTheDisk() {
+  const int64_t delay = Now().sync_delay_ns;
+  const timespec pause{delay / kSecond, delay % kSecond};
+  if (delay > 0) ::nanosleep(&pause, nullptr);
+}
+
+}  // namespace
+
+extern "C" {
+
+int clock_gettime(clockid_t clock, timespec* out) noexcept {
+  static auto* const real = Real<int(clockid_t, timespec*)>("clock_gettime");
+  const int result = real(clock, out);
+  if (result != 0 || (clock != CLOCK_REALTIME && clock != CLOCK_REALTIME_COARSE)) return result;
+  const int64_t now = out->tv_sec * kSecond + out->tv_nsec + Now().clock_offset_ns;
+  out->tv_sec = now / kSecond;
+  out->tv_nsec = now % kSecond;
+  return 0;
+}
+
+int gettimeofday(timeval* out, void*) noexcept {
+  timespec now;
+  clock_gettime(CLOCK_REALTIME, &now);
+  out->tv_sec = now.tv_sec;
+  out->tv_usec = now.tv_nsec / 1000;
+  return 0;
+}
+
+time_t time(time_t* out) noexcept {
+  timespec now;
+  clock_gettime(CLOCK_REALTIME, &now);
+  if (out != nullptr) *out = now.tv_sec;
+  return now.tv_sec;
+}
+
+int fsync(int fd) {
+  static auto* const real = Real<int(int)>("fsync");
+  WaitForTheDisk();
+  return real(fd);
+}
+
+int fdatasync(int fd) {
+  static auto* const real = Real<int(int)>("fdatasync");
+  WaitForTheDisk();
+  return real(fd);
+}
+
+}  // extern "C"
