@@ -1,5 +1,7 @@
 #include "client/interrupt.h"
 
+#include "common/base/await.h"
+
 #include <grpcpp/client_context.h>
 #include <poll.h>
 #include <signal.h>
@@ -58,7 +60,7 @@ void Interrupt::Run() {
 
 bool Interrupt::SleepFor(absl::Duration time) {
   absl::MutexLock lock(&mu_);
-  return !mu_.AwaitWithTimeout(absl::Condition(&flag_), time);
+  return !AwaitFor(mu_, absl::Condition(&flag_), time);
 }
 
 Interrupt::Scope::Scope(Interrupt& interrupt, grpc::ClientContext& context)

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "common/base/await.h"
+
 namespace seer {
 
 ThreadLoop::ThreadLoop(std::string name, Clock& clock)
@@ -13,7 +15,7 @@ void ThreadLoop::Post(Task task) {
   absl::MutexLock lock(&mu_);
   if (stopping_) return;
   ready_.push_back(std::move(task));
-  wake_.Signal();
+  changed_ = true;
 }
 
 void ThreadLoop::After(absl::Duration delay, Task task) {
@@ -22,14 +24,14 @@ void ThreadLoop::After(absl::Duration delay, Task task) {
   absl::MutexLock lock(&mu_);
   if (stopping_) return;
   later_.emplace(std::make_pair(due, sequence_++), std::move(task));
-  wake_.Signal();
+  changed_ = true;
 }
 
 void ThreadLoop::Stop() {
   {
     absl::MutexLock lock(&mu_);
     stopping_ = true;
-    wake_.Signal();
+    changed_ = true;
   }
   thread_.Join();
 }
@@ -48,11 +50,9 @@ void ThreadLoop::Run() {
           later_.erase(later_.begin());
         }
         if (!ready_.empty()) break;
-        if (later_.empty()) {
-          wake_.Wait(&mu_);
-        } else {
-          wake_.WaitWithTimeout(&mu_, later_.begin()->first.first - now);
-        }
+        AwaitFor(mu_, absl::Condition(&changed_),
+                 later_.empty() ? absl::InfiniteDuration() : later_.begin()->first.first - now);
+        changed_ = false;
       }
       if (stopping_) return;
       task = std::move(ready_.front());

@@ -45,7 +45,7 @@ class ThreadLoop final : public Loop {
 
   Clock& clock_;
   absl::Mutex mu_;
-  absl::CondVar wake_;
+  bool changed_ ABSL_GUARDED_BY(mu_) = false;  // since the loop looked
   bool stopping_ ABSL_GUARDED_BY(mu_) = false;
   uint64_t sequence_ ABSL_GUARDED_BY(mu_) = 0;
   std::deque<Task> ready_ ABSL_GUARDED_BY(mu_);

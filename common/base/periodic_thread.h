@@ -4,7 +4,8 @@
 #include <functional>
 #include <string>
 
-#include "absl/synchronization/notification.h"
+#include "absl/base/thread_annotations.h"
+#include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
 #include "common/base/thread.h"
 
@@ -21,7 +22,10 @@ class PeriodicThread {
   void Stop();
 
  private:
-  absl::Notification stop_;
+  bool StopsWithin(absl::Duration wait) ABSL_LOCKS_EXCLUDED(mu_);
+
+  absl::Mutex mu_;
+  bool stop_ ABSL_GUARDED_BY(mu_) = false;
   Thread thread_;
 };
 

@@ -9,9 +9,8 @@
 #include <memory>
 
 #include "absl/strings/str_cat.h"
-#include "absl/synchronization/notification.h"
 #include "common/base/error.h"
-#include "common/base/thread.h"
+#include "common/base/periodic_thread.h"
 #include "common/metrics/registry_impl.h"
 
 namespace seer {
@@ -45,13 +44,9 @@ MetricsHttp::MetricsHttp() = default;
 // calls: connections until it has stopped end the wait at once.
 MetricsHttp::~MetricsHttp() {
   if (!impl_) return;
-  absl::Notification stopped;
-  const int own_port = port();
-  Thread waker("metrics-stop", [&] {
-    while (!stopped.WaitForNotificationWithTimeout(kWakePeriod)) Touch(own_port);
-  });
+  PeriodicThread waker("metrics-stop", kWakePeriod, kWakePeriod,
+                       [own_port = port()] { Touch(own_port); });
   impl_->exposer.reset();
-  stopped.Notify();
 }
 
 absl::StatusOr<std::unique_ptr<MetricsHttp>> MetricsHttp::Start(const std::string& address,

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "common/base/await.h"
 #include "common/base/backoff.h"
 #include "common/base/error.h"
 #include "common/base/log.h"
@@ -129,7 +130,7 @@ absl::StatusOr<std::string> RetryingStore::ReadOnce(absl::string_view key, int64
     absl::MutexLock lock(&read->mu);
     const absl::Condition done(read.get(), &Read::Done);
     bool hedged = false;
-    if (!read->mu.AwaitWithTimeout(done, delay) && hedge_.TakeHedge()) {
+    if (!AwaitFor(read->mu, done, delay) && hedge_.TakeHedge()) {
       read->mu.Unlock();
       hedged = run(true);
       read->mu.Lock();

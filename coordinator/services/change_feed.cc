@@ -1,5 +1,7 @@
 #include "coordinator/services/change_feed.h"
 
+#include "common/base/await.h"
+
 namespace seer::coordinator {
 
 void ChangeFeed::Notify(const std::string& key) {
@@ -23,7 +25,7 @@ void ChangeFeed::Wait(const std::string& key, uint64_t seen, absl::Duration limi
     mu_.AssertReaderHeld();
     return stopped_ || versions_[key] != seen;
   };
-  mu_.AwaitWithTimeout(absl::Condition(&changed), limit);
+  AwaitFor(mu_, absl::Condition(&changed), limit);
 }
 
 void ChangeFeed::Stop() {

@@ -58,8 +58,12 @@ class Machines {
     StartCoordinator();
     for (int i = 0; i < kMachines; ++i) StartAgent(i);
     cluster_.TalkTo(kCoordinator, kDataService);
+    WaitFor([&] { return cluster_.Seer("pool list").code == 0; });
     cluster_.AddDigits();
-    WaitFor([&] { return absl::StrContains(cluster_.Seer("worker list").out, "machine-2"); });
+    WaitFor([&] {
+      const json workers = cluster_.Json("worker list");
+      return workers.is_array() && workers.size() == kMachines;
+    });
   }
   ~Machines() {
     for (auto& agent : agents_) agent.reset();
@@ -267,6 +271,7 @@ TEST_P(ChaosTest, TheJobSucceedsAsIfNothingHadBeen) {
   std::string said;
   const auto before = Clock::now();
   const std::string job = Submit(machines);
+  ASSERT_FALSE(job.empty()) << machines.Logs();
   const auto made = Clock::now();
   auto alive = made;
   bool jumped = false;
@@ -276,7 +281,9 @@ TEST_P(ChaosTest, TheJobSucceedsAsIfNothingHadBeen) {
     auto next = made + std::chrono::seconds(2);
     std::string state;
     while (!Ended(state)) {
-      ASSERT_LT(Seconds(Clock::now() - made), 240) << said << machines.Logs();
+      ASSERT_LT(Seconds(Clock::now() - made), 240)
+          << said << machines.cluster().Describe(job).dump(1) << machines.Logs()
+          << machines.cluster().Seer("job logs --tail 200 " + job).out;
       chaos.HealWhatIsDue();
       if (faults < kFaults && Clock::now() > next) {
         const double at = Seconds(Clock::now() - made);

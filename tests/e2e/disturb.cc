@@ -4,6 +4,7 @@
 
 #include <dlfcn.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <sys/mman.h>
 #include <sys/time.h>
 #include <time.h>
@@ -31,6 +32,15 @@ const volatile seer::e2e::Disturbance& Now() {
 template <typename Function>
 Function* Real(const char* name) {
   return reinterpret_cast<Function*>(::dlsym(RTLD_NEXT, name));
+}
+
+// Of a deadline by the wall clock. Conditions may also wait by the steady one, whose seconds since
+// the machine's start are few.
+timespec OfTheKernel(const timespec& deadline) {
+  constexpr time_t kManyYears = 1'000'000'000;
+  if (deadline.tv_sec < kManyYears) return deadline;
+  const int64_t time = deadline.tv_sec * kSecond + deadline.tv_nsec - Now().clock_offset_ns;
+  return {time / kSecond, time % kSecond};
 }
 
 void WaitForTheDisk() {
@@ -66,6 +76,15 @@ time_t time(time_t* out) noexcept {
   clock_gettime(CLOCK_REALTIME, &now);
   if (out != nullptr) *out = now.tv_sec;
   return now.tv_sec;
+}
+
+// Waits until a time of the wall clock, which is the kernel's, not the one that jumped.
+int pthread_cond_timedwait(pthread_cond_t* condition, pthread_mutex_t* mutex,
+                           const timespec* deadline) {
+  static auto* const real =
+      Real<int(pthread_cond_t*, pthread_mutex_t*, const timespec*)>("pthread_cond_timedwait");
+  const timespec moved = OfTheKernel(*deadline);
+  return real(condition, mutex, &moved);
 }
 
 int fsync(int fd) {

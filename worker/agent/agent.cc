@@ -13,6 +13,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/synchronization/notification.h"
+#include "common/base/await.h"
 #include "common/base/clock.h"
 #include "common/base/error.h"
 #include "common/base/log.h"
@@ -120,8 +121,7 @@ class AgentImpl final : public Agent {
     const absl::Duration deadline = clock_.Steady() + limit;
     while (!OnLoop(done)) {
       absl::MutexLock lock(&mu_);
-      if (!mu_.AwaitWithTimeout(absl::Condition(&changed_), deadline - clock_.Steady()))
-        return false;
+      if (!AwaitFor(mu_, absl::Condition(&changed_), deadline - clock_.Steady())) return false;
       changed_ = false;
     }
     return true;

@@ -7,6 +7,7 @@
 
 #include "absl/random/random.h"
 #include "absl/strings/str_join.h"
+#include "common/base/await.h"
 #include "common/base/clock.h"
 #include "common/base/log.h"
 #include "common/rpc/channel.h"
@@ -96,7 +97,7 @@ void Link::Run() {
       channel = MakeChannel(coordinators_);  // a name may mean another machine by now
     }
     absl::MutexLock lock(&mu_);
-    mu_.AwaitWithTimeout(absl::Condition(&stopping_), backoff * absl::Uniform(random, 0.0, 1.0));
+    AwaitFor(mu_, absl::Condition(&stopping_), backoff * absl::Uniform(random, 0.0, 1.0));
     backoff = std::min(backoff * 2, kMaxBackoff);
   }
 }

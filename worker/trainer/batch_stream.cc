@@ -8,6 +8,7 @@
 #include "absl/cleanup/cleanup.h"
 #include "absl/random/random.h"
 #include "absl/strings/str_cat.h"
+#include "common/base/await.h"
 #include "common/base/error.h"
 #include "common/base/log.h"
 #include "common/base/status_macros.h"
@@ -84,7 +85,7 @@ absl::StatusOr<engine::Batch> BatchStream::Next() {
   choice_.BeginWait();
   const auto waited = absl::MakeCleanup([this] { choice_.EndWait(); });
   absl::MutexLock lock(&mu_);
-  if (!mu_.AwaitWithTimeout(absl::Condition(this, &BatchStream::HasNext), options_.stall_limit)) {
+  if (!AwaitFor(mu_, absl::Condition(this, &BatchStream::HasNext), options_.stall_limit)) {
     end_ =
         Error(absl::StatusCode::kDeadlineExceeded, reason::kDataStalled,
               absl::StrCat("no batch for ", absl::FormatDuration(options_.stall_limit)))
@@ -123,8 +124,8 @@ void BatchStream::Read() {
         "batch_replica_left",
         {{"replica", replica}, {"step", request_.first_step()}, {"status", StatusText(status)}});
     if (request_.first_step() > before) backoff = kFirstBackoff;
-    mu_.AwaitWithTimeout(absl::Condition(this, &BatchStream::Over),
-                         backoff * absl::Uniform(random, 0.0, 1.0));
+    AwaitFor(mu_, absl::Condition(this, &BatchStream::Over),
+             backoff * absl::Uniform(random, 0.0, 1.0));
     backoff = std::min(backoff * 2, kMaxBackoff);
     if (Over()) return;
   }
@@ -192,7 +193,8 @@ absl::StatusOr<engine::Batch> BatchStream::Receive(grpc::ByteBuffer bytes, SlotF
       return absl::InternalError("replica used shared memory that it was not given");
     SEER_ASSIGN_OR_RETURN(pixels, slots->Take(message.slot()));
   } else if (slots != nullptr && without_slots_.insert(replica).second) {
-    LogInfo("shared_memory_not_used", {{"replica", replica}, {"status", "the replica cannot use it"}});
+    LogInfo("shared_memory_not_used",
+            {{"replica", replica}, {"status", "the replica cannot use it"}});
   }
   if (slots != nullptr) slots->Unlink();
   return ToBatch(message, pixels);

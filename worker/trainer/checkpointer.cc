@@ -5,6 +5,7 @@
 
 #include "absl/random/random.h"
 #include "absl/strings/str_cat.h"
+#include "common/base/await.h"
 #include "common/base/clock.h"
 #include "common/base/error.h"
 #include "common/base/failpoint.h"
@@ -118,7 +119,7 @@ absl::Status Checkpointer::Write(engine::CheckpointSnapshot& snapshot) {
     if (committed.ok() && *committed) break;
     if (!committed.ok() && !IsAway(committed.status())) return committed.status();
     absl::MutexLock lock(&mu_);
-    mu_.AwaitWithTimeout(absl::Condition(&stopping_), poll * absl::Uniform(random, 0.5, 1.0));
+    AwaitFor(mu_, absl::Condition(&stopping_), poll * absl::Uniform(random, 0.5, 1.0));
     if (stopping_) return absl::CancelledError("stopping");
   }
   seconds_.Observe(absl::ToDoubleSeconds(clock.Steady() - written), {{"stage", "commit"}});

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "absl/container/flat_hash_map.h"
+#include "common/base/await.h"
 #include "common/base/error.h"
 #include "common/base/log.h"
 
@@ -115,7 +116,7 @@ void Profiler::SendOne(const internal::v1::ReportProfileRequest& report) {
                       status.code() == absl::StatusCode::kDeadlineExceeded;
     absl::MutexLock lock(&mu_);
     if (!away || attempt == kAttempts || stopping_ || unsent_.has_value()) break;
-    mu_.AwaitWithTimeout(absl::Condition(this, &Profiler::HasWork), retry_);
+    AwaitFor(mu_, absl::Condition(this, &Profiler::HasWork), retry_);
   }
   if (!status.ok())
     LogWarn("profile_dropped", {{"profile", report.profile()}, {"error", StatusText(status)}});

@@ -1,5 +1,7 @@
 #include "worker/trainer/progress.h"
 
+#include "common/base/await.h"
+
 #include <utility>
 
 namespace seer::worker {
@@ -35,7 +37,7 @@ void ProgressReporter::Run() {
     absl::MutexLock lock(&mu_);
     // Sent again, unless a newer one is there; the last one is tried once.
     if (!pause.ok() && !stale_ && !newest_ && !stopping_) newest_ = std::move(report);
-    mu_.AwaitWithTimeout(absl::Condition(&stopping_), period_);
+    AwaitFor(mu_, absl::Condition(&stopping_), period_);
   }
 }
 

@@ -6,6 +6,7 @@
 #include <chrono>
 #include <utility>
 
+#include "common/base/await.h"
 #include "common/base/clock.h"
 #include "common/base/log.h"
 #include "common/rpc/channel.h"
@@ -100,8 +101,8 @@ void ReplicaChoice::Run() {
   while (true) {
     {
       absl::MutexLock lock(&mu_);
-      if (mu_.AwaitWithTimeout(absl::Condition(&stopping_),
-                               options_.period * absl::Uniform(random_, 0.75, 1.25)))
+      if (AwaitFor(mu_, absl::Condition(&stopping_),
+                   options_.period * absl::Uniform(random_, 0.75, 1.25)))
         return;
     }
     LookAround();
