@@ -51,10 +51,15 @@ Registry& TheRegistry() {
 
 absl::Status HitFailpoint(absl::string_view name) {
   Registry& registry = TheRegistry();
-  absl::MutexLock lock(&registry.mu);
-  const auto it = registry.armed.find(name);
-  if (it == registry.armed.end() || ++it->second.visits != it->second.at) return absl::OkStatus();
-  if (it->second.action == "kill") kill(getpid(), SIGKILL);
+  std::string action;
+  {
+    absl::MutexLock lock(&registry.mu);
+    const auto it = registry.armed.find(name);
+    if (it == registry.armed.end() || ++it->second.visits != it->second.at) return absl::OkStatus();
+    action = it->second.action;
+  }
+  if (action == "kill") kill(getpid(), SIGKILL);
+  while (action == "hang") pause();
   return Error(absl::StatusCode::kUnavailable, reason::kStorageFailed,
                absl::StrCat("failpoint ", name));
 }

@@ -1,6 +1,7 @@
 // Named places where tests make a process fail: SEER_FAILPOINT("checkpoint.before_commit").
 // Armed by the environment: SEER_FAILPOINTS="name=kill" kills the process with SIGKILL there,
-// "name=error" makes FailpointError return a status, "name=kill@3" the third time.
+// "name=error" makes FailpointError return a status, "name=hang" stays there for ever,
+// "name=kill@3" the third time.
 // Compiled in only with -DSEER_FAILPOINTS=ON.
 #pragma once
 
@@ -10,7 +11,7 @@
 
 namespace seer {
 
-// Counts the visit; kills if armed so; returns UNAVAILABLE if armed with "error", else OK.
+// Counts the visit; kills or hangs if armed so; returns UNAVAILABLE if armed with "error", else OK.
 absl::Status HitFailpoint(absl::string_view name);
 
 }  // namespace seer

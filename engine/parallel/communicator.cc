@@ -15,6 +15,7 @@
 
 #include "common/base/check.h"
 #include "common/base/clock.h"
+#include "common/base/flight_recorder.h"
 #include "engine/parallel/nccl_group.h"
 
 namespace seer::engine {
@@ -71,34 +72,71 @@ struct WorkTrace {
   }
 };
 
+// One group in the flight recorder.
+struct FlightGroup {
+  FlightRecorder* recorder = nullptr;  // may be null
+  int group = -1;
+  bool host_waits = true;  // false: waiting is the GPU's alone
+};
+
+// What the host waits for, in the flight recorder.
+class FlightWait {
+ public:
+  FlightWait(const FlightGroup& flight, int64_t number, CollectiveKind kind)
+      : flight_(flight), number_(number), kind_(kind) {
+    if (on()) before_ = flight_.recorder->BeginWait(flight_.group, number_, kind_);
+  }
+  FlightWait(const FlightWait&) = delete;
+  ~FlightWait() {
+    if (!on()) return;
+    flight_.recorder->Completed(flight_.group, number_, kind_);
+    flight_.recorder->Begin(before_);
+  }
+
+ private:
+  bool on() const { return flight_.recorder != nullptr && flight_.host_waits; }
+
+  const FlightGroup& flight_;
+  const int64_t number_;
+  const CollectiveKind kind_;
+  Doing before_ = Doing::kHost;
+};
+
 class WorkPending final : public Pending {
  public:
-  WorkPending(const char* what, c10::intrusive_ptr<c10d::Work> work, WorkTrace trace,
-              double& blocked_seconds)
-      : what_(what),
+  // `flight` and `blocked_seconds` are the communicator's; `number`: within its group.
+  WorkPending(CollectiveKind kind, c10::intrusive_ptr<c10d::Work> work, WorkTrace trace,
+              const FlightGroup& flight, int64_t number, double& blocked_seconds)
+      : kind_(kind),
         work_(std::move(work)),
         trace_(std::move(trace)),
+        flight_(flight),
+        number_(number),
         blocked_seconds_(blocked_seconds) {}
   void Wait() override {
-    const TraceScope waiting(trace_.recorder.get(), TraceTrack::kTraining, what_, "wait");
+    const char* const what = CollectiveName(kind_);
+    const TraceScope waiting(trace_.recorder.get(), TraceTrack::kTraining, what, "wait");
+    const FlightWait in_flight(flight_, number_, kind_);
     const double start = Now();
-    Guarded(what_, [&] { return work_->wait(); });
+    Guarded(what, [&] { return work_->wait(); });
     blocked_seconds_ += Now() - start;
     trace_.End();
   }
 
  private:
-  const char* const what_;
+  const CollectiveKind kind_;
   c10::intrusive_ptr<c10d::Work> work_;
   const WorkTrace trace_;
+  const FlightGroup& flight_;
+  const int64_t number_;
   double& blocked_seconds_;
 };
 
 class BackendCommunicator final : public Communicator {
  public:
   // `name`: of the group, in traces.
-  BackendCommunicator(std::string name, c10::intrusive_ptr<c10d::Backend> group)
-      : name_(std::move(name)), group_(std::move(group)) {}
+  BackendCommunicator(std::string name, c10::intrusive_ptr<c10d::Backend> group, FlightGroup flight)
+      : name_(std::move(name)), group_(std::move(group)), flight_(flight) {}
   int rank() const override { return group_->getRank(); }
   int size() const override { return group_->getSize(); }
   double blocked_seconds() const override { return blocked_seconds_; }
@@ -110,17 +148,20 @@ class BackendCommunicator final : public Communicator {
     return Reduce(std::move(tensor), c10d::ReduceOp::MAX);
   }
   std::unique_ptr<Pending> AllGatherAsync(at::Tensor output, at::Tensor input) override {
-    return Started("all-gather", input, [&] { return group_->_allgather_base(output, input); });
+    return Started(CollectiveKind::kAllGather, input,
+                   [&] { return group_->_allgather_base(output, input); });
   }
   std::unique_ptr<Pending> ReduceScatterAsync(at::Tensor output, at::Tensor input) override {
-    return Started("reduce-scatter", input,
+    return Started(CollectiveKind::kReduceScatter, input,
                    [&] { return group_->_reduce_scatter_base(output, input); });
   }
   at::Tensor AllGather(const at::Tensor& tensor) override {
     std::vector<at::Tensor> inputs = {tensor.contiguous()};
     std::vector<std::vector<at::Tensor>> outputs(1);
     for (int r = 0; r < size(); ++r) outputs[0].push_back(at::empty_like(inputs[0]));
-    Started("all-gather", inputs[0], [&] { return group_->allgather(outputs, inputs); })->Wait();
+    Started(CollectiveKind::kAllGather, inputs[0], [&] {
+      return group_->allgather(outputs, inputs);
+    })->Wait();
     return at::cat(outputs[0], 0);
   }
   void Broadcast(at::Tensor tensor, int root) override {
@@ -128,10 +169,12 @@ class BackendCommunicator final : public Communicator {
     std::vector<at::Tensor> tensors = {std::move(tensor)};
     c10d::BroadcastOptions options;
     options.rootRank = root;
-    Started("broadcast", tensors[0], [&] { return group_->broadcast(tensors, options); })->Wait();
+    Started(CollectiveKind::kBroadcast, tensors[0], [&] {
+      return group_->broadcast(tensors, options);
+    })->Wait();
   }
   void Barrier() override {
-    Started("barrier", at::Tensor(), [&] { return group_->barrier(); })->Wait();
+    Started(CollectiveKind::kBarrier, at::Tensor(), [&] { return group_->barrier(); })->Wait();
   }
 
  private:
@@ -140,27 +183,33 @@ class BackendCommunicator final : public Communicator {
     std::vector<at::Tensor> tensors = {std::move(tensor)};
     c10d::AllreduceOptions options;
     options.reduceOp = op;
-    return Started("all-reduce", tensors[0], [&] { return group_->allreduce(tensors, options); });
+    return Started(CollectiveKind::kAllReduce, tensors[0],
+                   [&] { return group_->allreduce(tensors, options); });
   }
   // `tensor`: this rank's part; undefined: none. What `call` blocks for, before it returns the
   // work, counts as blocked too.
   template <typename Call>
-  std::unique_ptr<Pending> Started(const char* what, const at::Tensor& tensor, Call&& call) {
+  std::unique_ptr<Pending> Started(CollectiveKind kind, const at::Tensor& tensor, Call&& call) {
+    const char* const what = CollectiveName(kind);
+    const int64_t bytes = tensor.defined() ? static_cast<int64_t>(tensor.nbytes()) : 0;
     WorkTrace trace{trace_};
     if (trace_ != nullptr && trace_->on()) {
-      trace.span = trace_->Begin(
-          TraceTrack::kCommunication, what, "communication",
-          {.bytes = tensor.defined() ? static_cast<int64_t>(tensor.nbytes()) : 0, .group = name_});
+      trace.span = trace_->Begin(TraceTrack::kCommunication, what, "communication",
+                                 {.bytes = bytes, .group = name_});
     }
+    const int64_t number =
+        flight_.recorder == nullptr ? 0 : flight_.recorder->Entered(flight_.group, kind, bytes);
     const c10::intrusive_ptr<c10d::Work> work = Guarded(what, call);
     // Gloo completes the future when the work is done; NCCL at once, with a GPU event.
     if (trace.span != 0 && tensor.defined() && tensor.is_cpu() && work->getFuture() != nullptr)
       work->getFuture()->addCallback([trace](c10::ivalue::Future&) { trace.End(); });
-    return std::make_unique<WorkPending>(what, work, std::move(trace), blocked_seconds_);
+    return std::make_unique<WorkPending>(kind, work, std::move(trace), flight_, number,
+                                         blocked_seconds_);
   }
 
   const std::string name_;
   const c10::intrusive_ptr<c10d::Backend> group_;
+  const FlightGroup flight_;
   double blocked_seconds_ = 0;
 };
 
@@ -225,7 +274,7 @@ class StoreGang final : public Gang {
     store_ = c10::make_intrusive<c10d::PrefixStore>(
         options.store_prefix, c10::make_intrusive<c10d::TCPStore>(options.store_host, store));
     address_ = LocalAddressTowards(options.store_host, options.store_port);
-    world_ = Make("world", options.rank, options.world_size);
+    world_ = Make("world", options.rank, options.world_size, {"world", 0});
   }
 
   Communicator& world() override { return *world_; }
@@ -233,14 +282,15 @@ class StoreGang final : public Gang {
   Communicator& Group(int group_size, const std::string& purpose) override {
     const int size = SizeOf(group_size), index = options_.rank / size, first = index * size;
     return Named(purpose + "-of-" + std::to_string(size) + "-" + std::to_string(index),
-                 options_.rank - first, std::min(size, options_.world_size - first));
+                 options_.rank - first, std::min(size, options_.world_size - first),
+                 {purpose, first});
   }
 
   Communicator& Across(int group_size, const std::string& purpose) override {
     const int size = SizeOf(group_size), place = options_.rank % size;
     SEER_CHECK(options_.world_size % size == 0) << "groups of " << size << " of unequal size";
     return Named(purpose + "-across-" + std::to_string(size) + "-" + std::to_string(place),
-                 options_.rank / size, options_.world_size / size);
+                 options_.rank / size, options_.world_size / size, {purpose, place});
   }
 
  private:
@@ -248,19 +298,31 @@ class StoreGang final : public Gang {
     return group_size <= 0 ? options_.world_size : std::min(group_size, options_.world_size);
   }
 
-  Communicator& Named(const std::string& name, int rank, int size) {
+  // As the flight recorder knows a group.
+  struct Label {
+    std::string purpose;
+    int first_rank = 0;
+  };
+
+  Communicator& Named(const std::string& name, int rank, int size, const Label& label) {
     std::unique_ptr<Communicator>& group = groups_[name];
-    if (group == nullptr) group = Make(name, rank, size);
+    if (group == nullptr) group = Make(name, rank, size, label);
     return *group;
   }
 
-  std::unique_ptr<Communicator> Make(const std::string& name, int rank, int size) {
+  std::unique_ptr<Communicator> Make(const std::string& name, int rank, int size,
+                                     const Label& label) {
     if (size == 1) return std::make_unique<SoloCommunicator>();
     auto store = c10::make_intrusive<c10d::PrefixStore>(name, store_);
+    FlightGroup flight{options_.flight, -1, options_.device.is_cpu()};
+    if (flight.recorder != nullptr)
+      flight.group = flight.recorder->AddGroup(label.purpose, label.first_rank, size);
     return std::make_unique<BackendCommunicator>(
-        name, UsesNccl(options_)
-                  ? MakeNcclGroup({std::move(store), rank, size, options_.device, timeout_})
-                  : MakeGlooGroup(std::move(store), rank, size));
+        name,
+        UsesNccl(options_)
+            ? MakeNcclGroup({std::move(store), rank, size, options_.device, timeout_})
+            : MakeGlooGroup(std::move(store), rank, size),
+        flight);
   }
 
   c10::intrusive_ptr<c10d::Backend> MakeGlooGroup(c10::intrusive_ptr<c10d::Store> store, int rank,

@@ -81,11 +81,14 @@ struct GangOptions {
   std::string store_prefix;      // of all keys: one an attempt
   double timeout_seconds = 300;  // of meeting, and of every collective
   CollectiveBackend backend = CollectiveBackend::kAuto;
-  at::Device device = at::kCPU;  // where the tensors will be
+  at::Device device = at::kCPU;      // where the tensors will be
+  FlightRecorder* flight = nullptr;  // of what each group enters and completes; may be null
 };
 
 // A gang that met through a TCPStore (rank 0 serves it).
-// Makes the world's communicator and sub-groups.
+// Makes the world's communicator and sub-groups. In the flight recorder a group has its purpose's
+// name. A collective is entered when the host starts it and completed when the host has waited for
+// it; on a GPU, where the host does not wait, when the step is over.
 class Gang {
  public:
   virtual ~Gang() = default;

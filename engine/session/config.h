@@ -11,6 +11,10 @@
 #include "engine/arch/trunk_design.h"
 #include "engine/export/names.h"
 
+namespace seer {
+class FlightRecorder;
+}
+
 namespace seer::engine {
 
 // kBf16, kFp16: activations of the chain; weights, optimiser, statistics, features and loss stay
@@ -197,6 +201,8 @@ struct RankConfig {
   std::string store_prefix;    // one per attempt, so that a stale rank never meets a new gang
   int threads = 1;             // intra-op threads of this process
   std::string device = "cpu";  // or "cuda:<index>", see device/device.h
+  // Collectives are recorded in it; may be null; must outlive the session.
+  FlightRecorder* flight = nullptr;
 };
 
 }  // namespace seer::engine

@@ -212,7 +212,7 @@ absl::StatusOr<std::unique_ptr<TrainSession>> TrainSession::Create(const TrainCo
         std::unique_ptr<Gang> gang = JoinGang(
             {rank.rank, rank.world_size, rank.store_host, rank.store_port, rank.store_listen_fd,
              rank.store_prefix, config.distributed.collective_timeout_seconds,
-             config.distributed.backend, device->where()});
+             config.distributed.backend, device->where(), rank.flight});
         SEER_ASSIGN_OR_RETURN(std::unique_ptr<TrainStep> step,
                               TrainStep::Create(config, *gang, std::move(device)));
         return std::make_unique<Session>(config, rank, std::move(gang), std::move(step));

@@ -20,6 +20,7 @@
 #include "common/base/loop.h"
 #include "common/base/status_macros.h"
 #include "common/base/trainer_exit.h"
+#include "worker/agent/activities.h"
 #include "worker/agent/assignment.h"
 #include "worker/agent/devices.h"
 #include "worker/agent/last_lines.h"
@@ -146,10 +147,13 @@ class AgentImpl final : public Agent {
       case CoordinatorMessage::kWelcome:
         if (message.welcome().has_heartbeat_period())
           heartbeat_ = std::max(FromProto(message.welcome().heartbeat_period()), kMinHeartbeat);
+        if (message.welcome().has_activity_period())
+          look_period_ = std::max(FromProto(message.welcome().activity_period()), kMinHeartbeat);
         lease_.Welcomed(clock_.Steady(), FromProto(message.welcome().lease()));
         up_.Set(1);
         SendLines(Link::kMaxUnsentBytes);  // of a rank that ended meanwhile: before its end
         SendExits();
+        Look();
         return Beat();  // at the coordinator's period from now on
       case CoordinatorMessage::kAck:
         lease_.Acknowledged(clock_.Steady());
@@ -161,6 +165,8 @@ class AgentImpl final : public Agent {
         return Start(message.assign());
       case CoordinatorMessage::kStop:
         return Stop(message.stop());
+      case CoordinatorMessage::kInspect:
+        return SendActivities(message.inspect().attempt_id());
       default:
         return;
     }
@@ -192,6 +198,21 @@ class AgentImpl final : public Agent {
     });
   }
 
+  // Once an activity period: what the ranks do.
+  void Look() {
+    SendActivities(std::nullopt);
+    loop_.After(look_period_, [this, turn = ++last_look_] {
+      if (turn == last_look_) Look();
+    });
+  }
+
+  // Of all ranks, or those of one attempt.
+  void SendActivities(std::optional<int64_t> attempt_id) {
+    if (!lease_.connected()) return;
+    const AgentMessage message = activities_.Report(table_, clock_.Steady(), attempt_id);
+    if (attempt_id || message.activities().ranks_size() > 0) link_->Send(message);
+  }
+
   void SendHeartbeat() {
     if (lease_.connected() && link_->Send(HeartbeatOf(table_))) table_.HeartbeatSent();
   }
@@ -214,6 +235,7 @@ class AgentImpl final : public Agent {
       return Ended(taken.key, {kCannotStart, std::string(reason::kStorageFailed),
                                std::string(written.message())});
     }
+    WatchRank(taken.key, assignment);
     if (table_.Running().size() == 1) oom_watch_.Forget();  // what was before concerns no rank
     LogInfo("rank_started", {job, attempt, rank, {"device", assign.device()}});
     const std::string path = work_dir_->AssignmentPath(assignment.attempt_id, assignment.rank);
@@ -222,12 +244,28 @@ class AgentImpl final : public Agent {
     Changed();
   }
 
+  // Without a flight recorder it runs all the same.
+  void WatchRank(int64_t key, const Assignment& assignment) {
+    const absl::StatusOr<std::string> memory = activities_.Watch(key);
+    const absl::Status linked =
+        memory.ok() ? work_dir_->LinkFlight(assignment.attempt_id, assignment.rank, *memory)
+                    : memory.status();
+    if (!linked.ok()) LogWarn("rank_not_watched", {{"error", StatusText(linked)}});
+  }
+
   void Stop(const internal::v1::Stop& stop) {
     const absl::Duration grace = stop.has_grace() ? FromProto(stop.grace()) : kStopGrace;
     for (int64_t key : table_.RunningOf(stop.attempt_id())) {
+      if (stop.kill() && !prompted_.contains(key)) LogFlight(key);
       SignalRank(key, stop.kill() ? SIGKILL : SIGTERM);
       if (!stop.kill()) loop_.After(grace, [this, key] { SignalRank(key, SIGKILL); });
     }
+  }
+
+  // What a rank that is killed did last, among its lines.
+  void LogFlight(int64_t key) {
+    std::string line = activities_.LastEvents(key, clock_.Steady());
+    if (!line.empty()) shipper_.Take(table_.Find(key)->assignment, clock_.Now(), std::move(line));
   }
 
   void Exited(int64_t key, int exit_code) {
@@ -256,6 +294,7 @@ class AgentImpl final : public Agent {
                             {"exit_code", exit.exit_code},
                             {"reason", exit.reason},
                             {"message", exit.message}});
+    activities_.Forget(key);
     table_.Exited(key, std::move(exit));
     SendLines(Link::kMaxUnsentBytes);  // its last lines go before its end
     SendExits();
@@ -305,10 +344,12 @@ class AgentImpl final : public Agent {
   bool changed_ ABSL_GUARDED_BY(mu_) = false;
 
   // The loop's own.
-  absl::Duration heartbeat_ = absl::Seconds(1);
+  absl::Duration heartbeat_ = absl::Seconds(1), look_period_ = absl::Seconds(10);
   int64_t last_beat_ = 0;  // a beat that another one came before does nothing
+  int64_t last_look_ = 0;
   Lease lease_;
   AssignmentTable table_;
+  Activities activities_;
   LogShipper shipper_;
   std::map<int64_t, LastLines> last_lines_;  // of ranks that run
   std::set<int64_t> prompted_;               // ranks that run and were sent a signal

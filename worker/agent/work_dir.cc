@@ -75,6 +75,16 @@ absl::Status WorkDir::WriteAssignment(const internal::v1::Assign& assign) const 
                absl::StrCat("the agent cannot write ", path));
 }
 
+absl::Status WorkDir::LinkFlight(int64_t attempt_id, int rank, const std::string& target) const {
+  const std::string path = AssignmentPath(attempt_id, rank) + ".flight";
+  std::error_code error;
+  fs::remove(path, error);
+  fs::create_symlink(target, path, error);
+  if (!error) return absl::OkStatus();
+  return Error(absl::StatusCode::kUnavailable, reason::kStorageFailed,
+               absl::StrCat("the agent cannot link ", path, ": ", error.message()));
+}
+
 std::optional<LastWord> WorkDir::TakeLastWord(int64_t attempt_id, int rank) const {
   const std::string path = AssignmentPath(attempt_id, rank);
   std::stringstream text;
@@ -82,7 +92,8 @@ std::optional<LastWord> WorkDir::TakeLastWord(int64_t attempt_id, int rank) cons
   std::error_code ignored;
   // Also a word whose writer was killed: "<path>.exit.tmp-<pid>".
   for (const auto& entry : fs::directory_iterator(path_ + "/ranks", ignored)) {
-    if (entry.path() == path || absl::StartsWith(entry.path().string(), path + ".exit"))
+    if (entry.path() == path || entry.path() == path + ".flight" ||
+        absl::StartsWith(entry.path().string(), path + ".exit"))
       fs::remove(entry.path(), ignored);
   }
   const auto word = nlohmann::json::parse(text.str(), nullptr, /*allow_exceptions=*/false);

@@ -1,5 +1,6 @@
-// The agent's folder: one file a rank with its assignment, which the trainer reads, and beside it
-// the trainer's last word. Held by one agent at a time. Not thread-safe.
+// The agent's folder: one file a rank with its assignment, which the trainer reads, and beside it a
+// link to its flight recorder and the trainer's last word. Held by one agent at a time. Not
+// thread-safe.
 #pragma once
 
 #include <memory>
@@ -26,6 +27,8 @@ class WorkDir {
   std::string AssignmentPath(int64_t attempt_id, int rank) const;
   // UNAVAILABLE with STORAGE_FAILED: it cannot be written.
   absl::Status WriteAssignment(const internal::v1::Assign& assign) const;
+  // "<assignment>.flight" leads to `target`. UNAVAILABLE with STORAGE_FAILED.
+  absl::Status LinkFlight(int64_t attempt_id, int rank, const std::string& target) const;
   // What the rank's trainer left, if it is a word at all; the rank's files are removed.
   std::optional<LastWord> TakeLastWord(int64_t attempt_id, int rank) const;
 

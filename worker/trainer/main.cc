@@ -12,6 +12,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/base/error.h"
+#include "common/base/flight_recorder.h"
 #include "common/base/log.h"
 #include "common/base/process.h"
 #include "common/base/trainer_exit.h"
@@ -86,7 +87,11 @@ int main(int argc, char** argv) {
   } else {
     seer::LogWarn("metrics_not_served", {{"error", seer::StatusText(http.status())}});
   }
-  const seer::worker::RankOutcome outcome = seer::worker::RunRank(assign, stop_requested, metrics);
+  const auto flight = seer::FlightRecorder::Open(path + ".flight");
+  if (!flight.ok())
+    seer::LogWarn("flight_not_recorded", {{"error", seer::StatusText(flight.status())}});
+  const seer::worker::RankOutcome outcome =
+      seer::worker::RunRank(assign, stop_requested, metrics, flight.ok() ? flight->get() : nullptr);
   if (outcome.exit_code != seer::kExitDone) {
     seer::LogWarn("rank_ends", {{"exit_code", outcome.exit_code},
                                 {"reason", outcome.reason},

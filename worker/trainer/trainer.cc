@@ -11,6 +11,7 @@
 #include "common/base/clock.h"
 #include "common/base/error.h"
 #include "common/base/failpoint.h"
+#include "common/base/flight_recorder.h"
 #include "common/base/log.h"
 #include "common/base/status_macros.h"
 #include "common/base/trainer_exit.h"
@@ -58,27 +59,35 @@ void SetDeadline(grpc::ClientContext& context) {
 class Rank {
  public:
   Rank(const v1::JobSpec& spec, const Assign& assign, const std::atomic<bool>& stop,
-       MetricsRegistry& metrics)
+       MetricsRegistry& metrics, FlightRecorder* flight)
       : spec_(spec),
         assign_(assign),
         stop_(stop),
         metrics_(metrics),
+        flight_(flight),
         coordinator_(internal::v1::Trainers::NewStub(
             MakeChannel(SplitAddresses(assign.coordinator_address())))) {}
 
   absl::StatusOr<Ended> Run() {
     // A gang meets first: its ranks stop after the same step, by a vote.
     if (stop_ && assign_.world_size() == 1) return Ended::kPaused;
-    if (spec_.kind() == v1::JOB_KIND_EVAL_KNN)
+    if (spec_.kind() == v1::JOB_KIND_EVAL_KNN) {
+      const DoingScope evaluating(flight_, Doing::kHost);
       return RunEvaluation(spec_, assign_, stop_, metrics_, *coordinator_);
+    }
     SEER_ASSIGN_OR_RETURN(const engine::TrainConfig config, ToTrainConfig(spec_));
     SEER_ASSIGN_OR_RETURN(const auto store, OpenStore(assign_.storage_uri()));
     LogInfo("joining_gang",
             {{"world_size", assign_.world_size()},
              {"store", absl::StrCat(assign_.store_host(), ":", assign_.store_port())}});
-    SEER_ASSIGN_OR_RETURN(session_,
-                          engine::TrainSession::Create(config, ToRankConfig(spec_, assign_)));
+    engine::RankConfig rank = ToRankConfig(spec_, assign_);
+    rank.flight = flight_;
+    {
+      const DoingScope joining(flight_, Doing::kJoining);
+      SEER_ASSIGN_OR_RETURN(session_, engine::TrainSession::Create(config, rank));
+    }
     if (!assign_.restore_uri().empty()) {
+      const DoingScope restoring(flight_, Doing::kRestoring);
       SEER_RETURN_IF_ERROR(
           session_->Restore(*store, KeyBelow(assign_.restore_uri(), assign_.storage_uri())));
       LogInfo("restored", {{"step", session_->next_step()}});
@@ -103,6 +112,7 @@ class Rank {
     ProgressReporter progress(
         [this](const internal::v1::ReportProgressRequest& report) { return SendProgress(report); });
     SEER_ASSIGN_OR_RETURN(const Ended ended, Train(batches, checkpointer, progress, profiler));
+    const DoingScope committing(flight_, Doing::kCommit);
     SEER_RETURN_IF_ERROR(checkpointer.Finish());
     return ended;
   }
@@ -115,7 +125,9 @@ class Rank {
     RefusedSteps refused(spec_.failure());
     Clock& clock = Clock::Real();
     const int64_t total = spec_.optim().steps();
+    const DoingScope between_steps(flight_, Doing::kHost);
     while (session_->next_step() < total) {
+      if (flight_ != nullptr) flight_->BeginStep(session_->next_step());
       if (stop_ || progress.pause_wanted()) session_->RequestStop();
       if (progress.stale())
         return Error(absl::StatusCode::kFailedPrecondition, reason::kStaleAttempt,
@@ -126,7 +138,7 @@ class Rank {
       const double waited = absl::ToDoubleSeconds(clock.Steady() - start);
       if (ids_) SEER_RETURN_IF_ERROR(ids_->Write(batch));
       SEER_FAILPOINT("trainer.before_step");
-      SEER_ASSIGN_OR_RETURN(const engine::StepReport report, session_->Step(batch));
+      SEER_ASSIGN_OR_RETURN(const engine::StepReport report, Step(batch));
       tally.Add(report, waited, absl::ToDoubleSeconds(clock.Steady() - start));
       metrics.Observe(report, waited, tally.stall_ratio());
       const int64_t done = session_->next_step();
@@ -158,6 +170,7 @@ class Rank {
         tally.AddCheckpoint(absl::ToDoubleSeconds(clock.Steady() - before));
       }
       profiler.StepDone(report);
+      if (flight_ != nullptr) flight_->StepDone(report.phases.copy);
       if (report.stop_requested && done < total) return Ended::kPaused;
     }
     return Ended::kDone;
@@ -166,7 +179,21 @@ class Rank {
   absl::StatusOr<engine::Batch> NextBatch(engine::BatchSource& batches) {
     const engine::TraceScope span(&session_->trace(), engine::TraceTrack::kTraining,
                                   "wait for data", "data");
+    const DoingScope waiting(flight_, Doing::kData);
+    SEER_FAILPOINT(PlaceOfRank("data"));
     return batches.Next();
+  }
+
+  absl::StatusOr<engine::StepReport> Step(const engine::Batch& batch) {
+    const DoingScope computing(flight_, Doing::kCompute);
+    SEER_FAILPOINT(PlaceOfRank("compute"));
+    return session_->Step(batch);
+  }
+
+  // Of a failpoint that one rank of one attempt comes to: "trainer.data.NAME.ATTEMPT.RANK".
+  [[maybe_unused]] std::string PlaceOfRank(const char* what) const {
+    return absl::StrCat("trainer.", what, ".", spec_.metadata().name(), ".", assign_.attempt(), ".",
+                        assign_.rank());
   }
 
   absl::Status TakeCheckpoint(Checkpointer& checkpointer) {
@@ -176,11 +203,13 @@ class Rank {
     {
       const engine::TraceScope span(&session_->trace(), engine::TraceTrack::kTraining, "snapshot",
                                     "checkpoint");
+      const DoingScope copying(flight_, Doing::kSnapshot);
       SEER_ASSIGN_OR_RETURN(snapshot, session_->Snapshot());
     }
     checkpointer.ObserveSnapshot(clock.Steady() - before);
     const engine::TraceScope span(&session_->trace(), engine::TraceTrack::kTraining,
                                   "wait for the checkpoint before", "checkpoint");
+    const DoingScope waiting(flight_, Doing::kCheckpointBefore);
     return checkpointer.Submit(std::move(snapshot));
   }
 
@@ -224,6 +253,7 @@ class Rank {
   const Assign& assign_;
   const std::atomic<bool>& stop_;
   MetricsRegistry& metrics_;
+  FlightRecorder* const flight_;  // may be null
   const std::unique_ptr<internal::v1::Trainers::Stub> coordinator_;
   std::unique_ptr<engine::TrainSession> session_;
   std::optional<IdLog> ids_;
@@ -231,11 +261,12 @@ class Rank {
 
 }  // namespace
 
-RankOutcome RunRank(const Assign& assign, const std::atomic<bool>& stop, MetricsRegistry& metrics) {
+RankOutcome RunRank(const Assign& assign, const std::atomic<bool>& stop, MetricsRegistry& metrics,
+                    FlightRecorder* flight) {
   v1::JobSpec spec;
   if (!spec.ParseFromString(assign.spec()))
     return {kExitInternal, std::string(reason::kInternal), "the assignment's spec cannot be read"};
-  const absl::StatusOr<Ended> ended = Rank(spec, assign, stop, metrics).Run();
+  const absl::StatusOr<Ended> ended = Rank(spec, assign, stop, metrics, flight).Run();
   return ended.ok() ? OutcomeOf(*ended) : OutcomeOf(ended.status());
 }
 

@@ -11,15 +11,17 @@
 #include "worker/trainer/outcome.h"
 
 namespace seer {
+class FlightRecorder;
 class MetricsRegistry;
-}
+}  // namespace seer
 
 namespace seer::worker {
 
 // `stop`: set from a signal handler; the rank then checkpoints at the next step boundary that all
-// ranks agree on. A rank without peers that has not begun yet ends at once.
+// ranks agree on. A rank without peers that has not begun yet ends at once. `flight` is told what
+// it does; may be null.
 RankOutcome RunRank(const internal::v1::Assign& assign, const std::atomic<bool>& stop,
-                    MetricsRegistry& metrics);
+                    MetricsRegistry& metrics, FlightRecorder* flight = nullptr);
 
 // An evaluation (JOB_KIND_EVAL_KNN): features of both pools, k-NN, one report. `stop`: looked at
 // between batches; an evaluation that is paused begins anew.

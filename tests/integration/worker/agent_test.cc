@@ -23,6 +23,7 @@ namespace {
 
 namespace fs = std::filesystem;
 using ::seer::testing::FailsWith;
+using ::testing::AllOf;
 using ::testing::Contains;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
@@ -442,6 +443,97 @@ TEST_F(AgentTest, AnAssignmentThatCannotBeWrittenEndsTheRank) {
   const RankReport report = Exit(1);
   EXPECT_EQ(report.exit_code(), 127);
   EXPECT_EQ(report.reason(), reason::kStorageFailed);
+}
+
+class ActivitiesTest : public AgentTest {
+ protected:
+  using Activity = internal::v1::RankActivities::RankActivity;
+  // Asks again and again until the rank does that; gives what it was told.
+  Activity Inspect(int64_t attempt_id, const std::string& doing) {
+    Beats(1);  // it was welcomed
+    Activity found;
+    const absl::Time deadline = absl::Now() + absl::Seconds(30);
+    while (found.doing() != doing && absl::Now() < deadline) {
+      const size_t before = coordinator_->heard().activities.size();
+      coordinator_->SendInspect(attempt_id);
+      EXPECT_TRUE(coordinator_->WaitFor(
+          [&](const Heard& heard) { return heard.activities.size() > before; }));
+      const Heard heard = coordinator_->heard();
+      if (heard.activities.size() <= before) break;
+      for (const Activity& activity : heard.activities.back().ranks()) found = activity;
+    }
+    EXPECT_EQ(found.doing(), doing);
+    return found;
+  }
+};
+
+TEST_F(ActivitiesTest, AnInspectionTellsWhatTheAttemptsRanksDo) {
+  Start();
+  coordinator_->Assign(1, 0, "flight 7\nfile " + Signal() + "\nexit 0");
+  coordinator_->Assign(2, 1, "file " + Signal() + "\nexit 0");
+  const Activity activity = Inspect(1, "collective");
+  EXPECT_EQ(coordinator_->heard().activities.back().ranks_size(), 1) << "of that attempt alone";
+  EXPECT_EQ(activity.attempt_id(), 1);
+  EXPECT_EQ(activity.job(), "jobs/a");
+  EXPECT_EQ(activity.rank(), 0);
+  EXPECT_EQ(activity.step(), 7);
+  EXPECT_EQ(activity.detail(), "all-reduce 2 of world");
+  EXPECT_EQ(activity.process_state(), "S");
+  EXPECT_GT(activity.seconds(), 0);
+  ASSERT_EQ(activity.groups_size(), 1);
+  EXPECT_EQ(activity.groups(0).name(), "world");
+  EXPECT_EQ(activity.groups(0).entered(), 2);
+  EXPECT_EQ(activity.groups(0).completed(), 1);
+  EXPECT_EQ(activity.groups(0).operation(), "all-reduce");
+  EXPECT_EQ(activity.groups(0).bytes(), 64);
+  EXPECT_EQ(activity.groups(0).ranks(), 2);
+  Write(Signal());
+  Exit(1);
+  EXPECT_TRUE(WaitUntilNothingRuns());
+  EXPECT_EQ(RankFiles(), 0u);
+}
+
+TEST_F(ActivitiesTest, ARankThatIsStoppedIsSeenToBe) {
+  Start();
+  coordinator_->Assign(1, 0, "flight 7\ndie 19\nexit 0");
+  const Activity activity = Inspect(1, "stopped");
+  EXPECT_EQ(activity.process_state(), "T");
+  EXPECT_EQ(activity.detail(), "in collective (all-reduce 2 of world)");
+  coordinator_->SendStop(1, /*kill=*/true);
+  EXPECT_EQ(Exit(1).exit_code(), 128 + 9);
+  const Heard heard = coordinator_->heard();
+  EXPECT_THAT(heard.lines,
+              Contains(AllOf(StartsWith("0: flight recorder: step 7, collective (all-reduce 2 of "
+                                        "world) for "),
+                             HasSubstr("entered all-reduce 2 of world"))))
+      << "what it did last is among its lines";
+}
+
+TEST_F(ActivitiesTest, WhatRanksDoIsToldOnceAPeriod) {
+  coordinator_ = std::make_unique<testing::FakeCoordinator>(absl::Milliseconds(20));
+  coordinator_->SetActivityPeriod(absl::Milliseconds(20));
+  ASSERT_OK_AND_ASSIGN(agent_, Agent::Start(Config(), metrics_));
+  EXPECT_TRUE(coordinator_->WaitFor([](const Heard& h) { return h.open; }));
+  coordinator_->Assign(1, 0, "flight 3\nfile " + Signal() + "\nexit 0");
+  EXPECT_TRUE(coordinator_->WaitFor([](const Heard& heard) {
+    return heard.activities.size() > 2 && heard.activities.back().ranks_size() == 1 &&
+           heard.activities.back().ranks(0).step() == 3;
+  }));
+  Write(Signal());
+  Exit(1);
+}
+
+TEST_F(ActivitiesTest, ARankWithoutAFlightRecorderHasNothingToSay) {
+  Start();
+  coordinator_->Assign(1, 0, "print begun\nfile " + Signal() + "\nexit 0");
+  ASSERT_TRUE(coordinator_->WaitForLine("0: begun"));
+  Beats(1);
+  coordinator_->SendInspect(1);
+  ASSERT_TRUE(coordinator_->WaitFor([](const Heard& heard) { return !heard.activities.empty(); }))
+      << "it is answered all the same";
+  EXPECT_EQ(coordinator_->heard().activities.back().ranks_size(), 0);
+  Write(Signal());
+  Exit(1);
 }
 
 }  // namespace

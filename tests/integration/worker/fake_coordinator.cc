@@ -69,6 +69,11 @@ void FakeCoordinator::SetReading(bool on) {
   reading_ = on;
 }
 
+void FakeCoordinator::SetActivityPeriod(absl::Duration period) {
+  absl::MutexLock lock(&mu_);
+  activity_period_ = period;
+}
+
 void FakeCoordinator::HangUp() {
   absl::MutexLock lock(&mu_);
   hung_up_ = true;
@@ -78,6 +83,7 @@ void FakeCoordinator::HangUp() {
 grpc::Status FakeCoordinator::Connect(grpc::ServerContext* context, Stream* stream) {
   AgentMessage message;
   if (!stream->Read(&message)) return grpc::Status::OK;
+  CoordinatorMessage welcome;
   {
     absl::MutexLock lock(&mu_);
     heard_.hellos.push_back(message.hello());
@@ -86,8 +92,8 @@ grpc::Status FakeCoordinator::Connect(grpc::ServerContext* context, Stream* stre
     mu_.Await(absl::Condition(this, &FakeCoordinator::MayWelcome));
     heard_.open = true;
     stream_ = stream;
+    Set(activity_period_, welcome.mutable_welcome()->mutable_activity_period());
   }
-  CoordinatorMessage welcome;
   Set(heartbeat_, welcome.mutable_welcome()->mutable_heartbeat_period());
   Set(lease_, welcome.mutable_welcome()->mutable_lease());
   Send(welcome);
@@ -114,6 +120,7 @@ void FakeCoordinator::Hear(const AgentMessage& message) {
       heard_.heartbeats.push_back(message.heartbeat());
       acknowledge = acknowledging_;
     }
+    if (message.has_activities()) heard_.activities.push_back(message.activities());
     if (message.has_rank()) heard_.reports.push_back(message.rank());
     for (const auto& line : message.logs().lines())
       heard_.lines.push_back(absl::StrCat(line.rank(), ": ", line.text()));
@@ -145,6 +152,12 @@ void FakeCoordinator::Assign(int64_t attempt_id, int rank, const std::string& sc
   assign.set_world_size(world_size);
   assign.set_spec(script);
   Assign(std::move(assign));
+}
+
+void FakeCoordinator::SendInspect(int64_t attempt_id) {
+  CoordinatorMessage message;
+  message.mutable_inspect()->set_attempt_id(attempt_id);
+  Send(message);
 }
 
 void FakeCoordinator::SendStop(int64_t attempt_id, bool kill, absl::Duration grace) {

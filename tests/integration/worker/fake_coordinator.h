@@ -25,7 +25,8 @@ class FakeCoordinator final : public internal::v1::Agents::Service {
     std::vector<internal::v1::Heartbeat> heartbeats;
     std::vector<internal::v1::RankReport> reports;
     std::vector<std::string> lines;  // "rank: text"
-    bool open = false;               // a stream is
+    std::vector<internal::v1::RankActivities> activities;
+    bool open = false;  // a stream is
   };
 
   explicit FakeCoordinator(absl::Duration heartbeat = absl::Milliseconds(20),
@@ -38,11 +39,14 @@ class FakeCoordinator final : public internal::v1::Agents::Service {
   void SetAcknowledging(bool on) ABSL_LOCKS_EXCLUDED(mu_);
   void SetWelcoming(bool on) ABSL_LOCKS_EXCLUDED(mu_);  // off: a hello is heard, not answered
   void SetReading(bool on) ABSL_LOCKS_EXCLUDED(mu_);    // after the hello
+  // Of the next welcome.
+  void SetActivityPeriod(absl::Duration period) ABSL_LOCKS_EXCLUDED(mu_);
   void HangUp() ABSL_LOCKS_EXCLUDED(mu_);  // breaks the stream; the agent may dial again
 
   void Assign(internal::v1::Assign assign) ABSL_LOCKS_EXCLUDED(mu_);
   // Rank `rank` of an attempt of jobs/a; `script` for the fake trainer.
   void Assign(int64_t attempt_id, int rank, const std::string& script, int world_size = 1);
+  void SendInspect(int64_t attempt_id);
   void SendStop(int64_t attempt_id, bool kill, absl::Duration grace = absl::Minutes(1));
 
   // Waits until what was heard is as wanted; false after 30 s.
@@ -69,6 +73,7 @@ class FakeCoordinator final : public internal::v1::Agents::Service {
   Heard heard_ ABSL_GUARDED_BY(mu_);
   bool acknowledging_ ABSL_GUARDED_BY(mu_) = true, reading_ ABSL_GUARDED_BY(mu_) = true;
   bool welcoming_ ABSL_GUARDED_BY(mu_) = true;
+  absl::Duration activity_period_ ABSL_GUARDED_BY(mu_) = absl::Hours(1);
   bool hung_up_ ABSL_GUARDED_BY(mu_) = false, stopping_ ABSL_GUARDED_BY(mu_) = false;
   Stream* stream_ ABSL_GUARDED_BY(mu_) = nullptr;
   grpc::ServerContext* context_ ABSL_GUARDED_BY(mu_) = nullptr;

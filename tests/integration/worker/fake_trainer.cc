@@ -2,7 +2,10 @@
 //   print TEXT    spam N (lines of 100 bytes)    word JSON (the last word)
 //   term          waits for SIGTERM               deaf (never ends, ignores SIGTERM)
 //   file PATH       waits until it is there
-//   exit N    die N (by signal N)
+//   flight STEP     writes to its flight recorder: two all-reduces of "world" entered, one
+//   completed,
+//                   waits in the other
+//   exit N    die N (by signal N; 19: is stopped)
 #include <signal.h>
 #include <unistd.h>
 
@@ -13,6 +16,7 @@
 #include <sstream>
 #include <string>
 
+#include "common/base/flight_recorder.h"
 #include "seer/internal/v1/agent.pb.h"
 
 int main(int argc, char** argv) {
@@ -49,6 +53,15 @@ int main(int argc, char** argv) {
       std::printf("deaf\n");
       std::fflush(stdout);
       while (true) ::pause();
+    } else if (verb == "flight") {
+      static const auto recorder = seer::FlightRecorder::Open(path + ".flight");
+      if (!recorder.ok()) return 97;
+      seer::FlightRecorder& flight = **recorder;
+      flight.BeginStep(std::atoi(rest.c_str()));
+      const int world = flight.AddGroup("world", 0, 2);
+      for (int i = 0; i < 2; ++i) flight.Entered(world, seer::CollectiveKind::kAllReduce, 64);
+      flight.Completed(world, 1, seer::CollectiveKind::kAllReduce);
+      flight.BeginWait(world, 2, seer::CollectiveKind::kAllReduce);
     } else if (verb == "file") {
       while (::access(rest.c_str(), F_OK) != 0) ::usleep(5000);
     } else if (verb == "die") {

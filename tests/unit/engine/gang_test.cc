@@ -3,6 +3,7 @@
 #include <ATen/core/grad_mode.h>
 #include <torch/csrc/autograd/autograd.h>
 
+#include "common/base/flight_recorder.h"
 #include "common/base/reasons.h"
 #include "engine/checkpoint/reader.h"
 #include "engine/nn/swav_head.h"
@@ -113,6 +114,37 @@ TEST(Gang, OneRanksVoteStopsAllAfterTheSameStep) {
       EXPECT_EQ(report.stop_requested, step >= 2) << "rank " << rank.rank << " step " << step;
     }
   });
+}
+
+TEST(Gang, TheFlightRecorderHasEveryRanksCollectivesByTheSameNumbers) {
+  const TrainConfig config = SmallConfig();
+  std::vector<std::unique_ptr<FlightMemory>> memories(2);
+  for (auto& memory : memories) ASSERT_OK_AND_ASSIGN(memory, FlightMemory::Create());
+  OnRanks(2, [&](RankConfig rank) {
+    ASSERT_OK_AND_ASSIGN(const auto recorder,
+                         FlightRecorder::Open(memories[static_cast<size_t>(rank.rank)]->path()));
+    rank.flight = recorder.get();
+    ASSERT_OK_AND_ASSIGN(const auto session, TrainSession::Create(config, rank));
+    const DoingScope computing(recorder.get(), Doing::kCompute);
+    for (int64_t step = 0; step < 2; ++step)
+      ASSERT_OK(session->Step(SmallBatch(config, step, rank.rank, 2)));
+  });
+  std::map<std::string, int64_t> entered;
+  for (const FlightView::Group& group : memories[0]->Read()->groups) {
+    EXPECT_EQ(group.first_rank, 0);
+    EXPECT_EQ(group.ranks, 2);
+    EXPECT_GT(group.bytes, 0);
+    EXPECT_EQ(group.completed, group.entered) << group.name << ": the host has waited for all";
+    entered[group.name] = group.entered;
+  }
+  EXPECT_GT(entered["world"], 4);
+  EXPECT_GT(entered["norms"], 4);
+  for (const FlightView::Group& group : memories[1]->Read()->groups)
+    EXPECT_EQ(group.entered, entered[group.name]) << group.name;
+  int waits = 0;
+  for (const FlightView::Event& event : memories[1]->Read()->events)
+    waits += event.kind == FlightView::EventKind::kCompleted;
+  EXPECT_GT(waits, 4);
 }
 
 TEST(Gang, AllLearnOfAnAnnouncementByTheSameStepAndOnce) {
