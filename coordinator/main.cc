@@ -88,6 +88,11 @@ int main(int argc, char** argv) {
   app.add_option("--cordon-window", ReadDuration(config.cordon_window),
                  "How long a failure counts against its worker, for example 1h [1h]")
       ->type_name("DURATION");
+  app.add_option(
+         "--hang-after", ReadDuration(config.hang_after),
+         "A gang that makes no step for so long, and for 20 of its usual steps, is looked at: "
+         "one that hangs is ended and begins again from its checkpoint [30s]")
+      ->type_name("DURATION");
   app.add_option("--port-file", port_file,
                  "File to write \"GRPC_PORT METRICS_PORT\" to once serving");
   app.add_option("--log-format", log_format, "text or json")

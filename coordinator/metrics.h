@@ -40,6 +40,9 @@ struct CoordinatorMetrics {
         worker_up(r.AddGauge("seer_worker_up", "1: its lease runs; 0: lost.")),
         worker_cordoned(
             r.AddGauge("seer_worker_cordoned", "1: nothing is placed on it; 0: it may be.")),
+        rank_skew(r.AddGauge("seer_train_rank_skew_seconds",
+                             "How much longer a step takes a job's slowest rank than its fastest, "
+                             "but for waiting for each other.")),
         heartbeat_age(
             r.AddGauge("seer_worker_heartbeat_age_seconds", "Since a worker's last heartbeat.")),
         commit(r.AddHistogram("seer_database_commit_seconds", "One transaction of the database.",
@@ -78,6 +81,7 @@ struct CoordinatorMetrics {
   Histogram& scheduler_cycle;
   Gauge& worker_up;
   Gauge& worker_cordoned;
+  Gauge& rank_skew;
   Gauge& heartbeat_age;
   Histogram& commit;
   Counter& commit_failures;

@@ -75,6 +75,7 @@ CoreOptions OptionsOf(const ServerConfig& config) {
   options.storage_low_watermark = config.storage_low_watermark;
   options.cordon_after = config.cordon_after;
   options.cordon_window = config.cordon_window;
+  options.hang_after = config.hang_after;
   return options;
 }
 
@@ -105,6 +106,11 @@ class Effects final : public EffectSink {
     // a gang that hangs is ended by no_progress_timeout.
     if (!stop.kill) SetDuration(stop.grace, message.mutable_stop()->mutable_grace());
     agents_.Send(stop.worker, std::move(message));
+  }
+  void Inspect(const InspectRanks& inspect) override {
+    internal::v1::CoordinatorMessage message;
+    message.mutable_inspect()->set_attempt_id(inspect.attempt_id);
+    agents_.Send(inspect.worker, std::move(message));
   }
   void MarkCommitted(const Checkpoint& checkpoint) override {
     files_.MarkCommitted(checkpoint, [this, job = checkpoint.job, step = checkpoint.step] {

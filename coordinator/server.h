@@ -29,6 +29,7 @@ struct ServerConfig {
   // As CoreOptions.
   int cordon_after = 3;
   absl::Duration cordon_window = absl::Hours(1);
+  absl::Duration hang_after = absl::Seconds(30);
 };
 
 class CoordinatorServer {

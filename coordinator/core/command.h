@@ -121,6 +121,15 @@ struct RankExited {
   bool oom_killed = false;              // the kernel ended it for want of memory
   std::optional<bool> prompted = {};    // its agent had sent it a signal; none: it does not say
 };
+// What its ranks do, once a while and when it was asked.
+struct RankActivities {
+  struct One {
+    RankActivity activity;  // its times are set when it comes in
+    RunningRank rank;
+  };
+  std::string worker;
+  std::vector<One> ranks;
+};
 
 // --- trainers. FAILED_PRECONDITION with STALE_ATTEMPT: not the job's live attempt.
 struct ReportProgress {
@@ -181,13 +190,15 @@ struct FilesDeleted {
 
 }  // namespace command
 
-using Command = std::variant<
-    command::CreateJob, command::PauseJob, command::ResumeJob, command::CancelJob,
-    command::PinCheckpoint, command::UnpinCheckpoint, command::PruneCheckpoints,
-    command::StorageSpace, command::CreateQueue, command::UpdateQueue, command::DeleteQueue,
-    command::CordonWorker, command::UncordonWorker, command::WorkerHello, command::WorkerHeartbeat,
-    command::WorkerGone, command::RankStarted, command::RankExited, command::ReportProgress,
-    command::ReportCheckpoint, command::ReportEval, command::CreateProfile, command::ReportProfile,
-    command::PoolGeneration, command::Tick, command::CommittedMarked, command::FilesDeleted>;
+using Command =
+    std::variant<command::CreateJob, command::PauseJob, command::ResumeJob, command::CancelJob,
+                 command::PinCheckpoint, command::UnpinCheckpoint, command::PruneCheckpoints,
+                 command::StorageSpace, command::CreateQueue, command::UpdateQueue,
+                 command::DeleteQueue, command::CordonWorker, command::UncordonWorker,
+                 command::WorkerHello, command::WorkerHeartbeat, command::WorkerGone,
+                 command::RankStarted, command::RankExited, command::RankActivities,
+                 command::ReportProgress, command::ReportCheckpoint, command::ReportEval,
+                 command::CreateProfile, command::ReportProfile, command::PoolGeneration,
+                 command::Tick, command::CommittedMarked, command::FilesDeleted>;
 
 }  // namespace seer::coordinator

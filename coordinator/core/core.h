@@ -16,6 +16,7 @@
 #include "absl/strings/string_view.h"
 #include "coordinator/core/command.h"
 #include "coordinator/core/effect.h"
+#include "coordinator/core/hang_finding.h"
 #include "coordinator/core/leases.h"
 #include "coordinator/core/model.h"
 #include "coordinator/core/moment.h"
@@ -34,6 +35,8 @@ struct CoreOptions {
   // of the machines that are up are left; 0: none is.
   int cordon_after = 3;
   absl::Duration cordon_window = absl::Hours(1);
+  // A gang that makes no step for so long, and for kHangSteps of its steps, is looked at.
+  absl::Duration hang_after = absl::Seconds(30);
 };
 
 // What the store gives back at a start.
@@ -130,6 +133,7 @@ class Core {
   void On(const command::WorkerGone& c, Moment now, Decision& out);
   void On(const command::RankStarted& c, Moment now, Decision& out);
   void On(const command::RankExited& c, Moment now, Decision& out);
+  void On(const command::RankActivities& c, Moment now, Decision& out);
   void On(const command::ReportProgress& c, Moment now, Decision& out);
   void On(const command::ReportCheckpoint& c, Moment now, Decision& out);
   void On(const command::ReportEval& c, Moment now, Decision& out);
@@ -185,6 +189,12 @@ class Core {
                             Decision& out);
   bool AllAgentsBack() const;
   void KillStalled(Moment now, Decision& out);
+  absl::Duration HangLimitOf(const Job& job) const;
+  void WatchHangs(Moment now, Decision& out);
+  void DiagnoseHang(Job& job, Moment now, Decision& out);  // by what its agents have answered
+  void AbortHung(Job& job, absl::string_view reason, const std::string& message,
+                 const HangFinding& finding, Moment now, Decision& out);
+  void NoteSlow(const Job& job, int number, Moment now, Decision& out);  // the rank, if it is
   void SchedulePass(Moment now, Decision& out);
   void PreemptJob(Job& victim, const Job& for_job, Moment now, Decision& out);
   void DrainWorkers(Moment now, Decision& out);

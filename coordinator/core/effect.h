@@ -49,9 +49,16 @@ struct StopRanks {
   absl::Duration grace = absl::Minutes(10);  // to write a checkpoint; then they are killed
 };
 
+// The worker's agent is to say what the attempt's ranks do.
+struct InspectRanks {
+  std::string worker;
+  int64_t attempt_id = 0;
+};
+
 struct Effects {
   std::vector<AssignRank> assign;
   std::vector<StopRanks> stop;
+  std::vector<InspectRanks> inspect;
   std::vector<CheckpointKey> mark_committed;  // write the file COMMITTED, then say CommittedMarked
   std::vector<CheckpointKey> delete_files;    // then say FilesDeleted
   // Jobs whose profile, or why they wait, changed: tell who watches.

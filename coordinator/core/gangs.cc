@@ -274,6 +274,7 @@ void Core::On(const command::Tick&, Moment now, Decision& out) {
   }
   if (recovering_ && now.steady >= recover_by_) EndRecovery(now, out);
   if (!recovering_) KillStalled(now, out);
+  if (!recovering_) WatchHangs(now, out);
   if (!recovering_) DrainWorkers(now, out);
   KillPreempted(now, out);
   ForgetProfiles(now);
@@ -305,20 +306,6 @@ void Core::EndRecovery(Moment now, Decision& out) {
       LoseRank(*job, i, "its worker did not come back after the coordinator's restart", now, out);
     }
     Settle(*job, now, out);
-  }
-}
-
-void Core::KillStalled(Moment now, Decision& out) {
-  for (Job* job : LiveJobs()) {
-    Attempt& attempt = *job->attempt;
-    if (attempt.stopping || job->numbers.evaluation) continue;
-    if (now.steady - attempt.progressed_at <= job->numbers.no_progress_timeout) continue;
-    attempt.stop_reason = std::string(reason::kNoProgress);
-    attempt.stop_message =
-        absl::StrCat("no step for ", absl::FormatDuration(job->numbers.no_progress_timeout));
-    AddEvent(*job, attempt.number, "no_progress", attempt.stop_reason, attempt.stop_message, now,
-             out);
-    TellRanks(*job, /*kill=*/true, now, out);
   }
 }
 

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "absl/time/time.h"
+#include "coordinator/core/activity.h"
 #include "coordinator/core/health.h"
 #include "coordinator/core/ledger.h"
 
@@ -70,6 +71,8 @@ struct Rank {
   Diagnosis diagnosis;         // of an exited one
   int exited = 0;              // as the how manyth of its gang, from 1; 0: it has not
   int missed = -kAssignGrace;  // heartbeats of its agent without it; not stored
+  std::optional<RankActivity> activity = {};  // newest; not stored
+  int slow_looks = 0;  // in a row that found it slow; -1: that was said; not stored
 
   // The assignment may still be on its way for so many heartbeats.
   static constexpr int kAssignGrace = 10;
@@ -86,6 +89,9 @@ struct Attempt {
   bool stopping = false;    // the ranks were told to end at once
   std::string stop_reason;  // why, if it was not because a rank had failed
   std::string stop_message;
+  FailureClass stop_failure = FailureClass::kNone;  // whose fault that was, what told it, and the
+  std::string stop_sign;                            // rank that was its cause; -1: none
+  int stop_rank = -1;
   // The job that its devices were taken for; empty: none. From then on it may write a checkpoint,
   // until kill_at.
   std::string preempted_for;
@@ -99,6 +105,7 @@ struct Attempt {
   absl::Duration progressed_at;         // steady time of that report or of the start; not stored
   std::optional<int64_t> roll_back_to;  // it is stopped to go on from there: a step, or 0
   HealthWatch health;                   // not stored
+  HangWatch hang;                       // not stored
 };
 
 // It was told to give its devices up: its job waits for others then.

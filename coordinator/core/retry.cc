@@ -90,10 +90,9 @@ Outcome Judge(const Attempt& attempt) {
   if (victim && !attempt.stop_reason.empty()) {
     outcome.reason = attempt.stop_reason;
     outcome.message = attempt.stop_message;
-    if (attempt.stop_reason == reason::kNoProgress) {
-      outcome.failure = kUnknown;
-      outcome.sign = attempt.stop_message;
-    }
+    outcome.failure = attempt.stop_failure;
+    outcome.sign = attempt.stop_sign;
+    if (attempt.stop_rank >= 0) outcome.rank = attempt.stop_rank;
     return outcome;
   }
   outcome.verdict = culprit.diagnosis.blame == Blame::kFinal ? Verdict::kFail : Verdict::kRetry;

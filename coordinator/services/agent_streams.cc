@@ -12,6 +12,7 @@
 #include "common/base/label.h"
 #include "common/base/log.h"
 #include "common/rpc/status_grpc.h"
+#include "coordinator/services/activities.h"
 #include "coordinator/services/convert.h"
 
 namespace seer::coordinator {
@@ -207,6 +208,8 @@ void AgentStreams::Handle(const std::shared_ptr<Stream>& stream, const AgentMess
                  });
   } else if (message.has_rank()) {
     Rank(stream->worker, message.rank());
+  } else if (message.has_activities()) {
+    runner_.Post(FromProto(stream->worker, message.activities()));
   } else if (message.has_logs()) {
     return Logs(stream, message.logs());
   }
@@ -232,6 +235,7 @@ void AgentStreams::Hello(const std::shared_ptr<Stream>& stream, const internal::
   CoordinatorMessage welcome;
   SetDuration(options_.heartbeat, welcome.mutable_welcome()->mutable_heartbeat_period());
   SetDuration(options_.lease, welcome.mutable_welcome()->mutable_lease());
+  SetDuration(options_.activity_period, welcome.mutable_welcome()->mutable_activity_period());
   stream->Send(std::move(welcome));
   Worker worker;
   worker.name = hello.worker();

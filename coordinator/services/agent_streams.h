@@ -23,6 +23,7 @@ namespace seer::coordinator {
 struct AgentStreamsOptions {
   absl::Duration heartbeat = absl::Seconds(1);
   absl::Duration lease = absl::Seconds(15);
+  absl::Duration activity_period = absl::Seconds(10);  // between looks at what ranks do
 };
 
 class AgentStreams final : public internal::v1::Agents::CallbackService {

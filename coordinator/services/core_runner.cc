@@ -10,6 +10,7 @@
 #include "common/base/log.h"
 #include "common/base/status_macros.h"
 #include "coordinator/core/failure.h"
+#include "coordinator/core/hang_finding.h"
 #include "coordinator/core/job_states.h"
 #include "coordinator/services/convert.h"
 #include "coordinator/store/leader_lease.h"
@@ -25,6 +26,7 @@ void Append(std::vector<T>& to, std::vector<T>&& from) {
 void Append(Effects& to, Effects&& from) {
   Append(to.assign, std::move(from.assign));
   Append(to.stop, std::move(from.stop));
+  Append(to.inspect, std::move(from.inspect));
   Append(to.mark_committed, std::move(from.mark_committed));
   Append(to.delete_files, std::move(from.delete_files));
   Append(to.watched, std::move(from.watched));
@@ -180,6 +182,7 @@ absl::Status CoreRunner::Flush() {
 void CoreRunner::CarryOut(Effects effects, const Changes& changes) {
   Count(changes);
   for (const StopRanks& stop : effects.stop) sink_->Stop(stop);
+  for (const InspectRanks& inspect : effects.inspect) sink_->Inspect(inspect);
   for (const AssignRank& assign : effects.assign) sink_->Assign(assign, *core_);
   for (const CheckpointKey& key : effects.mark_committed) {
     const auto it = core_->checkpoints().find(key);
@@ -255,6 +258,8 @@ void CoreRunner::Measure() {
     if (Ended(job.state)) continue;
     if (job.state != JobState::kRunning || job.numbers.evaluation) continue;
     running.insert(id);
+    if (const auto skew = RankSkewSeconds(*job.attempt))
+      metrics_.rank_skew.Set(*skew, {{"job", id}});
     const auto newest = core_->checkpoints().find({id, core_->NewestCheckpoint(id)});
     const bool any = newest != core_->checkpoints().end();
     metrics_.checkpoint_age.Set(
@@ -265,6 +270,7 @@ void CoreRunner::Measure() {
   }
   for (const std::string& id : known_running_) {
     if (running.contains(id)) continue;
+    metrics_.rank_skew.Remove({{"job", id}});
     metrics_.checkpoint_age.Remove({{"job", id}});
     metrics_.checkpoint_bytes.Remove({{"job", id}});
   }

@@ -35,6 +35,7 @@ class EffectSink {
   virtual ~EffectSink() = default;
   virtual void Assign(const AssignRank& rank, const Core& core) = 0;
   virtual void Stop(const StopRanks& stop) = 0;
+  virtual void Inspect(const InspectRanks& inspect) = 0;
   virtual void MarkCommitted(const Checkpoint& checkpoint) = 0;
   virtual void DeleteFiles(const CheckpointKey& key) = 0;
   virtual void JobChanged(const std::string& job) = 0;  // also for progress

@@ -18,6 +18,7 @@
 #include "common/spec/validate.h"
 #include "coordinator/core/data_plan.h"
 #include "coordinator/core/job_states.h"
+#include "coordinator/services/activities.h"
 #include "coordinator/services/convert.h"
 #include "coordinator/services/page_token.h"
 
@@ -89,6 +90,7 @@ absl::Status JobsService::Get(const std::string& name, v1::Job& out) {
   return runner_.Read([&](const Core& core, Store&) -> absl::Status {
     SEER_ASSIGN_OR_RETURN(const Job* job, core.Find(name));
     out = ToProto(*job, core, Now());
+    SetActivities(*job, out);
     return absl::OkStatus();
   });
 }
@@ -188,6 +190,7 @@ absl::Status JobsService::GetWithEstimate(const std::string& name, v1::Job& out)
   SEER_RETURN_IF_ERROR(runner_.Read([&](const Core& core, Store&) -> absl::Status {
     SEER_ASSIGN_OR_RETURN(const Job* job, core.Find(name));
     out = ToProto(*job, core, Now());
+    SetActivities(*job, out);
     if (Waiting(job->state) && !core.recovering()) input = core.InputAt(Now());
     return absl::OkStatus();
   }));

@@ -58,6 +58,9 @@ json AttemptJson(const Attempt& attempt) {
           {"stopping", attempt.stopping},
           {"stop_reason", attempt.stop_reason},
           {"stop_message", attempt.stop_message},
+          {"stop_failure", static_cast<int>(attempt.stop_failure)},
+          {"stop_sign", attempt.stop_sign},
+          {"stop_rank", attempt.stop_rank},
           {"preempted_for", attempt.preempted_for},
           {"drained_from", attempt.drained_from},
           {"pause_after", attempt.pause_after},
@@ -75,6 +78,9 @@ Attempt AttemptFrom(const json& in) {
   attempt.stopping = in.at("stopping");
   attempt.stop_reason = in.at("stop_reason");
   attempt.stop_message = in.at("stop_message");
+  if (in.contains("stop_failure")) attempt.stop_failure = FailureFrom(in.at("stop_failure"));
+  attempt.stop_sign = in.value("stop_sign", "");
+  attempt.stop_rank = in.value("stop_rank", -1);
   attempt.preempted_for = in.value("preempted_for", "");
   attempt.drained_from = in.value("drained_from", "");
   attempt.pause_after = in.value("pause_after", false);

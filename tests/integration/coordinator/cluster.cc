@@ -83,6 +83,7 @@ void FakeAgent::Read() {
       running_[{assign.attempt_id(), assign.rank()}] = rank;
       assigns_.push_back(assign);
     }
+    if (message.has_inspect()) inspects_.push_back(message.inspect());
     if (message.has_stop() &&
         told_.insert({message.stop().attempt_id(), message.stop().kill()}).second)
       stops_.push_back(message.stop());
@@ -108,35 +109,22 @@ void FakeAgent::Beat() {
   }
 }
 
-Assign FakeAgent::NextAssign() {
+template <typename Message>
+Message FakeAgent::Next(std::deque<Message>& queue, const char* what) {
   absl::MutexLock lock(&mu_);
-  const auto some = [this] {
-    mu_.AssertReaderHeld();
-    return !assigns_.empty();
-  };
+  const auto some = [&queue] { return !queue.empty(); };
   if (!mu_.AwaitWithTimeout(absl::Condition(&some), kPatience)) {
-    ADD_FAILURE() << options_.name << " got no assignment";
+    ADD_FAILURE() << options_.name << " got no " << what;
     return {};
   }
-  Assign assign = std::move(assigns_.front());
-  assigns_.pop_front();
-  return assign;
+  Message message = std::move(queue.front());
+  queue.pop_front();
+  return message;
 }
 
-internal::v1::Stop FakeAgent::NextStop() {
-  absl::MutexLock lock(&mu_);
-  const auto some = [this] {
-    mu_.AssertReaderHeld();
-    return !stops_.empty();
-  };
-  if (!mu_.AwaitWithTimeout(absl::Condition(&some), kPatience)) {
-    ADD_FAILURE() << options_.name << " got no stop";
-    return {};
-  }
-  internal::v1::Stop stop = std::move(stops_.front());
-  stops_.pop_front();
-  return stop;
-}
+Assign FakeAgent::NextAssign() { return Next(assigns_, "assignment"); }
+internal::v1::Stop FakeAgent::NextStop() { return Next(stops_, "stop"); }
+internal::v1::Inspect FakeAgent::NextInspect() { return Next(inspects_, "inspection"); }
 
 bool FakeAgent::closed() {
   absl::MutexLock lock(&mu_);
@@ -186,6 +174,15 @@ void FakeAgent::Log(const Assign& assign, const std::string& text) {
   Send(message);
 }
 
+void FakeAgent::Does(const Assign& assign, internal::v1::RankActivities::RankActivity activity) {
+  activity.set_attempt_id(assign.attempt_id());
+  activity.set_job(assign.job());
+  activity.set_rank(assign.rank());
+  AgentMessage message;
+  *message.mutable_activities()->add_ranks() = std::move(activity);
+  Send(message);
+}
+
 coordinator::ServerConfig Cluster::Config() const {
   coordinator::ServerConfig config;
   config.listen = "127.0.0.1:0";
@@ -195,6 +192,7 @@ coordinator::ServerConfig Cluster::Config() const {
   config.leader_lease = absl::Seconds(3);
   config.storage = "file://" + (dir_ / "storage");
   config.storage_low_watermark = storage_low_watermark;
+  config.hang_after = hang_after;
   config.dataservices = {"127.0.0.1:1"};
   // With several, agents are not what is tested.
   config.lease = absl::Seconds(count_ == 1 ? 2 : 20);
@@ -315,14 +313,14 @@ std::vector<v1::LogLine> Cluster::Logs(const std::string& name, bool follow, int
   return lines;
 }
 
-absl::StatusOr<bool> Cluster::Progress(const Assign& assign, int64_t step) {
+absl::StatusOr<bool> Cluster::Progress(const Assign& assign, int64_t step, double step_seconds) {
   internal::v1::ReportProgressRequest request;
   request.set_attempt_id(assign.attempt_id());
   request.set_job(assign.job());
   request.set_step(step);
   request.set_loss(5.5);
   request.set_first_loss(6.5);
-  request.set_step_seconds(0.5);
+  request.set_step_seconds(step_seconds);
   request.set_data_wait_seconds(1);
   request.set_train_seconds(4);
   const auto reply = Unary<internal::v1::ReportProgressResponse>(

@@ -43,14 +43,21 @@ class FakeAgent {
   // The next assignment or stop; fails the test after 20 s.
   internal::v1::Assign NextAssign();
   internal::v1::Stop NextStop();
+  internal::v1::Inspect NextInspect();
   bool closed();  // by the coordinator
   void Started(const internal::v1::Assign& assign);
   void Exited(const internal::v1::Assign& assign, int exit_code, const std::string& reason = "",
               const std::string& message = "");
   void Exited(const internal::v1::Assign& assign, internal::v1::RankReport report);
   void Log(const internal::v1::Assign& assign, const std::string& text);
+  // That the rank does; who it is is filled in.
+  void Does(const internal::v1::Assign& assign,
+            internal::v1::RankActivities::RankActivity activity);
 
  private:
+  // The oldest of `queue`, which is `what`; fails the test after 20 s.
+  template <typename Message>
+  Message Next(std::deque<Message>& queue, const char* what);
   void Beat();
   void Read();
   void Send(const internal::v1::AgentMessage& message);
@@ -67,6 +74,7 @@ class FakeAgent {
   std::map<std::pair<int64_t, int>, internal::v1::RunningRank> running_ ABSL_GUARDED_BY(mu_);
   std::deque<internal::v1::Assign> assigns_ ABSL_GUARDED_BY(mu_);
   std::deque<internal::v1::Stop> stops_ ABSL_GUARDED_BY(mu_);
+  std::deque<internal::v1::Inspect> inspects_ ABSL_GUARDED_BY(mu_);
   // A stop is repeated until it is obeyed: counted once.
   std::set<std::pair<int64_t, bool>> told_ ABSL_GUARDED_BY(mu_);
   bool stopping_ ABSL_GUARDED_BY(mu_) = false;
@@ -106,11 +114,13 @@ class Cluster {
   std::vector<v1::Event> Events(const std::string& name);
   std::vector<v1::LogLine> Logs(const std::string& name, bool follow = false, int tail = 0);
 
-  absl::StatusOr<bool> Progress(const internal::v1::Assign& assign, int64_t step);
+  absl::StatusOr<bool> Progress(const internal::v1::Assign& assign, int64_t step,
+                                double step_seconds = 0.5);
   // Writes the rank's file where a trainer would and reports it. True: committed.
   absl::StatusOr<bool> Checkpoint(const internal::v1::Assign& assign, int64_t step);
 
-  double storage_low_watermark = 0;  // from the next Start on
+  double storage_low_watermark = 0;  // from the next Start on, as all here
+  absl::Duration hang_after = absl::Seconds(30);
 
   std::unique_ptr<v1::Jobs::Stub> jobs;
   std::unique_ptr<v1::Checkpoints::Stub> checkpoints;

@@ -204,8 +204,27 @@ TEST(Judge, WhatWeEndedIsNobodysFault) {
   attempt.stop_reason = std::string(reason::kPreempted);
   EXPECT_EQ(Judge(attempt).failure, FailureClass::kNone);
   EXPECT_EQ(Judge(attempt).reason, reason::kPreempted);
-  attempt.stop_reason = std::string(reason::kNoProgress);
-  EXPECT_EQ(Judge(attempt).failure, FailureClass::kUnknown);
+}
+
+TEST(Judge, OfAHangTheRankIsToBlameThatWasFoundOut) {
+  Attempt attempt = Exits({137, 137});
+  for (Rank& rank : attempt.ranks) rank.killed = true;
+  attempt.stop_reason = std::string(reason::kHung);
+  attempt.stop_message = "rank 1 on w2 is stopped";
+  attempt.stop_failure = FailureClass::kMachine;
+  attempt.stop_sign = "stopped";
+  attempt.stop_rank = 1;
+  Outcome outcome = Judge(attempt);
+  EXPECT_EQ(outcome.verdict, Verdict::kRetry);
+  EXPECT_EQ(outcome.failure, FailureClass::kMachine);
+  EXPECT_EQ(outcome.sign, "stopped");
+  EXPECT_EQ(outcome.rank, 1);
+  EXPECT_EQ(outcome.reason, reason::kHung);
+  EXPECT_EQ(outcome.message, "rank 1 on w2 is stopped");
+  attempt.ranks[0].exit_code = 139;  // one that ended by itself before says more
+  attempt.ranks[0].diagnosis = Diagnose({139, "", "", {}, false});
+  attempt.ranks[0].killed = false;
+  EXPECT_EQ(Judge(attempt).rank, 0);
 }
 
 TEST(Judge, ARankThatTheCoordinatorKilledIsNotToBlame) {

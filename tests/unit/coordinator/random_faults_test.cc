@@ -1,5 +1,5 @@
 // A cluster in one thread: the real core and a store in memory, with jobs that preempt each other,
-// agents and trainers that die, hang up, freeze, come back, and whose messages are lost, come
+// agents and trainers that die, hang, hang up, freeze, come back, and whose messages are lost, come
 // twice, or come seconds later and so out of order, by seed. After every step the invariants hold;
 // when the faults stop, every job comes to its end. SEER_SIMULATIONS=10000 runs so many seeds.
 #include <gtest/gtest.h>
@@ -36,6 +36,8 @@ struct Trainer {
   int64_t step = 0, first = 0;
   int64_t wrote = 0;  // its file of the newest checkpoint
   bool pausing = false, killed = false, unreadable = false;
+  bool stuck = false;  // does nothing until it is killed
+  int still = 0;       // seconds since it last did something
 };
 struct Agent {
   std::string name;
@@ -45,6 +47,7 @@ struct Agent {
   int frozen = 0;  // for so many seconds more: silent on an open stream, and its ranks with it
   std::map<std::pair<int64_t, int>, Trainer> ranks;
   std::deque<command::RankExited> unreported;  // said again until the coordinator has it
+  bool asked = false;                          // what its ranks do
 };
 
 class World {
@@ -78,6 +81,7 @@ class World {
     return all;
   }
   int restarts() const { return coordinator_restarts_; }
+  int hangs() const { return hangs_; }
   int preemptions() const {
     int all = 0;
     for (const auto& [id, job] : core_->jobs()) all += job.preemptions;
@@ -129,6 +133,7 @@ class World {
     for (const Event& event : decision.changes.events) {
       EXPECT_EQ(event.number, ++last_event_);
       cordons_ += event.type == "worker_cordoned";
+      if (event.type == "hang_found") CheckHang(*core_->jobs().at(event.job).attempt);
     }
     std::map<int64_t, int> assigned;
     for (const AssignRank& assign : decision.effects.assign) ++assigned[assign.attempt_id];
@@ -144,6 +149,14 @@ class World {
       EXPECT_EQ(assigned[attempt], job.numbers.shape.ranks) << "a gang placed half";
     }
     if (!attempts_.empty()) newest_attempt_ = attempts_.rbegin()->first;
+  }
+
+  // Nobody is blamed but a rank that was stuck.
+  void CheckHang(const Attempt& attempt) {
+    ++hangs_;
+    EXPECT_TRUE(attempt.stopping);
+    EXPECT_EQ(attempt.stop_reason, reason::kHung);
+    EXPECT_TRUE(stuck_.contains({attempt.id, attempt.stop_rank})) << attempt.stop_message;
   }
 
   void CheckCore() {
@@ -209,6 +222,10 @@ class World {
       for (auto& [key, trainer] : agent.ranks) {
         if (key.first == stop.attempt_id) (stop.kill ? trainer.killed : trainer.pausing) = true;
       }
+    }
+    for (const InspectRanks& inspect : effects.inspect) {
+      Agent& agent = Find(inspect.worker);
+      if (agent.connected && !(lose && faults_ && Chance(0.05))) agent.asked = true;
     }
     for (const CheckpointKey& key : effects.mark_committed)
       files_.push_back(command::CommittedMarked{key.first, key.second});
@@ -335,7 +352,11 @@ class World {
         ++agent.incarnation;
       }
       if (Chance(0.005)) agent.frozen = 5 + static_cast<int>(random_.Below(25));
-      for (auto& [key, trainer] : agent.ranks) trainer.killed = trainer.killed || Chance(0.003);
+      for (auto& [key, trainer] : agent.ranks) {
+        trainer.killed = trainer.killed || Chance(0.003);
+        trainer.stuck = trainer.stuck || Chance(0.004);
+        if (trainer.stuck) stuck_.insert(key);
+      }
     }
   }
 
@@ -359,7 +380,10 @@ class World {
   void Beat(Agent& agent) {
     if (!agent.alive && (!faults_ || Chance(0.1))) agent.alive = true;
     if (!agent.alive) return;
-    if (agent.frozen > 0 && --agent.frozen > 0) return;
+    if (agent.frozen > 0) {
+      if (--agent.frozen > 0) return;
+      for (auto& [key, trainer] : agent.ranks) trainer.still = trainer.stuck ? trainer.still : 0;
+    }
     std::vector<RunningRank> running;
     for (const auto& [key, trainer] : agent.ranks)
       running.push_back({key.first, "jobs/" + trainer.job, key.second});
@@ -384,6 +408,26 @@ class World {
     for (const auto& [key, trainer] : agent.ranks)
       running.push_back({key.first, "jobs/" + trainer.job, key.second});
     Do(command::WorkerHeartbeat{agent.name, running});
+    if (agent.connected && (std::exchange(agent.asked, false) || Chance(0.1)))
+      SayWhatRanksDo(agent);
+  }
+
+  // A rank that is stuck has not entered the collective that the others of its gang wait in.
+  void SayWhatRanksDo(const Agent& agent) {
+    command::RankActivities report{agent.name, {}};
+    for (const auto& [key, trainer] : agent.ranks) {
+      command::RankActivities::One& one = report.ranks.emplace_back();
+      one.rank = {key.first, "jobs/" + trainer.job, key.second};
+      RankActivity& does = one.activity;
+      const bool waits = !trainer.stuck && trainer.still > 0;
+      does.doing = waits                                 ? "collective"
+                   : trainer.stuck && key.first % 2 == 0 ? "stopped"
+                                                         : "compute";
+      does.seconds = trainer.still;
+      does.step = does.steps_done = trainer.step;
+      does.groups = {{"world", 0, trainer.step + waits, trainer.step, "all-reduce"}};
+    }
+    Do(report);
   }
 
   void End(Agent& agent, const Trainer& trainer, int code, const std::string& reason) {
@@ -402,9 +446,13 @@ class World {
       const bool whole = static_cast<int>(ranks.size()) == ranks[0].second->world;
       const bool broken =
           std::any_of(ranks.begin(), ranks.end(), [](const auto& r) { return r.second->killed; });
-      if (std::any_of(ranks.begin(), ranks.end(),
-                      [](const auto& r) { return r.first->frozen > 0; }))
-        continue;
+      const bool stuck =
+          std::any_of(ranks.begin(), ranks.end(), [](const auto& r) { return r.second->stuck; });
+      const bool frozen = std::any_of(ranks.begin(), ranks.end(),
+                                      [](const auto& r) { return r.first->frozen > 0; });
+      for (auto& [agent, trainer] : ranks)
+        trainer->still = stuck || frozen ? trainer->still + 1 : 0;
+      if (frozen) continue;
       const bool pausing =
           std::any_of(ranks.begin(), ranks.end(), [](const auto& r) { return r.second->pausing; });
       std::vector<std::pair<Agent*, Trainer>> ended;
@@ -413,12 +461,14 @@ class World {
         std::string reason;
         if (trainer->killed) {
           code = 128 + 9;
+        } else if (trainer->stuck) {
+          continue;
         } else if (trainer->unreadable) {
           code = kExitStorage;
           reason = std::string(reason::kCheckpointCorrupt);
         } else if (broken || (!whole && Chance(0.1))) {
           code = kExitCollective;
-        } else if (whole) {
+        } else if (whole && !stuck) {
           code = StepOf(*trainer, pausing);
         }
         if (code < 0) continue;
@@ -502,12 +552,13 @@ class World {
   std::set<CheckpointKey> pinned_;
   std::map<int64_t, std::string> attempts_;  // that were placed -> job
   int64_t newest_attempt_ = 0, last_event_ = 0;
-  int committed_ = 0, cordons_ = 0, coordinator_restarts_ = 0;
+  std::set<std::pair<int64_t, int>> stuck_;  // ranks that ever were: attempt and rank
+  int committed_ = 0, cordons_ = 0, coordinator_restarts_ = 0, hangs_ = 0;
   bool faults_ = true;
 };
 
 TEST(RandomFaults, InvariantsHoldAndEveryJobEnds) {
-  uint64_t restarts = 0, preemptions = 0, cordons = 0, roll_backs = 0;
+  uint64_t restarts = 0, preemptions = 0, cordons = 0, roll_backs = 0, hangs = 0;
   const char* const wanted = getenv("SEER_SIMULATIONS");
   const uint64_t seeds = wanted != nullptr ? std::stoull(wanted) : 200;
   for (uint64_t seed = 1; seed <= seeds && !HasFailure(); ++seed) {
@@ -518,11 +569,13 @@ TEST(RandomFaults, InvariantsHoldAndEveryJobEnds) {
     preemptions += static_cast<uint64_t>(world.preemptions());
     cordons += static_cast<uint64_t>(world.cordons());
     roll_backs += static_cast<uint64_t>(world.roll_backs());
+    hangs += static_cast<uint64_t>(world.hangs());
   }
   EXPECT_GT(restarts, seeds / 2);
   EXPECT_GT(preemptions, seeds / 4);
   EXPECT_GT(cordons, seeds / 10);
   EXPECT_GT(roll_backs, seeds / 2);
+  EXPECT_GT(hangs, seeds / 4);
 }
 
 }  // namespace

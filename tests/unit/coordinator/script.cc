@@ -204,6 +204,25 @@ Command Script::Parse(const std::string& verb, const Arguments& arguments) {
     if (arguments.contains("prompted")) exited.prompted = Number(arguments, "prompted", 0) != 0;
     return exited;
   }
+  if (verb == "does") {
+    command::RankActivities does{first, {}};
+    command::RankActivities::One& one = does.ranks.emplace_back();
+    one.rank = rank();
+    one.activity.doing = Text(arguments, "2");
+    one.activity.seconds = static_cast<double>(Number(arguments, "for", 0));
+    one.activity.detail = absl::StrReplaceAll(Text(arguments, "where"), {{"_", " "}});
+    one.activity.steps_done = Number(arguments, "done", 0);
+    one.activity.compute_seconds = static_cast<double>(Number(arguments, "compute", 0));
+    if (const std::string group = Text(arguments, "group"); !group.empty()) {
+      const std::vector<std::string> parts = absl::StrSplit(group, ':');
+      GroupActivity& to = one.activity.groups.emplace_back();
+      to.name = parts.at(0);
+      to.operation = "all-reduce";
+      SEER_CHECK(absl::SimpleAtoi(parts.at(1), &to.entered) &&
+                 absl::SimpleAtoi(parts.at(2), &to.completed));
+    }
+    return does;
+  }
   if (verb == "cordon" || verb == "drain")
     return command::CordonWorker{first, Text(arguments, "reason"), verb == "drain"};
   if (verb == "uncordon") return command::UncordonWorker{first};
@@ -301,6 +320,8 @@ std::string Script::Print(const Decision& decision) {
     absl::StrAppend(&out, "  forget ", job, "/", step, "\n");
   for (const auto& a : decision.effects.assign)
     absl::StrAppend(&out, "  assign ", a.worker, " ", a.attempt_id, ":", a.rank, "\n");
+  for (const auto& i : decision.effects.inspect)
+    absl::StrAppend(&out, "  inspect ", i.worker, " ", i.attempt_id, "\n");
   for (const auto& s : decision.effects.stop) {
     absl::StrAppend(&out, s.kill ? "  kill " : "  pause ", s.worker, " ", s.attempt_id);
     if (!s.kill && s.grace != StopRanks().grace)

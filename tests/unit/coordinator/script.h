@@ -17,6 +17,8 @@
 //   > prune JOB [last=N] [every=N] [best=N]
 //   > storage free=N           of 100
 //   > started|exited w1 1:0 [code=0] [reason=R]
+//   > does w1 1:0 DOING [for=0] [where=WORDS] [done=STEPS] [group=world:ENTERED:COMPLETED]
+//                 [compute=0 seconds a step]     "_" in DOING and WORDS for " "
 //   > progress NAME attempt=1 step=3 [seconds=0 of a step] [profile=NUMBER] [first=STEP]
 //                 [plan=STEP:GENERATION,...]
 //   > pool NAME GENERATION    the data service's newest
