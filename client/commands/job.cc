@@ -1,5 +1,5 @@
-// seer job: its verbs stand in job_submit.cc, job_show.cc, job_profile.cc and job_steer.cc; the
-// shortcuts submit, ps, logs and top are the same commands.
+// seer job: its verbs stand in job_submit.cc, job_show.cc, job_diagnose.cc, job_profile.cc and
+// job_steer.cc; the shortcuts submit, ps, logs and top are the same commands.
 #include "client/commands/job.h"
 
 #include <grpcpp/grpcpp.h>
@@ -102,6 +102,7 @@ void AddJobCommands(CLI::App& app, Session& session) {
   AddPlan(*noun, session);
   AddList(*noun, session, "list");
   AddDescribe(*noun, session);
+  AddDiagnose(*noun, session);
   AddEvents(*noun, session);
   AddLogs(*noun, session);
   AddProfile(*noun, session);

@@ -22,6 +22,12 @@ std::string StepsOf(const v1::Job& job);       // "20/400"; "-": it trains nothi
 const std::vector<Column>& JobColumns();
 const std::vector<Column>& TopColumns();
 std::vector<std::pair<std::string, std::string>> JobDescription(const v1::Job& job);
+// What the job's ranks do, as a table below what stands above; nothing if none says.
+std::string RanksTable(const v1::Job& job, bool wide);
+void PrintRanks(const v1::Job& job, bool wide);
+// All events of the job with this full name, oldest first.
+absl::StatusOr<std::vector<v1::Event>> FetchEvents(const Session& session, v1::Jobs::Stub& stub,
+                                                   const std::string& name);
 
 // Runs `body` with the full name of the one job that `text` means: an id, its beginning, or a name.
 // Returns the exit code of `body`, or of the error that it prints; `not_found` if there is no such.
@@ -44,6 +50,7 @@ void AddPlan(CLI::App& parent, Session& session);
 void AddList(CLI::App& parent, Session& session, const char* verb);  // "list", "ps"
 void AddTop(CLI::App& parent, Session& session);
 void AddDescribe(CLI::App& parent, Session& session);
+void AddDiagnose(CLI::App& parent, Session& session);
 void AddEvents(CLI::App& parent, Session& session);
 void AddLogs(CLI::App& parent, Session& session);
 void AddProfile(CLI::App& parent, Session& session);

@@ -12,6 +12,7 @@
 #include "client/commands/job.h"
 #include "client/paging.h"
 #include "common/base/error.h"
+#include "common/base/status_macros.h"
 #include "common/rpc/status_grpc.h"
 
 namespace seer::client {
@@ -104,24 +105,13 @@ int Logs(Session& session, v1::Jobs::Stub& stub, const std::string& name, bool f
 }
 
 int Events(Session& session, v1::Jobs::Stub& stub, const std::string& name) {
-  v1::ListEventsRequest request;
-  request.set_name(name);
-  std::vector<v1::Event> events;
-  while (true) {
-    v1::ListEventsResponse response;
-    const absl::Status status = session.Call("the coordinator", [&](grpc::ClientContext& context) {
-      return FromGrpc(stub.ListEvents(&context, request, &response));
-    });
-    if (!status.ok()) return Fail(status);
-    if (response.events().empty()) break;
-    events.insert(events.end(), response.events().begin(), response.events().end());
-    request.set_after_number(events.back().number());
-  }
+  const auto events = FetchEvents(session, stub, name);
+  if (!events.ok()) return Fail(events.status());
   const auto as = [](const Message& m) -> const v1::Event& {
     return static_cast<const v1::Event&>(m);
   };
   std::vector<const Message*> items;
-  for (const v1::Event& event : events) items.push_back(&event);
+  for (const v1::Event& event : *events) items.push_back(&event);
   PrintList(
       session.form, items,
       {{"NUMBER", [&](const Message& m) { return absl::StrCat(as(m).number()); }},
@@ -140,6 +130,22 @@ int Events(Session& session, v1::Jobs::Stub& stub, const std::string& name) {
 }
 
 }  // namespace
+
+absl::StatusOr<std::vector<v1::Event>> FetchEvents(const Session& session, v1::Jobs::Stub& stub,
+                                                   const std::string& name) {
+  v1::ListEventsRequest request;
+  request.set_name(name);
+  std::vector<v1::Event> events;
+  while (true) {
+    v1::ListEventsResponse response;
+    SEER_RETURN_IF_ERROR(session.Call("the coordinator", [&](grpc::ClientContext& context) {
+      return FromGrpc(stub.ListEvents(&context, request, &response));
+    }));
+    if (response.events().empty()) return events;
+    events.insert(events.end(), response.events().begin(), response.events().end());
+    request.set_after_number(events.back().number());
+  }
+}
 
 void AddList(CLI::App& parent, Session& session, const char* verb) {
   auto states = std::make_shared<std::vector<std::string>>();
@@ -175,6 +181,8 @@ void AddDescribe(CLI::App& parent, Session& session) {
           });
       if (!status.ok()) return Fail(status);
       PrintOne(session.form, job, JobDescription(job));
+      const bool wide = session.form == OutputForm::kWide;
+      if (wide || session.form == OutputForm::kTable) PrintRanks(job, wide);
       return kExitOk;
     });
   });

@@ -1,10 +1,12 @@
 // What tables and `describe` show of a job.
+#include <cstdio>
 #include <map>
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
+#include "absl/strings/strip.h"
 #include "client/commands/job.h"
 
 namespace seer::client {
@@ -13,6 +15,22 @@ namespace {
 using google::protobuf::Message;
 
 const v1::Job& AsJob(const Message& message) { return static_cast<const v1::Job&>(message); }
+const v1::RankPlacement& AsRank(const Message& message) {
+  return static_cast<const v1::RankPlacement&>(message);
+}
+
+// "collective: all-reduce 812 of world".
+std::string DoingOf(const v1::RankActivity& activity) {
+  return activity.detail().empty() ? activity.doing()
+                                   : absl::StrCat(activity.doing(), ": ", activity.detail());
+}
+
+Column PartOfStep(const char* title, double (v1::RankActivity::*seconds)() const) {
+  return {title, [seconds](const Message& m) {
+            const v1::RankActivity& activity = AsRank(m).activity();
+            return absl::StrFormat("%.3f s", (activity.*seconds)());
+          }};
+}
 
 // "88.1% of 2h 3m since it left the queue: ..."; empty: it has waited all the time.
 std::string GoodputOf(const v1::Job& job) {
@@ -168,14 +186,43 @@ std::vector<std::pair<std::string, std::string>> JobDescription(const v1::Job& j
        std::map<std::string, std::string>(job.overrides().begin(), job.overrides().end()))
     lines.emplace_back("Changed", absl::StrCat(path, "=", value, ", by a health rule"));
   if (!job.storage_warning().empty()) lines.emplace_back("Warning", job.storage_warning());
-  for (const auto& rank : job.ranks())
-    lines.emplace_back(absl::StrCat("Rank ", rank.rank()),
-                       absl::StrCat(rank.worker(), " ", rank.state()));
+  for (const auto& rank : job.ranks()) {
+    if (!rank.has_activity())  // the others stand in a table of their own
+      lines.emplace_back(absl::StrCat("Rank ", rank.rank()),
+                         absl::StrCat(rank.worker(), " ", rank.state()));
+  }
   for (const auto& knn : job.eval_result().knn())
     lines.emplace_back(absl::StrCat("k-NN, k=", knn.k()),
                        absl::StrFormat("top-1 %.2f%%, top-5 %.2f%%", knn.top1_ratio() * 100,
                                        knn.top5_ratio() * 100));
   return lines;
 }
+
+std::string RanksTable(const v1::Job& job, bool wide) {
+  static const auto& columns = *new std::vector<Column>{
+      {"RANK", [](const Message& m) { return absl::StrCat(AsRank(m).rank()); }},
+      {"WORKER",
+       [](const Message& m) {
+         return std::string(absl::StripPrefix(AsRank(m).worker(), "workers/"));
+       }},
+      {"DOING", [](const Message& m) { return DoingOf(AsRank(m).activity()); }},
+      {"SINCE", [](const Message& m) { return FormatSeconds(AsRank(m).activity().seconds()); }},
+      {"STEP", [](const Message& m) { return absl::StrCat(AsRank(m).activity().step()); }},
+      PartOfStep("INPUT", &v1::RankActivity::input_seconds),
+      PartOfStep("HOST", &v1::RankActivity::host_seconds),
+      PartOfStep("COMPUTE", &v1::RankActivity::compute_seconds),
+      PartOfStep("WAIT", &v1::RankActivity::wait_seconds),
+      {"SEEN",
+       [](const Message& m) {
+         return absl::StrCat(FormatAge(AsRank(m).activity().time()), " ago");
+       },
+       true}};
+  std::vector<const Message*> ranks;
+  for (const v1::RankPlacement& rank : job.ranks())
+    if (rank.has_activity()) ranks.push_back(&rank);
+  return ranks.empty() ? "" : absl::StrCat("\n", FormatTable(ranks, columns, wide));
+}
+
+void PrintRanks(const v1::Job& job, bool wide) { std::printf("%s", RanksTable(job, wide).c_str()); }
 
 }  // namespace seer::client

@@ -70,6 +70,7 @@ TEST_F(CommandTree, HasTheNounsVerbsAndShortcutsOfTheDesign) {
                            "seer job pause",
                            "seer job resume",
                            "seer job cancel",
+                           "seer job diagnose",
                            "seer job profile",
                            "seer checkpoint list",
                            "seer checkpoint describe",
