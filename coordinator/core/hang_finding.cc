@@ -36,7 +36,8 @@ std::string DoingText(const RankActivity& activity) {
   };
   if (activity.doing == "data") return "waiting for data";
   if (activity.doing == "compute") return "computing";
-  if (activity.doing == "collective") return absl::StrCat("waiting in ", activity.detail);
+  if (activity.doing == "collective")
+    return absl::StrCat("waiting in ", activity.detail.empty() ? "a collective" : activity.detail);
   if (activity.doing == "checkpoint") return with("at a checkpoint");
   if (activity.doing == "start") return with("starting");
   if (activity.doing == "stopped") return with("stopped by a signal or a debugger");
@@ -68,9 +69,9 @@ std::string NameOf(const Attempt& attempt, int rank) {
   return absl::StrCat("rank ", rank, " on ", attempt.ranks[static_cast<size_t>(rank)].worker);
 }
 
-// What is not the same for all ranks that wait for a collective.
+// What the ranks that have not ended say, gone through once.
 struct Ranks {
-  std::vector<int> known, silent;       // that have not ended
+  std::vector<int> known, silent;
   std::map<GroupKey, int64_t> entered;  // the most of any rank
   bool in_flight = false;               // some rank has entered one that it has not seen the end of
 };

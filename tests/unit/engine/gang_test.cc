@@ -119,7 +119,9 @@ TEST(Gang, OneRanksVoteStopsAllAfterTheSameStep) {
 TEST(Gang, TheFlightRecorderHasEveryRanksCollectivesByTheSameNumbers) {
   const TrainConfig config = SmallConfig();
   std::vector<std::unique_ptr<FlightMemory>> memories(2);
-  for (auto& memory : memories) ASSERT_OK_AND_ASSIGN(memory, FlightMemory::Create());
+  for (auto& memory : memories) {
+    ASSERT_OK_AND_ASSIGN(memory, FlightMemory::Create());
+  }
   OnRanks(2, [&](RankConfig rank) {
     ASSERT_OK_AND_ASSIGN(const auto recorder,
                          FlightRecorder::Open(memories[static_cast<size_t>(rank.rank)]->path()));
@@ -129,8 +131,9 @@ TEST(Gang, TheFlightRecorderHasEveryRanksCollectivesByTheSameNumbers) {
     for (int64_t step = 0; step < 2; ++step)
       ASSERT_OK(session->Step(SmallBatch(config, step, rank.rank, 2)));
   });
+  const FlightView first = memories[0]->Read().value(), second = memories[1]->Read().value();
   std::map<std::string, int64_t> entered;
-  for (const FlightView::Group& group : memories[0]->Read()->groups) {
+  for (const FlightView::Group& group : first.groups) {
     EXPECT_EQ(group.first_rank, 0);
     EXPECT_EQ(group.ranks, 2);
     EXPECT_GT(group.bytes, 0);
@@ -139,10 +142,11 @@ TEST(Gang, TheFlightRecorderHasEveryRanksCollectivesByTheSameNumbers) {
   }
   EXPECT_GT(entered["world"], 4);
   EXPECT_GT(entered["norms"], 4);
-  for (const FlightView::Group& group : memories[1]->Read()->groups)
+  ASSERT_EQ(second.groups.size(), first.groups.size());
+  for (const FlightView::Group& group : second.groups)
     EXPECT_EQ(group.entered, entered[group.name]) << group.name;
   int waits = 0;
-  for (const FlightView::Event& event : memories[1]->Read()->events)
+  for (const FlightView::Event& event : second.events)
     waits += event.kind == FlightView::EventKind::kCompleted;
   EXPECT_GT(waits, 4);
 }
