@@ -172,6 +172,7 @@ void FillDefaults(v1::JobSpec& spec) {
         spec.memory().budget_bytes() > 0 ? v1::RECOMPUTE_MODE_BUDGET : v1::RECOMPUTE_MODE_NONE);
   v1::DistributedSpec& distributed = *spec.mutable_distributed();
   if (distributed.ranks() == 0) distributed.set_ranks(1);
+  if (distributed.min_ranks() == 0) distributed.set_min_ranks(distributed.ranks());
   if (!distributed.has_shard_group_size()) distributed.set_shard_group_size(1);
   if (distributed.bucket_bytes() == 0) distributed.set_bucket_bytes(25 << 20);
   if (distributed.backend() == v1::COLLECTIVE_BACKEND_UNSPECIFIED)

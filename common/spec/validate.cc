@@ -11,6 +11,7 @@
 #include "common/base/error.h"
 #include "common/base/label.h"
 #include "common/base/status_macros.h"
+#include "common/spec/elastic.h"
 #include "common/spec/health.h"
 #include "common/spec/trunk.h"
 #include "engine/export/names.h"
@@ -58,6 +59,7 @@ absl::Status NotNegative(absl::string_view field, double value) {
 
 constexpr int kMaxExtraPrototypes = 16;
 constexpr int kMaxSelectorLabels = 16;
+constexpr int kMaxSpareRanks = 1024;
 constexpr double kMaxEpochs = 1e6;
 constexpr double kMaxSeconds = 1e9;  // 31 years: far from what milliseconds or a clock overflow at
 
@@ -448,6 +450,31 @@ absl::Status CheckBackend(v1::CollectiveBackend backend) {
                 "AUTO, GLOO or NCCL");
 }
 
+absl::Status CheckElastic(const v1::JobSpec& spec) {
+  const v1::DistributedSpec& distributed = spec.distributed();
+  SEER_RETURN_IF_ERROR(
+      InRange("distributed.minRanks", distributed.min_ranks(), 1, distributed.ranks()));
+  SEER_RETURN_IF_ERROR(
+      InRange("distributed.spareRanks", distributed.spare_ranks(), 0, kMaxSpareRanks));
+  if (spec.kind() == v1::JOB_KIND_EVAL_KNN) {
+    if (distributed.spare_ranks() == 0) return absl::OkStatus();
+    return Broken("distributed.spareRanks", absl::StrCat(distributed.spare_ranks()),
+                  "0 for an evaluation");
+  }
+  if (distributed.min_ranks() == distributed.ranks() || WorldSizes(spec).size() > 1)
+    return absl::OkStatus();
+  v1::JobSpec any = spec;
+  any.mutable_distributed()->set_min_ranks(1);
+  const std::vector<int> sizes = WorldSizes(any);
+  const std::string most = sizes.size() > 1 ? absl::StrCat("at most ", sizes[1], ", or ") : "";
+  return Broken("distributed.minRanks", absl::StrCat(distributed.min_ranks()),
+                absl::StrCat(most, "distributed.ranks, ", distributed.ranks(),
+                             ": no number of ranks between divides data.globalBatch and is divided "
+                             "by distributed.syncBnGroupSize and shardGroupSize"),
+                absl::StrCat("set distributed.minRanks to ", most, distributed.ranks(),
+                             ", or choose another data.globalBatch or smaller groups"));
+}
+
 absl::Status CheckRetention(const v1::JobSpec& spec) {
   const v1::CheckpointSpec& checkpoint = spec.checkpoint();
   SEER_RETURN_IF_ERROR(AtLeast("checkpoint.keepLast", checkpoint.keep_last(), 1));
@@ -493,6 +520,7 @@ absl::Status ValidateJobSpec(const v1::JobSpec& spec) {
     return Broken("distributed.shardGroupSize", absl::StrCat(distributed.shard_group_size()),
                   absl::StrCat("a divisor of distributed.ranks, ", distributed.ranks()));
   }
+  SEER_RETURN_IF_ERROR(CheckElastic(spec));
   SEER_RETURN_IF_ERROR(
       InRange("distributed.threadsPerRank", distributed.threads_per_rank(), 0, 1024));
   SEER_RETURN_IF_ERROR(AtLeast("distributed.bucketBytes", distributed.bucket_bytes(), 1));

@@ -57,7 +57,7 @@ absl::StatusOr<std::optional<int64_t>> AddPool(const v1::JobSpec& spec,
 absl::StatusOr<Ended> RunEvaluation(const v1::JobSpec& spec, const internal::v1::Assign& assign,
                                     const std::atomic<bool>& stop, MetricsRegistry& metrics,
                                     internal::v1::Trainers::StubInterface& coordinator) {
-  SEER_ASSIGN_OR_RETURN(const engine::TrainConfig config, ToTrainConfig(spec));
+  SEER_ASSIGN_OR_RETURN(const engine::TrainConfig config, ToTrainConfig(spec, assign.world_size()));
   const engine::RankConfig rank = ToRankConfig(spec, assign);
   SEER_ASSIGN_OR_RETURN(auto session,
                         engine::EvalSession::Create(config, rank.threads, rank.device));

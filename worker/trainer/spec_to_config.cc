@@ -7,6 +7,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
 #include "common/base/status_macros.h"
+#include "common/spec/elastic.h"
 #include "common/spec/schedule.h"
 #include "common/spec/trunk.h"
 
@@ -33,7 +34,7 @@ std::optional<engine::WeightNames> ToWeightNames(v1::WeightNames names) {
 
 }  // namespace
 
-absl::StatusOr<engine::TrainConfig> ToTrainConfig(const v1::JobSpec& spec) {
+absl::StatusOr<engine::TrainConfig> ToTrainConfig(const v1::JobSpec& spec, int world_size) {
   engine::TrainConfig c;
   SEER_ASSIGN_OR_RETURN(c.trunk, ToTrunkConfig(spec.model().trunk()));
 
@@ -128,7 +129,7 @@ absl::StatusOr<engine::TrainConfig> ToTrainConfig(const v1::JobSpec& spec) {
   c.crops.clear();
   for (const auto& crop : spec.augment().crops()) c.crops.push_back({crop.views(), crop.size()});
   c.global_batch = spec.data().global_batch();
-  c.accumulation_steps = optim.accumulation_steps();
+  c.accumulation_steps = AccumulationSteps(spec, world_size);
   c.seed = spec.seed();
   return c;
 }

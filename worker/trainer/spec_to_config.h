@@ -13,8 +13,8 @@
 
 namespace seer::worker {
 
-// NOT_FOUND with INVALID_SPEC: the trunk's preset is unknown.
-absl::StatusOr<engine::TrainConfig> ToTrainConfig(const v1::JobSpec& spec);
+// Of a gang of `world_size` ranks. NOT_FOUND with INVALID_SPEC: the trunk's preset is unknown.
+absl::StatusOr<engine::TrainConfig> ToTrainConfig(const v1::JobSpec& spec, int world_size);
 engine::RankConfig ToRankConfig(const v1::JobSpec& spec, const internal::v1::Assign& assign);
 // The stream of the rank's batches from `first_step` to the job's end.
 v1::StreamBatchesRequest ToStreamRequest(const v1::JobSpec& spec,

@@ -98,7 +98,7 @@ internal::v1::Assign Gang() {
 
 // All that a trainer makes of a spec.
 std::string Everything(const v1::JobSpec& spec) {
-  const auto config = ToTrainConfig(spec);
+  const auto config = ToTrainConfig(spec, Gang().world_size());
   if (!config.ok()) return config.status().ToString();
   return absl::StrCat(Dump(*config), " threads ", ToRankConfig(spec, Gang()).threads, " ",
                       ToStreamRequest(spec, Gang(), 7).ShortDebugString());
@@ -137,6 +137,9 @@ v1::JobSpec Full(v1::OptimizerKind kind = v1::OPTIMIZER_KIND_SGD) {
   spec.mutable_distributed()->mutable_collective_timeout()->set_nanos(500'000'000);
   spec.mutable_distributed()->mutable_collective_timeout()->set_seconds(90);
   spec.mutable_eval()->add_k(20);
+  spec.mutable_alerts()->add_rules()->set_name("loss");
+  spec.mutable_alerts()->add_webhooks()->set_url("https://hooks/seer");
+  spec.mutable_chain()->add_after()->set_job("before");
   FillDefaults(spec);
   return spec;
 }
@@ -187,7 +190,8 @@ void ChangeEach(Message& message, const std::string& path,
         r.SetEnumValue(&message, &field, r.GetEnumValue(message, &field) == 2 ? 1 : 2);
         break;
       default:
-        r.SetString(&message, &field, "regnety_400mf");
+        field.is_repeated() ? r.AddString(&message, &field, "regnety_400mf")
+                            : r.SetString(&message, &field, "regnety_400mf");
     }
     visit(name);
     message.CopyFrom(*before);
@@ -205,6 +209,8 @@ TEST(SpecToConfigTest, EveryFieldOfASpecReachesTheTrainerOrIsKnownNotTo) {
       "data.prefetch_steps",
       "data.record_ids",
       "distributed.ranks",  // the assignment's world size
+      "distributed.min_ranks",
+      "distributed.spare_ranks",
       "checkpoint.every_steps",
       "checkpoint.keep_last",
       "checkpoint.keep_every",
@@ -220,6 +226,18 @@ TEST(SpecToConfigTest, EveryFieldOfASpecReachesTheTrainerOrIsKnownNotTo) {
       "scheduling.priority",
       "scheduling.group_within",
       "scheduling.on_preemption",
+      "alerts.mode",
+      "alerts.rules.name",
+      "alerts.rules.signal",
+      "alerts.rules.above",
+      "alerts.rules.below",
+      "alerts.rules.for_steps",
+      "alerts.rules.after_step",
+      "alerts.rules.action",
+      "alerts.webhooks.url",
+      "alerts.webhooks.events",
+      "chain.after.job",
+      "chain.after.condition",
       "eval.checkpoint",
       "eval.train_pool",
       "eval.test_pool",
@@ -255,7 +273,7 @@ TEST(SpecToConfigTest, FieldsArriveInTheirOwnPlaces) {
   ASSERT_OK(ApplySet(spec, "optim.finalLr=0.25"));
   ASSERT_OK(ApplySet(spec, "optim.warmupSteps=5"));
   ASSERT_OK(ApplySet(spec, "precision.mode=bf16"));
-  ASSERT_OK_AND_ASSIGN(const engine::TrainConfig c, ToTrainConfig(spec));
+  ASSERT_OK_AND_ASSIGN(const engine::TrainConfig c, ToTrainConfig(spec, 1));
   EXPECT_EQ(c.trunk.regnet.depth, 4);
   EXPECT_EQ(c.trunk.regnet.group_width, 8);
   EXPECT_EQ(c.swav.queue_length, 512);
@@ -269,7 +287,7 @@ TEST(SpecToConfigTest, FieldsArriveInTheirOwnPlaces) {
   for (const auto& [mode, precision] :
        {std::pair("tf32", engine::Precision::kTf32), std::pair("fp16", engine::Precision::kFp16)}) {
     ASSERT_OK(ApplySet(spec, absl::StrCat("precision.mode=", mode)));
-    ASSERT_OK_AND_ASSIGN(const engine::TrainConfig changed, ToTrainConfig(spec));
+    ASSERT_OK_AND_ASSIGN(const engine::TrainConfig changed, ToTrainConfig(spec, 1));
     EXPECT_EQ(changed.precision, precision);
   }
   EXPECT_EQ(c.memory.recompute, engine::MemoryConfig::Recompute::kList);
@@ -284,7 +302,7 @@ TEST(SpecToConfigTest, EachOptimizerArrivesWithItsNumbers) {
   ASSERT_OK(ApplySet(spec, "optim.adamw.beta2=0.5"));
   ASSERT_OK(ApplySet(spec, "optim.adamw.epsilon=0.125"));
   ASSERT_OK(ApplySet(spec, "optim.clipNorm=3"));
-  ASSERT_OK_AND_ASSIGN(const engine::TrainConfig adamw, ToTrainConfig(spec));
+  ASSERT_OK_AND_ASSIGN(const engine::TrainConfig adamw, ToTrainConfig(spec, 1));
   EXPECT_EQ(adamw.optim.kind, engine::OptimizerKind::kAdamW);
   EXPECT_EQ(adamw.optim.adamw.beta1, 0.25);
   EXPECT_EQ(adamw.optim.adamw.beta2, 0.5);
@@ -293,13 +311,13 @@ TEST(SpecToConfigTest, EachOptimizerArrivesWithItsNumbers) {
   EXPECT_FALSE(adamw.optim.larc.enabled);
   spec = Full(v1::OPTIMIZER_KIND_LARS);
   ASSERT_OK(ApplySet(spec, "optim.lars.trust=0.25"));
-  ASSERT_OK_AND_ASSIGN(const engine::TrainConfig lars, ToTrainConfig(spec));
+  ASSERT_OK_AND_ASSIGN(const engine::TrainConfig lars, ToTrainConfig(spec, 1));
   EXPECT_EQ(lars.optim.kind, engine::OptimizerKind::kLars);
   EXPECT_EQ(lars.optim.lars.trust, 0.25);
   EXPECT_FALSE(lars.optim.decay_norm_and_bias);
   spec = Full();
   spec.mutable_optim()->clear_kind();  // as stored before there were kinds
-  ASSERT_OK_AND_ASSIGN(const engine::TrainConfig old, ToTrainConfig(spec));
+  ASSERT_OK_AND_ASSIGN(const engine::TrainConfig old, ToTrainConfig(spec, 1));
   EXPECT_EQ(old.optim.kind, engine::OptimizerKind::kSgd);
 }
 
@@ -319,7 +337,7 @@ TEST(SpecToConfigTest, EachScheduleArrivesInItsPlace) {
       phase.set_steps(7);
     }
   }
-  ASSERT_OK_AND_ASSIGN(const engine::TrainConfig c, ToTrainConfig(spec));
+  ASSERT_OK_AND_ASSIGN(const engine::TrainConfig c, ToTrainConfig(spec, 1));
   const engine::ScheduleConfig& s = c.optim.schedules;
   int value = v1::SCHEDULED_VALUE_LR;
   for (const engine::Schedule* schedule :
@@ -339,7 +357,7 @@ TEST(SpecToConfigTest, TheDefaultsAreSwAVs) {
   spec.mutable_data()->set_pool("photos");
   spec.mutable_optim()->set_steps(10);
   FillDefaults(spec);
-  ASSERT_OK_AND_ASSIGN(const engine::TrainConfig c, ToTrainConfig(spec));
+  ASSERT_OK_AND_ASSIGN(const engine::TrainConfig c, ToTrainConfig(spec, 1));
   ASSERT_OK_AND_ASSIGN(const auto preset, engine::TrunkPreset("regnety_200mf"));
   EXPECT_EQ(c.trunk.regnet.depth, preset.regnet.depth);
   EXPECT_EQ(c.trunk.regnet.w_m, preset.regnet.w_m);
@@ -364,12 +382,12 @@ TEST(SpecToConfigTest, TheDefaultsAreSwAVs) {
 TEST(SpecToConfigTest, APresetWinsAndAnUnknownOneIsAnError) {
   v1::JobSpec spec = Full();
   spec.mutable_model()->mutable_trunk()->set_preset("regnety_400mf");
-  ASSERT_OK_AND_ASSIGN(const engine::TrainConfig c, ToTrainConfig(spec));
+  ASSERT_OK_AND_ASSIGN(const engine::TrainConfig c, ToTrainConfig(spec, 1));
   ASSERT_OK_AND_ASSIGN(const auto preset, engine::TrunkPreset("regnety_400mf"));
   EXPECT_EQ(c.trunk.regnet.depth, preset.regnet.depth);
   spec.mutable_model()->mutable_trunk()->set_preset("resnext101_32x8d");
   spec.mutable_model()->mutable_trunk()->set_stem_stride(1);
-  ASSERT_OK_AND_ASSIGN(const engine::TrainConfig resnext, ToTrainConfig(spec));
+  ASSERT_OK_AND_ASSIGN(const engine::TrainConfig resnext, ToTrainConfig(spec, 1));
   ASSERT_TRUE(resnext.trunk.resnet.has_value());
   EXPECT_THAT(resnext.trunk.resnet->blocks, ElementsAre(3, 4, 23, 3));
   EXPECT_EQ(resnext.trunk.resnet->groups, 32);
@@ -377,7 +395,7 @@ TEST(SpecToConfigTest, APresetWinsAndAnUnknownOneIsAnError) {
   EXPECT_EQ(resnext.trunk.stem_stride, 1);
   EXPECT_FALSE(c.trunk.resnet.has_value());
   spec.mutable_model()->mutable_trunk()->set_preset("regnetz_1tf");
-  EXPECT_THAT(ToTrainConfig(spec).status(),
+  EXPECT_THAT(ToTrainConfig(spec, 1).status(),
               testing::FailsWith(absl::StatusCode::kNotFound, reason::kInvalidSpec, "regnetz_1tf"));
 }
 
@@ -393,7 +411,7 @@ TEST(SpecToConfigTest, EveryRecipeMaps) {
     ASSERT_OK_AND_ASSIGN(v1::JobSpec spec, ParseJobSpec(text.str(), entry.path().string(),
                                                         {std::string(source) + "/recipes"}));
     FillDefaults(spec);
-    ASSERT_OK_AND_ASSIGN(const engine::TrainConfig c, ToTrainConfig(spec));
+    ASSERT_OK_AND_ASSIGN(const engine::TrainConfig c, ToTrainConfig(spec, 1));
     EXPECT_EQ(c.optim.total_steps, spec.optim().steps()) << entry.path();
     EXPECT_EQ(c.head.prototypes, spec.loss().swav().prototypes()) << entry.path();
     EXPECT_EQ(c.crops.size(), static_cast<size_t>(spec.augment().crops_size())) << entry.path();
@@ -423,6 +441,20 @@ TEST(SpecToConfigTest, ARankKnowsItsGang) {
   EXPECT_EQ(ToRankConfig(spec, crowded).threads, 1);
   crowded.set_ranks_on_machine(0);
   EXPECT_EQ(ToRankConfig(spec, crowded).threads, cores);
+}
+
+TEST(SpecToConfigTest, FewerRanksTakeTheSameBatchInMoreParts) {
+  v1::JobSpec spec = Full();
+  spec.mutable_data()->set_global_batch(96);
+  spec.mutable_distributed()->set_ranks(4);
+  spec.mutable_optim()->set_accumulation_steps(2);  // of 12 images
+  for (const auto& [world, parts] :
+       {std::pair(4, 2), std::pair(3, 4), std::pair(2, 4), std::pair(1, 8)}) {
+    ASSERT_OK_AND_ASSIGN(const engine::TrainConfig c, ToTrainConfig(spec, world));
+    EXPECT_EQ(c.accumulation_steps, parts) << world;
+    EXPECT_EQ(c.global_batch, 96);
+    EXPECT_EQ(c.optim.base_lr, spec.optim().lr());
+  }
 }
 
 TEST(SpecToConfigTest, AStreamIsTheRanksSliceOfTheJob) {
