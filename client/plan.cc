@@ -9,6 +9,7 @@
 #include "client/output.h"
 #include "common/base/process.h"
 #include "common/base/status_macros.h"
+#include "common/spec/elastic.h"
 #include "common/spec/schedule.h"
 #include "common/spec/trunk.h"
 #include "engine/optim/schedule.h"
@@ -297,6 +298,19 @@ std::string StartText(const StartPlan& start) {
                       start.why_not);
 }
 
+// "; elastic: down to 2 ranks x 128 images, in 2 parts; 1 spare device"; empty: neither.
+std::string ElasticText(const v1::JobSpec& spec) {
+  std::string text;
+  if (const int least = WorldSizes(spec).back(); least < spec.distributed().ranks()) {
+    text = absl::StrCat("; elastic: down to ", Counted(least, "rank"), " x ",
+                        spec.data().global_batch() / least, " images, in ",
+                        Counted(AccumulationSteps(spec, least), "part"));
+  }
+  if (const int spares = spec.distributed().spare_ranks(); spares > 0)
+    absl::StrAppend(&text, "; ", Counted(spares, "spare device"));
+  return text;
+}
+
 }  // namespace
 
 absl::StatusOr<JobPlan> PlanJob(const v1::JobSpec& spec, const Calibration* calibration) {
@@ -341,6 +355,7 @@ std::vector<std::pair<std::string, std::string>> PlanLines(const v1::JobSpec& sp
   if (plan.step.parts > 1)
     absl::StrAppend(&ranks, ", in ", plan.step.parts, " parts of ",
                     plan.step.images / plan.step.parts);
+  absl::StrAppend(&ranks, ElasticText(spec));
   std::vector<std::pair<std::string, std::string>> lines = {
       {"Trunk", absl::StrCat(preset.empty() ? "regnet" : preset, ", stages ",
                              absl::StrJoin(blocks, "/"), ", widths ", absl::StrJoin(widths, "/"))},

@@ -2,6 +2,7 @@
 
 #include "client/plan.h"
 #include "common/base/process.h"
+#include "common/spec/elastic.h"
 
 namespace seer::client {
 namespace {
@@ -58,6 +59,18 @@ Json OfTime(const TimePlan& time, const v1::JobSpec& spec, const Calibration& ca
         {"thisMachine", calibration.host == HostName()}}}};
 }
 
+// The numbers of ranks below distributed.ranks that do as well.
+Json OfSizes(const v1::JobSpec& spec) {
+  Json sizes = Json::array();
+  for (const int ranks : WorldSizes(spec)) {
+    if (ranks == spec.distributed().ranks()) continue;
+    sizes.push_back({{"count", ranks},
+                     {"images", spec.data().global_batch() / ranks},
+                     {"parts", AccumulationSteps(spec, ranks)}});
+  }
+  return sizes;
+}
+
 }  // namespace
 
 std::string PlanJson(const v1::JobSpec& spec, const JobPlan& plan, const Calibration* calibration) {
@@ -81,7 +94,9 @@ std::string PlanJson(const v1::JobSpec& spec, const JobPlan& plan, const Calibra
                  {"parts", plan.step.parts},
                  {"batchNormGroups", plan.step.ranks / plan.step.norm_group},
                  {"batchNormGroupRanks", plan.step.norm_group},
-                 {"shardGroupRanks", plan.step.shard_group}}},
+                 {"shardGroupRanks", plan.step.shard_group},
+                 {"elastic", OfSizes(spec)},
+                 {"spares", spec.distributed().spare_ranks()}}},
                {"traffic", OfTraffic(plan.traffic)}};
   if (plan.start) {
     json["start"] = {{"now", plan.start->why_not.empty()},

@@ -93,6 +93,16 @@ int main(int argc, char** argv) {
          "A gang that makes no step for so long, and for 20 of its usual steps, is looked at: "
          "one that hangs is ended and begins again from its checkpoint [30s]")
       ->type_name("DURATION");
+  app.add_option("--keep-devices", ReadDuration(config.keep_devices),
+                 "How long a job that starts again has what is left of its devices to itself, for "
+                 "example 1m [30s]")
+      ->type_name("DURATION");
+  app.add_option("--grow-after", ReadDuration(config.grow_after),
+                 "An elastic gang with fewer ranks than it wants (distributed.minRanks) begins "
+                 "again with more once their devices have been free for so long [30s]")
+      ->type_name("DURATION");
+  app.add_option("--grow-every", ReadDuration(config.grow_every), "And not again for so long [5m]")
+      ->type_name("DURATION");
   app.add_option("--port-file", port_file,
                  "File to write \"GRPC_PORT METRICS_PORT\" to once serving");
   app.add_option("--log-format", log_format, "text or json")

@@ -23,6 +23,10 @@ struct CoordinatorMetrics {
         queue_wait(r.AddHistogram("seer_job_queue_wait_seconds",
                                   "From a job's creation to its first attempt.",
                                   {.1, 1, 10, 60, 300, 1800, 7200, 28800, 86400})),
+        gang_wait(r.AddHistogram("seer_gang_wait_seconds",
+                                 "From a job's wish for devices, its creation, a resumption or an "
+                                 "attempt's end, to its gang running.",
+                                 {.1, 1, 3, 10, 30, 60, 300, 1800, 7200, 28800, 86400})),
         restarts(
             r.AddCounter("seer_job_restarts_total", "Attempts after a failure, by its class.")),
         failures(r.AddCounter("seer_job_failures_total",
@@ -74,6 +78,7 @@ struct CoordinatorMetrics {
   Counter& preemption_lost;
   Counter& transitions;
   Histogram& queue_wait;
+  Histogram& gang_wait;
   Counter& restarts;
   Counter& failures;
   Counter& job_time;

@@ -76,6 +76,9 @@ CoreOptions OptionsOf(const ServerConfig& config) {
   options.cordon_after = config.cordon_after;
   options.cordon_window = config.cordon_window;
   options.hang_after = config.hang_after;
+  options.keep_devices = config.keep_devices;
+  options.grow_after = config.grow_after;
+  options.grow_every = config.grow_every;
   return options;
 }
 

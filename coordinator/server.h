@@ -30,6 +30,9 @@ struct ServerConfig {
   int cordon_after = 3;
   absl::Duration cordon_window = absl::Hours(1);
   absl::Duration hang_after = absl::Seconds(30);
+  absl::Duration keep_devices = absl::Seconds(30);
+  absl::Duration grow_after = absl::Seconds(30);
+  absl::Duration grow_every = absl::Minutes(5);
 };
 
 class CoordinatorServer {

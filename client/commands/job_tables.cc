@@ -52,6 +52,32 @@ std::string GoodputOf(const v1::Job& job) {
   return text;
 }
 
+// "4"; "3/4" of an elastic gang that has fewer; "4+1" with a spare.
+std::string RanksCell(const v1::Job& job) {
+  const int wanted = job.spec().distributed().ranks();
+  std::string cell = absl::StrCat(wanted);
+  if (job.ranks_size() > 0 && job.ranks_size() < wanted)
+    cell = absl::StrCat(job.ranks_size(), "/", wanted);
+  if (job.spare_devices() > 0) absl::StrAppend(&cell, "+", job.spare_devices());
+  return cell;
+}
+
+// "3 of 4 ranks (elastic, at least 2), 1 spare"
+std::string RanksText(const v1::Job& job) {
+  const v1::DistributedSpec& wanted = job.spec().distributed();
+  const bool has_some = job.ranks_size() > 0;
+  std::string text = has_some ? absl::StrCat(job.ranks_size(), " of ", wanted.ranks())
+                              : absl::StrCat(wanted.ranks());
+  absl::StrAppend(&text, wanted.ranks() == 1 ? " rank" : " ranks");
+  if (wanted.min_ranks() > 0 && wanted.min_ranks() < wanted.ranks())
+    absl::StrAppend(&text, " (elastic, at least ", wanted.min_ranks(), ")");
+  if (wanted.spare_ranks() == 0) return text;
+  if (has_some && job.spare_devices() < wanted.spare_ranks())
+    return absl::StrCat(text, ", ", job.spare_devices(), " of ", wanted.spare_ranks(), " spares");
+  return absl::StrCat(text, ", ", wanted.spare_ranks(),
+                      wanted.spare_ranks() == 1 ? " spare" : " spares");
+}
+
 }  // namespace
 
 const std::vector<Column>& JobColumns() {
@@ -65,8 +91,7 @@ const std::vector<Column>& JobColumns() {
          return AsJob(m).progress().step() > 0 ? absl::StrFormat("%.4f", AsJob(m).progress().loss())
                                                : std::string("-");
        }},
-      {"RANKS",
-       [](const Message& m) { return absl::StrCat(AsJob(m).spec().distributed().ranks()); }},
+      {"RANKS", [](const Message& m) { return RanksCell(AsJob(m)); }},
       {"QUEUE", [](const Message& m) { return AsJob(m).spec().scheduling().queue(); }, true},
       {"ATTEMPT", [](const Message& m) { return absl::StrCat(AsJob(m).attempt()); }, true},
       {"IMAGES/S",
@@ -127,6 +152,7 @@ std::vector<std::pair<std::string, std::string>> JobDescription(const v1::Job& j
       {"Ended", FormatTime(job.end_time())},
       {"Queue", absl::StrCat(job.spec().scheduling().queue(), ", priority ",
                              job.spec().scheduling().priority())},
+      {"Ranks", RanksText(job)},
       {"Attempt", absl::StrCat(job.attempt())},
       {"Steps", StepsOf(job)}};
   if (job.has_wait()) {

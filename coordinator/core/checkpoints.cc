@@ -20,12 +20,12 @@ absl::Status CheckReport(const command::ReportCheckpoint& c, const Job& job) {
                  absl::StrCat("checkpoint report of rank ", c.rank, ": ", what))
         .Field(field);
   };
-  if (c.world_size != job.numbers.shape.ranks) {
-    return refused(
-        absl::StrCat("world size ", c.world_size, ", the job has ", job.numbers.shape.ranks),
-        "world_size");
+  const int ranks = static_cast<int>(job.attempt->ranks.size());
+  if (c.world_size != ranks) {
+    return refused(absl::StrCat("world size ", c.world_size, ", the attempt has ", ranks),
+                   "world_size");
   }
-  if (c.rank < 0 || c.rank >= job.numbers.shape.ranks) return refused("no such rank", "rank");
+  if (c.rank < 0 || c.rank >= ranks) return refused("no such rank", "rank");
   if (c.step < 1) return refused(absl::StrCat("no step ", c.step), "step");
   const std::string& name = c.file.name;
   if (name.empty() || name.size() > 255 || name.front() == '.' ||
@@ -64,7 +64,7 @@ void Core::On(const command::ReportCheckpoint& c, Moment now, Decision& out) {
   NotePlan(c.plan, job, now, out);
   auto& files = reports_[{c.attempt_id, c.step}];
   files[c.rank] = c.file;
-  if (static_cast<int>(files.size()) < job.numbers.shape.ranks) return;
+  if (files.size() < job.attempt->ranks.size()) return;
 
   Checkpoint checkpoint;
   checkpoint.job = job.id;

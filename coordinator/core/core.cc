@@ -47,6 +47,11 @@ Decision Core::Load(StoredState state, Moment now) {
       AddLive(job);
       recovering_ = true;
     }
+    if (job.kept) {  // agents need a moment to come back
+      job.kept->until = now.steady + options_.lease + options_.keep_devices;
+      job.kept->shrinks_at = now.steady + options_.lease;
+      keeping_.insert(job.id);
+    }
     const std::string id = job.id;
     if (Waiting(job.state)) waiting_.insert(id);
     jobs_[id] = std::move(job);
@@ -137,10 +142,11 @@ absl::Status Core::CheckCreate(const Job& job) const {
         .Hint("`seer queue list` shows the queues, `seer queue create` makes one")
         .With("queue", numbers.queue);
   }
-  if (const int64_t limit = LimitOf(queue->second); numbers.shape.ranks > limit) {
+  const int ranks = LeastRanks(numbers);
+  if (const int64_t limit = LimitOf(queue->second); ranks > limit) {
     return Error(absl::StatusCode::kInvalidArgument, reason::kQueueLimit,
-                 absl::StrCat("the job wants ", numbers.shape.ranks, " devices, and queue '",
-                              numbers.queue, "' never allows more than ", limit))
+                 absl::StrCat("the job wants ", ranks, " devices, and queue '", numbers.queue,
+                              "' never allows more than ", limit))
         .Field("distributed.ranks")
         .Hint(absl::StrCat("lower distributed.ranks, choose another scheduling.queue, or raise the "
                            "limit: `seer queue set ",
@@ -149,15 +155,14 @@ absl::Status Core::CheckCreate(const Job& job) const {
   }
   int devices = 0;
   for (const auto& [name, worker] : workers_) devices += worker.devices;
-  if (workers_.empty() || job.numbers.shape.ranks <= devices) return absl::OkStatus();
+  if (workers_.empty() || ranks <= devices) return absl::OkStatus();
   return Error(absl::StatusCode::kFailedPrecondition, reason::kNotEnoughDevices,
-               absl::StrCat("the job wants ", job.numbers.shape.ranks,
-                            job.numbers.shape.ranks == 1 ? " rank" : " ranks",
+               absl::StrCat("the job wants ", ranks, ranks == 1 ? " rank" : " ranks",
                             ", but all workers together have ", devices,
                             devices == 1 ? " device" : " devices"))
       .Field("distributed.ranks")
       .Hint("lower distributed.ranks, or add workers; `seer worker list` shows them")
-      .With("ranks", absl::StrCat(job.numbers.shape.ranks))
+      .With("ranks", absl::StrCat(ranks))
       .With("devices", absl::StrCat(devices));
 }
 
@@ -183,9 +188,7 @@ void Core::On(const command::CreateJob& c, Moment now, Decision& out) {
     out.changes.requests.emplace_back("create/" + c.request_id, id);
   }
   Changed(stored, out);
-  AddEvent(stored, 0, "job_created", "",
-           absl::StrCat("wants ", stored.numbers.shape.ranks,
-                        stored.numbers.shape.ranks == 1 ? " rank" : " ranks"),
+  AddEvent(stored, 0, "job_created", "", absl::StrCat("wants ", WantedText(stored.numbers, "rank")),
            now, out);
   schedule_ = true;
 }
@@ -294,6 +297,7 @@ void Core::ChangeState(Job& job, JobState to, const std::string& reason, const s
     waiting_.erase(job.id);
     waits_.erase(job.id);
     job.reserved = {};
+    job.kept.reset();
   }
   job.reason = reason;
   job.message = message;

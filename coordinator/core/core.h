@@ -37,6 +37,11 @@ struct CoreOptions {
   absl::Duration cordon_window = absl::Hours(1);
   // A gang that makes no step for so long, and for kHangSteps of its steps, is looked at.
   absl::Duration hang_after = absl::Seconds(30);
+  // How long a job that starts again has what is left of its devices to itself.
+  absl::Duration keep_devices = absl::Seconds(30);
+  // An elastic gang grows once the devices have been there for so long, and not again for so long.
+  absl::Duration grow_after = absl::Seconds(30);
+  absl::Duration grow_every = absl::Minutes(5);
 };
 
 // What the store gives back at a start.
@@ -53,7 +58,7 @@ struct StoredState {
 inline constexpr size_t kMaxCordonReason = 500;  // bytes
 
 struct QueueUse {
-  int64_t devices = 0;           // of gangs that have not ended
+  int64_t devices = 0;           // that jobs hold, or keep for their next attempts
   int running = 0, waiting = 0;  // jobs
 };
 
@@ -84,6 +89,8 @@ class Core {
   // "workers/<worker>", or its name alone. NOT_FOUND with WORKER_NOT_FOUND.
   absl::StatusOr<const Worker*> FindWorker(const std::string& name) const;
   QueueUse UseOf(const std::string& queue) const;
+  // That its attempt holds, spares too, or that it keeps for its next one.
+  int64_t DevicesOf(const Job& job) const;
   // Why the job waits, by the scheduler's last pass; kNone: it does not, or no pass was since.
   Wait WaitOf(const Job& job) const;
   std::string Explain(const Job& job, const Wait& wait) const;  // one sentence
@@ -176,7 +183,8 @@ class Core {
   void NoteFault(const Job& job, Worker& worker, Moment now, Decision& out);
   void RestartOrFail(Job& job, const Attempt& attempt, const Outcome& outcome, Moment now,
                      Decision& out);
-  void StartAttempt(Job& job, const std::vector<std::string>& placement, Moment now, Decision& out);
+  void StartAttempt(Job& job, const std::vector<std::string>& placement,
+                    std::vector<std::string> spares, Moment now, Decision& out);
   void EndRecovery(Moment now, Decision& out);
   void CheckHealth(Job& job, Moment now, Decision& out);
   // True: the attempt will be stopped for it.
@@ -198,6 +206,18 @@ class Core {
   void SchedulePass(Moment now, Decision& out);
   void PreemptJob(Job& victim, const Job& for_job, Moment now, Decision& out);
   void DrainWorkers(Moment now, Decision& out);
+  static bool CanBeGivenWork(const Worker& worker) {
+    return worker.up && worker.connected && !worker.cordon;
+  }
+  void KeepDevices(Job& job, const Attempt& attempt, Moment now);  // for its next attempt
+  void ForgetKeptDevices(Moment now, Decision& out);               // whose time is up
+  void NoteLack(const Job& job);
+  // What the job's attempt would have more, now or later, but for where its ranks are.
+  std::optional<WaitingGang> WishOf(const Job& job, Moment now) const;
+  void Grow(Job& job, const GangGrowth& growth, const std::vector<std::string>& more, Moment now,
+            Decision& out);
+  void DropSpares(const std::string& worker, Decision& out);
+  void ForgetAttemptOn(const std::string& worker, int64_t attempt_id);
   // Asks the job to write a checkpoint and to give its devices up within its queue's grace time.
   void TakeDevices(Job& job, const char* event, absl::string_view reason, const std::string& why,
                    Moment now, Decision& out);
@@ -232,6 +252,8 @@ class Core {
   std::map<std::string, Job> jobs_;
   std::map<int64_t, std::string> live_;                   // attempt id -> job id
   std::map<std::string, std::set<int64_t>> attempts_on_;  // worker -> live attempts
+  std::set<std::string> keeping_;  // ids of jobs that keep devices, or did a moment ago
+  std::set<std::string> lacking_;  // ids of jobs whose attempts have less than they want
   std::map<std::string, Worker> workers_;
   std::map<std::string, Queue> queues_;
   std::map<std::string, Wait> waits_;  // job id -> why it waits; not stored

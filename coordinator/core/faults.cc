@@ -79,6 +79,7 @@ void Core::NoteFault(const Job& job, Worker& worker, Moment now, Decision& out) 
       /*automatic=*/true, /*draining=*/false, now.wall};
   if (worker.cordon->reason.size() > kMaxCordonReason)
     worker.cordon->reason.resize(kMaxCordonReason);
+  DropSpares(worker.name, out);
   AddEvent(job, failure.attempt, "worker_cordoned", "",
            absl::StrCat(worker.name, ": ", worker.cordon->reason), now, out);
 }
@@ -102,7 +103,12 @@ void Core::RestartOrFail(Job& job, const Attempt& attempt, const Outcome& outcom
   ++job.restarts;
   job.restart_class = attempt.stop_reason.empty() ? FailureClassName(policy.failure) : "hang";
   job.fruitless = step > attempt.restore_step ? 1 : job.fruitless + 1;
-  job.not_before = now.steady + Backoff(policy, job.fruitless);
+  const bool lost = std::any_of(attempt.ranks.begin(), attempt.ranks.end(),
+                                [](const Rank& rank) { return rank.exit_code == kLost; });
+  // A machine that is gone does not fail again.
+  const bool at_once = lost && job.fruitless == 1;
+  job.not_before = now.steady + (at_once ? absl::ZeroDuration() : Backoff(policy, job.fruitless));
+  KeepDevices(job, attempt, now);
   ChangeState(job, JobState::kRestarting, outcome.reason,
               absl::StrCat(outcome.message, "; starts again ", StartText(job)), now, out);
 }
@@ -124,6 +130,7 @@ void Core::On(const command::CordonWorker& c, Moment now, Decision& out) {
   cordon.automatic = false;
   cordon.draining = cordon.draining || c.drain;
   worker.cordon = std::move(cordon);
+  DropSpares(worker.name, out);
   out.changes.workers.insert(worker.name);
   if (!recovering_) DrainWorkers(now, out);
   schedule_ = true;

@@ -148,6 +148,19 @@ Placement FreeDevices::TakeAll(const Labels& selector) {
   return all;
 }
 
+Placement FreeDevices::TakeMachinesOf(const Placement& placement) {
+  Placement all;
+  for (const Share& share : placement) {
+    const Machine& machine = machines_[workers_[static_cast<size_t>(share.worker)].machine];
+    for (const int worker : machine.workers) {
+      if (free(worker) == 0) continue;
+      all.push_back({worker, free(worker)});
+      Take({all.back()});
+    }
+  }
+  return all;
+}
+
 void FreeDevices::TakeFrom(size_t machine, int devices, Placement& placement) {
   for (const int worker : machines_[machine].workers) {
     const int taken = std::min(devices, free(worker));

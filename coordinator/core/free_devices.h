@@ -56,6 +56,8 @@ class FreeDevices {
   bool HasRoom(const GangShape& shape) { return KindWithRoom(shape).has_value(); }
   // All that is free and admitted.
   Placement TakeAll(const Labels& selector);
+  // All that is free on the machines of `placement`.
+  Placement TakeMachinesOf(const Placement& placement);
   void Take(const Placement& placement);
   void Release(const Placement& placement);
 

@@ -52,6 +52,9 @@ std::vector<Job*> Core::LiveJobsOn(const std::string& worker) {
 void Core::AddLive(const Job& job) {
   live_[job.attempt->id] = job.id;
   for (const Rank& rank : job.attempt->ranks) attempts_on_[rank.worker].insert(job.attempt->id);
+  for (const std::string& worker : job.attempt->spares)
+    attempts_on_[worker].insert(job.attempt->id);
+  NoteLack(job);
 }
 
 Rank* Core::LiveRank(const RunningRank& rank, const std::string& worker) {
@@ -258,6 +261,7 @@ void Core::On(const command::Tick&, Moment now, Decision& out) {
     // Its stream may still be open: heartbeats that come again renew the lease.
     worker.up = false;
     out.changes.workers.insert(name);
+    DropSpares(name, out);
     LoseRanksOf(name, "its worker's lease ran out", now, out);
   }
   for (auto it = workers_.begin(); it != workers_.end();) {
@@ -298,6 +302,8 @@ bool Core::AllAgentsBack() const {
 
 void Core::EndRecovery(Moment now, Decision& out) {
   recovering_ = false;
+  for (const auto& [name, worker] : workers_)
+    if (!worker.up) DropSpares(name, out);
   for (Job* job : LiveJobs()) {
     for (size_t i = 0; i < job->attempt->ranks.size(); ++i) {
       const Rank& rank = job->attempt->ranks[i];
@@ -394,12 +400,10 @@ void Core::EndAttempt(Job& job, Moment now, Decision& out) {
   ForgetReports(attempt.id);
   InterruptProfile(job, attempt, now, out);
   live_.erase(attempt.id);
-  for (const Rank& rank : attempt.ranks) {
-    const auto it = attempts_on_.find(rank.worker);
-    if (it != attempts_on_.end() && it->second.erase(attempt.id) > 0 && it->second.empty())
-      attempts_on_.erase(it);
-  }
+  for (const Rank& rank : attempt.ranks) ForgetAttemptOn(rank.worker, attempt.id);
+  for (const std::string& worker : attempt.spares) ForgetAttemptOn(worker, attempt.id);
   job.attempt.reset();
+  NoteLack(job);
   schedule_ = true;
 
   if (outcome.verdict == Verdict::kSucceeded) return ChangeState(job, kSucceeded, "", "", now, out);
@@ -420,16 +424,19 @@ void Core::EndAttempt(Job& job, Moment now, Decision& out) {
   if (attempt.roll_back_to) return EndRolledBack(job, attempt, now, out);
   if (outcome.verdict == Verdict::kPaused) {  // an agent was shut down: nobody's fault
     job.not_before = now.steady + kAgentLeaves;
+    KeepDevices(job, attempt, now);
     return ChangeState(job, kRestarting, std::string(reason::kShuttingDown),
                        absl::StrCat("its workers shut down; starts again ", from), now, out);
   }
   RestartOrFail(job, attempt, outcome, now, out);
 }
 
-void Core::StartAttempt(Job& job, const std::vector<std::string>& placement, Moment now,
-                        Decision& out) {
+void Core::StartAttempt(Job& job, const std::vector<std::string>& placement,
+                        std::vector<std::string> spares, Moment now, Decision& out) {
   Attempt attempt;
   attempt.id = ++last_attempt_;
+  attempt.holds_since = job.kept ? job.kept->since : attempt.id;
+  attempt.spares = std::move(spares);
   attempt.number = ++job.attempts;
   attempt.started = now.wall;
   const CheckpointKey start = StartOf(job);
@@ -447,13 +454,19 @@ void Core::StartAttempt(Job& job, const std::vector<std::string>& placement, Mom
   AddLive(job);
   ChangeState(job, JobState::kStarting, "", "", now, out);
   job.ledger.BeginAttempt(job.attempt->restore_step);
-  AddEvent(
-      job, job.attempt->number, "attempt_started", "",
-      absl::StrCat(placement.size(), placement.size() == 1 ? " rank on " : " ranks on ",
-                   absl::StrJoin(std::set<std::string>(placement.begin(), placement.end()), ", "),
-                   " from step ", job.attempt->restore_step, ", generation ",
-                   GenerationAt(job.plan, job.attempt->restore_step)),
-      now, out);
+  AddEvent(job, job.attempt->number, "attempt_started", "",
+           absl::StrCat(
+               placement.size(), placement.size() == 1 ? " rank on " : " ranks on ",
+               absl::StrJoin(std::set<std::string>(placement.begin(), placement.end()), ", "),
+               job.attempt->spares.empty()
+                   ? ""
+                   : absl::StrCat(", spares on ",
+                                  absl::StrJoin(std::set<std::string>(job.attempt->spares.begin(),
+                                                                      job.attempt->spares.end()),
+                                                ", ")),
+               " from step ", job.attempt->restore_step, ", generation ",
+               GenerationAt(job.plan, job.attempt->restore_step)),
+           now, out);
 }
 
 }  // namespace seer::coordinator

@@ -9,15 +9,15 @@ namespace {
 using enum JobState;
 
 constexpr std::pair<JobState, JobState> kAllowed[] = {
-    {kQueued, kStarting},      {kQueued, kPaused},       {kQueued, kCancelled},
-    {kQueued, kFailed},        {kStarting, kRunning},    {kStarting, kPausing},
-    {kStarting, kRestarting},  {kStarting, kSucceeded},  {kStarting, kFailed},
-    {kStarting, kCancelled},   {kRunning, kPausing},     {kRunning, kRestarting},
-    {kRunning, kSucceeded},    {kRunning, kFailed},      {kRunning, kCancelled},
-    {kPausing, kPaused},       {kPausing, kQueued},      {kPausing, kSucceeded},
-    {kPausing, kFailed},       {kPausing, kCancelled},   {kPaused, kQueued},
-    {kPaused, kCancelled},     {kRestarting, kStarting}, {kRestarting, kPaused},
-    {kRestarting, kCancelled},
+    {kQueued, kStarting},     {kQueued, kPaused},        {kQueued, kCancelled},
+    {kQueued, kFailed},       {kStarting, kRunning},     {kStarting, kPausing},
+    {kStarting, kRestarting}, {kStarting, kSucceeded},   {kStarting, kFailed},
+    {kStarting, kCancelled},  {kRunning, kPausing},      {kRunning, kRestarting},
+    {kRunning, kSucceeded},   {kRunning, kFailed},       {kRunning, kCancelled},
+    {kPausing, kPaused},      {kPausing, kQueued},       {kPausing, kRestarting},
+    {kPausing, kSucceeded},   {kPausing, kFailed},       {kPausing, kCancelled},
+    {kPaused, kQueued},       {kPaused, kCancelled},     {kRestarting, kStarting},
+    {kRestarting, kPaused},   {kRestarting, kCancelled},
 };
 
 }  // namespace

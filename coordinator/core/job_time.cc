@@ -16,10 +16,15 @@ bool Stood(absl::string_view stop_reason) {
   return stop_reason == reason::kNoProgress || stop_reason == reason::kHung;
 }
 
+TimeClass PausingClassOf(const Attempt& attempt) {
+  return DevicesTaken(attempt) && !attempt.resizing ? TimeClass::kPreempt : TimeClass::kCheckpoint;
+}
+
 // Of what is not counted yet, by the job's state.
 TimeClass ClassOf(const Job& job) {
   switch (job.state) {
     case JobState::kQueued:
+      if (job.reason == reason::kGangResized) return TimeClass::kStart;
       return job.reason == reason::kPreempted || job.reason == reason::kWorkerDrained
                  ? TimeClass::kPreempt
                  : TimeClass::kQueue;
@@ -27,8 +32,7 @@ TimeClass ClassOf(const Job& job) {
       return job.numbers.evaluation || job.ledger.training() ? TimeClass::kProductive
                                                              : TimeClass::kStart;
     case JobState::kPausing:
-      return job.attempt && DevicesTaken(*job.attempt) ? TimeClass::kPreempt
-                                                       : TimeClass::kCheckpoint;
+      return job.attempt ? PausingClassOf(*job.attempt) : TimeClass::kCheckpoint;
     case JobState::kRestarting:
       return job.restart_class == "hang" ? TimeClass::kHang : TimeClass::kStart;
     case JobState::kStarting:
@@ -48,7 +52,7 @@ void Core::CountLastTime(Job& job, const Attempt& attempt, const Outcome& outcom
                          Decision& out) {
   TimeClass last = ClassOf(job);
   if (job.state == JobState::kPausing) {
-    last = DevicesTaken(attempt) ? TimeClass::kPreempt : TimeClass::kCheckpoint;
+    last = PausingClassOf(attempt);
   } else if (Stood(attempt.stop_reason)) {
     last = TimeClass::kHang;
   } else if (last == TimeClass::kProductive && !job.numbers.evaluation) {

@@ -86,6 +86,10 @@ struct Attempt {
   int64_t id = 0;
   int number = 0;           // within the job, from 1
   std::vector<Rank> ranks;  // by rank
+  // Workers of devices that it holds without a process, one a device: spares, or, while it is
+  // resizing, what its next attempt has more.
+  std::vector<std::string> spares;
+  int64_t holds_since = 0;  // id of the attempt since which its job has held devices
   bool stopping = false;    // the ranks were told to end at once
   std::string stop_reason;  // why, if it was not because a rank had failed
   std::string stop_message;
@@ -96,6 +100,7 @@ struct Attempt {
   // until kill_at.
   std::string preempted_for;
   std::string drained_from;  // or the worker that its gangs were to leave; empty: none
+  bool resizing = false;     // or it begins again with more ranks
   absl::Duration kill_at;    // steady time; not stored
   bool pause_after = false;  // a pause was asked for meanwhile
   absl::Time started = absl::InfinitePast();
@@ -106,12 +111,26 @@ struct Attempt {
   std::optional<int64_t> roll_back_to;  // it is stopped to go on from there: a step, or 0
   HealthWatch health;                   // not stored
   HangWatch hang;                       // not stored
+  // Steady time: from when on it grows; none: the devices are not there. Not stored.
+  std::optional<absl::Duration> grows_at;
 };
 
-// It was told to give its devices up: its job waits for others then.
+// It was told to give its devices up: its job waits for others then, or goes on with more.
 inline bool DevicesTaken(const Attempt& attempt) {
-  return !attempt.preempted_for.empty() || !attempt.drained_from.empty();
+  return !attempt.preempted_for.empty() || !attempt.drained_from.empty() || attempt.resizing;
 }
+inline int64_t DevicesHeld(const Attempt& attempt) {
+  return static_cast<int64_t>(attempt.ranks.size() + attempt.spares.size());
+}
+
+// Devices that a job keeps from one attempt to the next, for a while.
+struct KeptDevices {
+  std::vector<std::string>
+      workers;        // one a device; those that are lost as well: they may come back
+  int64_t since = 0;  // Attempt::holds_since
+  int ranks = 0;      // that the attempt had; fewer only after shrinks_at
+  absl::Duration until, shrinks_at;  // steady times; not stored
+};
 
 struct PlanEntry {
   int64_t first_step = 0;
@@ -163,6 +182,13 @@ struct GangShape {
   Labels selector;  // that every worker has; also kDeviceLabel
   auto operator<=>(const GangShape&) const = default;
 };
+// The same gang with fewer ranks, in groups of the same size; one that was a single group stays
+// one.
+inline GangShape WithRanks(GangShape shape, int ranks) {
+  if (shape.group_ranks == shape.ranks) shape.group_ranks = ranks;
+  shape.ranks = ranks;
+  return shape;
+}
 
 // Which checkpoints are kept. See seer.v1.CheckpointSpec.
 struct RetentionPolicy {
@@ -173,7 +199,9 @@ struct RetentionPolicy {
 
 // The numbers of a spec that decisions need; the rest is opaque.
 struct JobNumbers {
-  GangShape shape;
+  GangShape shape;           // with all ranks
+  std::vector<int> smaller;  // numbers of ranks that do as well, the largest first
+  int spares = 0;            // devices besides
   std::string queue = kDefaultQueue;
   int priority = 0;
   bool stop_when_preempted = false;  // else it goes back into the queue
@@ -193,6 +221,10 @@ struct JobNumbers {
   std::vector<HealthRule> health_rules;
   double ln_k = 0;  // the loss of uniform predictions
 };
+
+inline int LeastRanks(const JobNumbers& numbers) {
+  return numbers.smaller.empty() ? numbers.shape.ranks : numbers.smaller.back();
+}
 
 // The newest failure of a job.
 struct Failure {
@@ -237,7 +269,9 @@ struct Job {
   std::optional<Failure> failure;
   std::vector<Avoided> avoided;  // by its next attempts, if others do
   bool cancelling = false;
-  std::optional<Attempt> attempt;  // the live one
+  std::optional<Attempt> attempt;             // the live one
+  std::optional<KeptDevices> kept;            // while it waits; none: nothing
+  absl::Time resized = absl::InfinitePast();  // when an attempt last ended to begin with more
   std::optional<EvalResult> eval;
   double first_loss = 0;
   double data_wait_seconds = 0, train_seconds = 0;  // of attempts that ended
@@ -253,6 +287,18 @@ struct Job {
   Reserved reserved;                  // not stored
   absl::Duration not_before = -absl::InfiniteDuration();  // back-off, steady time; not stored
 };
+
+// What the attempt's ranks and spares hold stays the job's own until its next attempt: it was
+// neither to pause or end, nor to make room for another job. A rank that is done needs nothing
+// more.
+inline bool KeepsDevices(const Job& job) {
+  const Attempt& attempt = *job.attempt;
+  return !job.cancelling && !attempt.pause_after && attempt.preempted_for.empty() &&
+         (job.state != JobState::kPausing || DevicesTaken(attempt));
+}
+inline bool HoldsDevice(const Job& job, const Rank& rank) {
+  return rank.state != RankState::kExited || (rank.exit_code != 0 && KeepsDevices(job));
+}
 
 struct CheckpointFile {
   std::string name;

@@ -119,7 +119,7 @@ void Core::On(const command::ReportProfile& c, Moment now, Decision& out) {
                  absl::StrCat("profile report of rank ", c.rank, ": ", what))
         .Field(field);
   };
-  if (c.rank < 0 || c.rank >= job.numbers.shape.ranks) {
+  if (c.rank < 0 || static_cast<size_t>(c.rank) >= job.attempt->ranks.size()) {
     out.reply.status = refused("no such rank", "rank");
     return;
   }
@@ -145,7 +145,7 @@ void Core::On(const command::ReportProfile& c, Moment now, Decision& out) {
   profile.first_step = c.first_step;
   profile.traces[c.rank] = c.trace;
   out.effects.watched.push_back(job.id);
-  if (static_cast<int>(profile.traces.size()) == job.numbers.shape.ranks)
+  if (profile.traces.size() == job.attempt->ranks.size())
     EndProfile(profile, ProfileState::kDone, "", "", now, out);
 }
 

@@ -77,9 +77,14 @@ QueueUse Core::UseOf(const std::string& queue) const {
     const Job& job = jobs_.at(id);
     if (job.numbers.queue != queue) continue;
     ++use.running;
-    use.devices += static_cast<int64_t>(job.attempt->ranks.size());
+    use.devices += DevicesOf(job);
   }
-  for (const std::string& id : waiting_) use.waiting += jobs_.at(id).numbers.queue == queue;
+  for (const std::string& id : waiting_) {
+    const Job& job = jobs_.at(id);
+    if (job.numbers.queue != queue) continue;
+    ++use.waiting;
+    use.devices += DevicesOf(job);
+  }
   return use;
 }
 

@@ -36,7 +36,9 @@ absl::Duration TimeFor(int64_t steps, const Progress& progress) {
 
 // Why the attempt gives its devices up.
 absl::string_view ReasonOf(const Attempt& attempt) {
-  return attempt.preempted_for.empty() ? reason::kWorkerDrained : reason::kPreempted;
+  return attempt.resizing                ? reason::kGangResized
+         : attempt.preempted_for.empty() ? reason::kWorkerDrained
+                                         : reason::kPreempted;
 }
 
 int PreemptedWithinWindow(const Job& job, absl::Time now) {
@@ -61,11 +63,23 @@ SchedulerInput Core::InputAt(Moment now, const Job* extra) const {
         classes.try_emplace(absl::StrCat(worker.device_kind, ",", LabelText(worker.labels)),
                             static_cast<int>(input.classes.size()));
     if (fresh) input.classes.push_back({worker.device_kind, worker.labels});
-    const bool usable = worker.up && worker.connected && !worker.cordon;
+    const bool usable = CanBeGivenWork(worker);
     if (usable) workers[name] = static_cast<int>(input.workers.size());
     input.workers.push_back({MachineOf(worker), it->second, usable ? worker.devices : 0});
     input.capacity.push_back(worker.devices);
   }
+  // What is common to gangs that wait and to those that want more.
+  const auto fill = [&](const Job& job, WaitingGang& gang) {
+    gang.job = job.id;
+    gang.queue = queues.at(job.numbers.queue);
+    gang.priority = job.numbers.priority;
+    gang.number = job.queue_number;
+    for (const Avoided& avoided : job.avoided) {
+      const auto worker = workers.find(avoided.worker);
+      if (avoided.until > now.wall && worker != workers.end())
+        gang.avoided.push_back(worker->second);
+    }
+  };
   for (const auto& [id, job_id] : live_) {
     const Job& job = jobs_.at(job_id);
     const Attempt& attempt = *job.attempt;
@@ -73,12 +87,12 @@ SchedulerInput Core::InputAt(Moment now, const Job* extra) const {
     gang.job = job_id;
     gang.queue = queues.at(job.numbers.queue);
     gang.priority = job.numbers.priority;
-    gang.devices = static_cast<int>(attempt.ranks.size());
-    gang.attempt = id;
+    gang.devices = static_cast<int>(DevicesHeld(attempt));
+    gang.attempt = attempt.holds_since;
     const std::string* last = nullptr;  // ranks of one worker mostly come together
     int worker = -1;
     for (const Rank& rank : attempt.ranks) {
-      if (rank.state == RankState::kExited) continue;
+      if (!HoldsDevice(job, rank)) continue;
       if (last == nullptr || *last != rank.worker) {
         last = &rank.worker;
         const auto it = workers.find(rank.worker);
@@ -87,15 +101,30 @@ SchedulerInput Core::InputAt(Moment now, const Job* extra) const {
       }
       if (worker >= 0) ++gang.placement.back().devices;
     }
+    if (lacking_.contains(job_id)) {
+      std::optional<WaitingGang> wish = WishOf(job, now);
+      // While a machine cannot be given work, the gang would lose its ranks there.
+      if (wish &&
+          coordinator::DevicesOf(gang.placement) == static_cast<int>(attempt.ranks.size())) {
+        fill(job, *wish);
+        wish->kept = gang.placement;
+        wish->kept_since = attempt.holds_since;
+        input.wishes.push_back({input.running.size() - 1, *std::move(wish)});
+      }
+    }
+    for (const std::string& spare : attempt.spares)
+      if (const auto it = workers.find(spare); it != workers.end())
+        gang.placement.push_back({it->second, 1});
     for (const Share& share : gang.placement) {
       int& free = input.workers[static_cast<size_t>(share.worker)].devices;
       free = std::max(free - share.devices, 0);  // it may offer fewer than it did
     }
-    gang.leaving = attempt.stopping || job.cancelling || job.state == JobState::kPausing;
+    const bool ends = attempt.stopping || job.cancelling || job.state == JobState::kPausing;
+    gang.leaving = ends && !KeepsDevices(job);
     if (attempt.newest_step > attempt.restore_step)
       gang.remaining = TimeFor(job.numbers.steps - attempt.newest_step, job.progress);
-    gang.preemptible = !gang.leaving && PreemptedWithinWindow(job, now.wall) <
-                                            queues_.at(job.numbers.queue).max_preemptions_per_hour;
+    gang.preemptible = !ends && PreemptedWithinWindow(job, now.wall) <
+                                    queues_.at(job.numbers.queue).max_preemptions_per_hour;
     absl::Time since = attempt.started;
     if (const auto newest = checkpoints_.find({job_id, NewestCheckpoint(job_id)});
         newest != checkpoints_.end())
@@ -105,17 +134,24 @@ SchedulerInput Core::InputAt(Moment now, const Job* extra) const {
   }
   const auto add = [&](const Job& job) {
     WaitingGang& gang = input.waiting.emplace_back();
-    gang.job = job.id;
-    gang.queue = queues.at(job.numbers.queue);
+    fill(job, gang);
     gang.shape = job.numbers.shape;
-    gang.priority = job.numbers.priority;
-    gang.number = job.queue_number;
+    gang.smaller = job.numbers.smaller;
+    gang.spares = job.numbers.spares;
     gang.reserved = job.reserved;
     gang.ready_in = std::max(job.not_before - now.steady, absl::ZeroDuration());
-    for (const Avoided& avoided : job.avoided) {
-      const auto worker = workers.find(avoided.worker);
-      if (avoided.until > now.wall && worker != workers.end())
-        gang.avoided.push_back(worker->second);
+    if (job.kept) {
+      gang.kept_since = job.kept->since;
+      gang.had = job.kept->ranks;
+      gang.shrinks_in = std::max(job.kept->shrinks_at - now.steady, absl::ZeroDuration());
+      for (const std::string& name : job.kept->workers) {
+        const auto it = workers.find(name);
+        if (it == workers.end()) continue;
+        int& free = input.workers[static_cast<size_t>(it->second)].devices;
+        if (free == 0) continue;
+        --free;
+        gang.kept.push_back({it->second, 1});
+      }
     }
     if (job.attempts == 0) return;
     gang.lasts = TimeFor(job.numbers.steps - StartOf(job).second, job.progress);
@@ -132,7 +168,8 @@ SchedulerInput Core::InputAt(Moment now, const Job* extra) const {
 }
 
 void Core::SchedulePass(Moment now, Decision& out) {
-  if (recovering_ || waiting_.empty()) return;
+  if (recovering_ || (waiting_.empty() && lacking_.empty())) return;
+  ForgetKeptDevices(now, out);
   out.scheduled = true;
   const SchedulerInput input = InputAt(now);
   const Schedule schedule = MakeSchedule(input);
@@ -145,17 +182,32 @@ void Core::SchedulePass(Moment now, Decision& out) {
     if (known != wait) out.effects.watched.push_back(input.waiting[i].job);
     known = wait;
   }
+  for (const size_t i : schedule.forfeits) {
+    Job& job = jobs_.at(input.waiting[i].job);
+    job.kept.reset();
+    Changed(job, out);
+  }
   for (const size_t i : schedule.reserved) {
     Job& job = jobs_.at(input.waiting[i].job);
     if (job.reserved.turn == 0) job.reserved = {++last_turn_, last_attempt_};
   }
-  for (const GangStart& start : schedule.starts) {
-    std::vector<std::string> placement;
-    for (const Share& share : start.placement)
-      placement.insert(placement.end(), static_cast<size_t>(share.devices),
-                       *names[static_cast<size_t>(share.worker)]);
-    StartAttempt(jobs_.at(input.waiting[start.gang].job), placement, now, out);
+  const auto named = [&](const Placement& placement) {
+    std::vector<std::string> workers;
+    for (const Share& share : placement)
+      workers.insert(workers.end(), static_cast<size_t>(share.devices),
+                     *names[static_cast<size_t>(share.worker)]);
+    return workers;
+  };
+  for (const GangStart& start : schedule.starts)
+    StartAttempt(jobs_.at(input.waiting[start.gang].job), named(start.placement),
+                 named(start.spares), now, out);
+  std::set<size_t> grown;
+  for (const GangGrowth& growth : schedule.growths) {
+    grown.insert(growth.gang);
+    Grow(jobs_.at(input.running[growth.gang].job), growth, named(growth.more), now, out);
   }
+  for (const GrowthWish& wish : input.wishes)
+    if (!grown.contains(wish.gang)) jobs_.at(wish.wish.job).attempt->grows_at.reset();
   for (const Preemption& preemption : schedule.preemptions)
     PreemptJob(jobs_.at(input.running[preemption.victim].job),
                jobs_.at(input.waiting[preemption.gang].job), now, out);
@@ -167,11 +219,11 @@ void Core::PreemptJob(Job& victim, const Job& for_job, Moment now, Decision& out
   std::erase_if(victim.preempted,
                 [&](absl::Time time) { return time <= now.wall - kPreemptionWindow; });
   victim.preempted.push_back(now.wall);
-  const std::string why = absl::StrCat(
-      "gives its ", Devices(static_cast<int64_t>(attempt.ranks.size())), " to ", for_job.id,
-      for_job.numbers.queue == victim.numbers.queue
-          ? absl::StrCat(" of priority ", for_job.numbers.priority)
-          : absl::StrCat(" of queue ", for_job.numbers.queue));
+  const std::string why =
+      absl::StrCat("gives its ", Devices(DevicesHeld(attempt)), " to ", for_job.id,
+                   for_job.numbers.queue == victim.numbers.queue
+                       ? absl::StrCat(" of priority ", for_job.numbers.priority)
+                       : absl::StrCat(" of queue ", for_job.numbers.queue));
   TakeDevices(victim, "preempted", reason::kPreempted, why, now, out);
 }
 
@@ -199,25 +251,28 @@ void Core::KillPreempted(Moment now, Decision& out) {
 
 void Core::EndPreempted(Job& job, const Attempt& attempt, const Outcome& outcome, Moment now,
                         Decision& out) {
-  const bool drained = attempt.preempted_for.empty();
-  if (!drained) ++job.preemptions;
+  const bool preempted = !attempt.preempted_for.empty();
+  if (preempted) ++job.preemptions;
   const int64_t step = NewestCheckpoint(job.id);
   const int64_t lost = attempt.newest_step - std::max(step, attempt.restore_step);
-  if (!drained && lost > 0 && job.progress.step_seconds > 0)
+  if (preempted && lost > 0 && job.progress.step_seconds > 0)
     out.lost_device_seconds += static_cast<double>(lost) * job.progress.step_seconds *
                                static_cast<double>(attempt.ranks.size());
-  std::string why = drained ? absl::StrCat("left ", attempt.drained_from, ", which is drained")
-                            : absl::StrCat("its devices went to ", attempt.preempted_for);
+  std::string why = attempt.resizing ? "goes on with more ranks"
+                    : preempted      ? absl::StrCat("its devices went to ", attempt.preempted_for)
+                                : absl::StrCat("left ", attempt.drained_from, ", which is drained");
   if (!outcome.message.empty()) absl::StrAppend(&why, "; ", outcome.message);
   const std::string from = StartText(job);
   const std::string taken(ReasonOf(attempt));
   if (attempt.pause_after)
     return ChangeState(job, JobState::kPaused, taken, absl::StrCat("resumes ", from, "; ", why),
                        now, out);
-  if (!drained && job.numbers.stop_when_preempted)
+  if (preempted && job.numbers.stop_when_preempted)
     return ChangeState(job, JobState::kFailed, taken,
                        absl::StrCat(why, ", and scheduling.onPreemption is STOP"), now, out);
-  ChangeState(job, JobState::kQueued, taken, absl::StrCat(why, "; starts again ", from), now, out);
+  if (!preempted) KeepDevices(job, attempt, now);
+  ChangeState(job, attempt.resizing ? JobState::kRestarting : JobState::kQueued, taken,
+              absl::StrCat(why, "; starts again ", from), now, out);
 }
 
 Wait Core::WaitOf(const Job& job) const {
@@ -243,7 +298,7 @@ std::string Core::CordonedText(const Labels& selector) const {
 
 std::string Core::Explain(const Job& job, const Wait& wait) const {
   const JobNumbers& numbers = job.numbers;
-  const GangShape& shape = numbers.shape;
+  const GangShape shape = WithRanks(numbers.shape, LeastRanks(numbers));
   const std::string with =
       shape.selector.empty() ? "" : absl::StrCat(" with ", LabelText(shape.selector));
   const auto found = queues_.find(numbers.queue);
@@ -252,7 +307,7 @@ std::string Core::Explain(const Job& job, const Wait& wait) const {
     case WaitReason::kNone:
       return "";
     case WaitReason::kDevices:
-      return absl::StrCat("waits for ", Devices(shape.ranks), with, ": ",
+      return absl::StrCat("waits for ", WantedText(numbers, "device"), with, ": ",
                           wait.free == 0   ? "none is"
                           : wait.free == 1 ? "1 is"
                                            : absl::StrCat(wait.free, " are"),
@@ -265,14 +320,14 @@ std::string Core::Explain(const Job& job, const Wait& wait) const {
                           other.queue == numbers.queue ? " of the same queue"
                                                        : absl::StrCat(" of queue ", other.queue),
                           ahead->second.reserved.turn > 0
-                              ? absl::StrCat(", which reserved ", Devices(other.shape.ranks))
-                              : absl::StrCat(", which waits for ", Devices(other.shape.ranks)));
+                              ? absl::StrCat(", which reserved ", Devices(LeastRanks(other)))
+                              : absl::StrCat(", which waits for ", Devices(LeastRanks(other))));
     }
     case WaitReason::kQuota: {
       const QueueUse use = UseOf(numbers.queue);
       return absl::StrCat(
-          "waits for ", Devices(shape.ranks), " in queue ", numbers.queue, ": ", use.devices,
-          " of its quota of ", queue.quota.value_or(0),
+          "waits for ", WantedText(numbers, "device"), " in queue ", numbers.queue, ": ",
+          use.devices, " of its quota of ", queue.quota.value_or(0),
           queue.borrow.value_or(0) > 0 ? absl::StrCat(" and ", *queue.borrow, " to borrow") : "",
           " are in use by ", UsersOf(numbers.queue));
     }

@@ -3,7 +3,9 @@
 
 #include <string>
 
+#include "absl/strings/string_view.h"
 #include "absl/time/time.h"
+#include "coordinator/core/model.h"
 
 namespace seer::coordinator {
 
@@ -33,6 +35,9 @@ struct Wait {
     return reason == other.reason && ahead == other.ahead && free == other.free;
   }
 };
+
+// "1 rank", "2 to 4 ranks and 1 spare": what a job wants, in ranks or devices.
+std::string WantedText(const JobNumbers& numbers, absl::string_view unit);
 
 // "devices", "behind" ...: as seer.v1.Wait and the metrics have it.
 const char* WaitReasonName(WaitReason reason);

@@ -14,6 +14,7 @@
 #include "common/base/error.h"
 #include "common/base/label.h"
 #include "common/base/log.h"
+#include "common/spec/elastic.h"
 #include "common/spec/health.h"
 #include "coordinator/core/job_states.h"
 #include "coordinator/core/retry.h"
@@ -171,6 +172,7 @@ v1::Job ToProto(const Job& job, const Core& core, Moment now) {
       to->set_worker(absl::StrCat("workers/", job.attempt->ranks[i].worker));
       to->set_state(RankStateName(job.attempt->ranks[i].state));
     }
+    out.set_spare_devices(static_cast<int32_t>(job.attempt->spares.size()));
   }
   if (job.failure) SetFailure(*job.failure, out.mutable_last_failure());
   if (!Ended(job.state)) {
@@ -250,9 +252,11 @@ v1::Worker ToProto(const Worker& worker, const Core& core) {
   for (const auto& [id, job] : core.jobs()) {
     if (!job.attempt) continue;
     const auto here =
-        std::count_if(job.attempt->ranks.begin(), job.attempt->ranks.end(), [&](const Rank& rank) {
-          return rank.worker == worker.name && rank.state != RankState::kExited;
-        });
+        std::count_if(job.attempt->ranks.begin(), job.attempt->ranks.end(),
+                      [&](const Rank& rank) {
+                        return rank.worker == worker.name && rank.state != RankState::kExited;
+                      }) +
+        std::count(job.attempt->spares.begin(), job.attempt->spares.end(), worker.name);
     if (here > 0) out.add_jobs(absl::StrCat("jobs/", id));
     used += static_cast<int>(here);
   }
@@ -332,6 +336,9 @@ std::string CheckpointUri(const std::string& storage_uri, const std::string& job
 JobNumbers NumbersOf(const v1::JobSpec& spec) {
   JobNumbers numbers;
   numbers.shape.ranks = spec.distributed().ranks();
+  const std::vector<int> sizes = WorldSizes(spec);
+  numbers.smaller.assign(sizes.begin() + 1, sizes.end());
+  numbers.spares = spec.distributed().spare_ranks();
   const v1::SchedulingSpec& scheduling = spec.scheduling();
   if (!scheduling.queue().empty()) numbers.queue = scheduling.queue();
   numbers.priority = scheduling.priority();
@@ -405,6 +412,10 @@ std::string RecipeDigest(v1::JobSpec spec) {
   spec.clear_scheduling();
   spec.clear_failure();
   spec.clear_checkpoint();
+  if (spec.has_distributed()) {
+    spec.mutable_distributed()->clear_min_ranks();
+    spec.mutable_distributed()->clear_spare_ranks();
+  }
   std::string bytes;
   {
     google::protobuf::io::StringOutputStream stream(&bytes);

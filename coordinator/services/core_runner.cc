@@ -74,6 +74,7 @@ void CoreRunner::StopLeading(const absl::Status& refusal) {
   if (!leading_.exchange(false)) return;
   LogWarn("standing_by", {{"reason", StatusText(refusal)}});
   core_ = std::make_unique<Core>(options_);
+  wished_.clear();
   unsaved_ = {};
   waiting_ = {};
   commit_after_ = -absl::InfiniteDuration();
@@ -193,13 +194,27 @@ void CoreRunner::CarryOut(Effects effects, const Changes& changes) {
   for (const std::string& job : effects.watched) sink_->JobChanged(job);
 }
 
+void CoreRunner::NoteGangWait(const Event& event) {
+  const auto to = [&event](JobState state) { return event.to == StateName(state); };
+  if (event.type == "job_created" || to(JobState::kQueued) || to(JobState::kRestarting)) {
+    wished_.try_emplace(event.job, event.created);
+  } else if (to(JobState::kRunning)) {
+    if (const auto wish = wished_.extract(event.job))
+      metrics_.gang_wait.Observe(absl::ToDoubleSeconds(event.created - wish.mapped()));
+  } else if (to(JobState::kPaused) || to(JobState::kSucceeded) || to(JobState::kFailed) ||
+             to(JobState::kCancelled)) {
+    wished_.erase(event.job);
+  }
+}
+
 void CoreRunner::Count(const Changes& changes) {
   for (const Event& event : changes.events) {
+    NoteGangWait(event);
     if (event.type == "job_state_changed") {
       metrics_.transitions.Add(1,
                                {{"from", event.from}, {"to", event.to}, {"reason", event.reason}});
       const Job& job = core_->jobs().at(event.job);
-      if (event.to == StateName(JobState::kRestarting))
+      if (event.to == StateName(JobState::kRestarting) && event.reason != reason::kGangResized)
         metrics_.restarts.Add(
             1, {{"class", event.reason == "SHUTTING_DOWN" ? "shutdown" : job.restart_class}});
       if (event.to == StateName(JobState::kStarting) && event.attempt == 1)
@@ -305,7 +320,7 @@ void CoreRunner::MeasureQueues() {
   for (const auto& [name, queue] : core_->queues()) uses[name];
   for (const auto& [id, job] : core_->jobs()) {
     QueueUse& use = uses[job.numbers.queue];
-    if (job.attempt) use.devices += static_cast<int64_t>(job.attempt->ranks.size());
+    use.devices += core_->DevicesOf(job);
     if (!Waiting(job.state)) continue;
     ++use.waiting;
     const Wait wait = core_->WaitOf(job);

@@ -99,6 +99,7 @@ class CoreRunner {
   absl::Status Flush();
   void CarryOut(Effects effects, const Changes& changes);
   void Count(const Changes& changes);
+  void NoteGangWait(const Event& event);
   void TickLater();
   void Tick();
   void Measure();
@@ -122,7 +123,8 @@ class CoreRunner {
   // A commit that waited for a lock and failed is not tried again before: steady time.
   absl::Duration commit_after_ = -absl::InfiniteDuration();
   absl::Status commit_failure_;
-  std::set<std::string> known_workers_;  // with a series
+  std::map<std::string, absl::Time> wished_;  // job id -> since when it has wanted a gang
+  std::set<std::string> known_workers_;       // with a series
   std::set<std::string> known_running_;
   std::set<std::string> known_queues_;
   std::set<std::pair<std::string, std::string>> known_waiting_;  // queue and reason

@@ -63,6 +63,9 @@ json AttemptJson(const Attempt& attempt) {
           {"stop_rank", attempt.stop_rank},
           {"preempted_for", attempt.preempted_for},
           {"drained_from", attempt.drained_from},
+          {"resizing", attempt.resizing},
+          {"spares", attempt.spares},
+          {"holds_since", attempt.holds_since},
           {"pause_after", attempt.pause_after},
           {"started_us", Micros(attempt.started)},
           {"restore_step", attempt.restore_step},
@@ -83,6 +86,9 @@ Attempt AttemptFrom(const json& in) {
   attempt.stop_rank = in.value("stop_rank", -1);
   attempt.preempted_for = in.value("preempted_for", "");
   attempt.drained_from = in.value("drained_from", "");
+  attempt.resizing = in.value("resizing", false);
+  attempt.spares = in.value("spares", std::vector<std::string>());
+  attempt.holds_since = in.value("holds_since", attempt.id);
   attempt.pause_after = in.value("pause_after", false);
   attempt.started = FromMicros(in.value("started_us", int64_t{0}));
   attempt.restore_step = attempt.newest_step = in.at("restore_step");
@@ -176,6 +182,8 @@ std::vector<HealthFinding> FindingsFrom(const json& in) {
 
 json NumbersJson(const JobNumbers& n) {
   return {{"ranks", n.shape.ranks},
+          {"smaller", n.smaller},
+          {"spares", n.spares},
           {"group_ranks", n.shape.group_ranks},
           {"within", n.shape.within},
           {"selector", n.shape.selector},
@@ -204,6 +212,8 @@ json NumbersJson(const JobNumbers& n) {
 JobNumbers NumbersFrom(const json& in) {
   JobNumbers n;
   n.shape.ranks = in.at("ranks");
+  n.smaller = in.value("smaller", std::vector<int>());
+  n.spares = in.value("spares", 0);
   n.shape.group_ranks = in.value("group_ranks", 1);
   n.shape.within = in.value("within", "");
   n.shape.selector = in.value("selector", Labels());
@@ -272,6 +282,7 @@ std::string ToJson(const Job& job) {
               {"same_class", job.same_class},
               {"avoided", avoided},
               {"cancelling", job.cancelling},
+              {"resized_us", Micros(job.resized)},
               {"first_loss", job.first_loss},
               {"data_wait_seconds", job.data_wait_seconds},
               {"train_seconds", job.train_seconds},
@@ -301,6 +312,10 @@ std::string ToJson(const Job& job) {
                    {"train_seconds", ledger.last.train_seconds},
                    {"data_wait_seconds", ledger.last.data_wait_seconds},
                    {"checkpoint_seconds", ledger.last.checkpoint_seconds}};
+  if (job.kept) {
+    out["kept"] = {
+        {"workers", job.kept->workers}, {"since", job.kept->since}, {"ranks", job.kept->ranks}};
+  }
   if (job.failure) {
     const Failure& f = *job.failure;
     out["failure"] = {{"class", static_cast<int>(f.failure)},
@@ -378,11 +393,16 @@ absl::StatusOr<Job> JobFromJson(const std::string& text) {
     job.progress.gradient_norm = number("gradient_norm");
     job.progress.skipped_steps = p.at("skipped_steps");
     job.progress.updated = FromMicros(p.at("updated_us"));
+    job.resized = FromMicros(in.value("resized_us", Micros(absl::InfinitePast())));
     if (in.contains("attempt")) job.attempt = AttemptFrom(in["attempt"]);
     job.ledger = LedgerFrom(in, job.created);
     job.findings = FindingsFrom(in.value("findings", json::array()));
     job.overrides = in.value("overrides", job.overrides);
     job.roll_backs = in.value("roll_backs", 0);
+    if (in.contains("kept")) {
+      const json& kept = in["kept"];
+      job.kept = KeptDevices{kept.at("workers"), kept.at("since"), kept.at("ranks"), {}, {}};
+    }
     if (job.attempt.has_value() != Active(job.state))
       throw std::out_of_range("its state and its attempt disagree");
     if (in.contains("eval")) {

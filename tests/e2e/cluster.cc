@@ -193,8 +193,8 @@ int64_t Cluster::Step(const std::string& job) const {
 }
 
 std::map<int64_t, std::vector<std::string>> Cluster::ConsumedIds(const std::string& job) const {
-  // step -> rank -> (attempt, ids)
-  std::map<int64_t, std::map<int, std::pair<int, std::vector<std::string>>>> by_step;
+  // step -> attempt -> rank -> ids; attempts may differ in their numbers of ranks
+  std::map<int64_t, std::map<int, std::map<int, std::vector<std::string>>>> by_step;
   for (const auto& entry : fs::directory_iterator(home() / "storage" / job / "ids")) {
     int attempt = 0, rank = 0;
     EXPECT_EQ(
@@ -203,14 +203,13 @@ std::map<int64_t, std::vector<std::string>> Cluster::ConsumedIds(const std::stri
     for (const auto& line : absl::StrSplit(ReadAll(entry.path()), '\n', absl::SkipEmpty())) {
       const json record = json::parse(line.begin(), line.end(), nullptr, false);
       if (!record.is_object()) continue;  // the line that a kill cut off: its step did not run
-      auto& slot = by_step[record["step"]][rank];
-      if (attempt >= slot.first) slot = {attempt, record["ids"]};
+      by_step[record["step"]][attempt][rank] = record["ids"];
     }
   }
   std::map<int64_t, std::vector<std::string>> ids;
-  for (auto& [step, ranks] : by_step)
-    for (auto& [rank, record] : ranks)
-      ids[step].insert(ids[step].end(), record.second.begin(), record.second.end());
+  for (auto& [step, attempts] : by_step)
+    for (auto& [rank, record] : attempts.rbegin()->second)
+      ids[step].insert(ids[step].end(), record.begin(), record.end());
   return ids;
 }
 

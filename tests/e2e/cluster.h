@@ -64,7 +64,7 @@ class Cluster {
   nlohmann::json Json(const std::string& arguments) const;  // stdout of `seer ... -o json`
   static std::string Recipe();
 
-  // step -> ids of the whole global batch, as the attempt that got furthest with it consumed them.
+  // step -> ids of the whole global batch, as the last attempt that did the step consumed them.
   std::map<int64_t, std::vector<std::string>> ConsumedIds(const std::string& job) const;
   // Digests of the files of the job's newest checkpoint.
   std::string Weights(const std::string& job) const;

@@ -73,6 +73,21 @@ TEST(Plan, CountsAResnet) {
   EXPECT_TRUE(absl::StrContains(plan["Parameters"], "trunk 23.51 M")) << plan["Parameters"];
 }
 
+TEST(Plan, SaysWhatAnElasticGangMayBeAndItsSpares) {
+  v1::JobSpec spec = Spec("regnety_200mf", 4);
+  spec.mutable_distributed()->set_min_ranks(1);
+  spec.mutable_distributed()->set_spare_ranks(1);
+  EXPECT_EQ(Plan(spec)["Ranks"],
+            "4 x 16 images; elastic: down to 1 rank x 64 images, in 4 parts; 1 spare device");
+  ASSERT_OK_AND_ASSIGN(const JobPlan plan, PlanJob(spec, nullptr));
+  const auto json = nlohmann::json::parse(PlanJson(spec, plan, nullptr));
+  ASSERT_EQ(json["ranks"]["elastic"].size(), 2u);
+  EXPECT_EQ(json["ranks"]["elastic"][0]["count"], 2);
+  EXPECT_EQ(json["ranks"]["elastic"][0]["images"], 32);
+  EXPECT_EQ(json["ranks"]["elastic"][0]["parts"], 2);
+  EXPECT_EQ(json["ranks"]["spares"], 1);
+}
+
 TEST(Plan, SaysRanksStepsAndTraffic) {
   auto one = Plan(Spec("regnety_200mf", 1)), two = Plan(Spec("regnety_200mf", 2));
   EXPECT_EQ(one["Ranks"], "1 x 64 images");

@@ -1,4 +1,5 @@
 // A cluster in one thread: the real core and a store in memory, with jobs that preempt each other,
+// elastic ones and ones with spares among them,
 // agents and trainers that die, hang, hang up, freeze, come back, and whose messages are lost, come
 // twice, or come seconds later and so out of order, by seed. After every step the invariants hold;
 // when the faults stop, every job comes to its end. SEER_SIMULATIONS=10000 runs so many seeds.
@@ -20,6 +21,7 @@
 #include "coordinator/core/core.h"
 #include "coordinator/core/data_plan.h"
 #include "coordinator/core/job_states.h"
+#include "coordinator/core/wait.h"
 #include "coordinator/store/record_json.h"
 #include "coordinator/store/store.h"
 
@@ -82,6 +84,9 @@ class World {
   }
   int restarts() const { return coordinator_restarts_; }
   int hangs() const { return hangs_; }
+  int growths() const { return growths_; }
+  int small_starts() const { return small_starts_; }
+  int spared_starts() const { return spared_starts_; }
   int preemptions() const {
     int all = 0;
     for (const auto& [id, job] : core_->jobs()) all += job.preemptions;
@@ -103,7 +108,10 @@ class World {
 
   // As after SIGKILL: what was decided but not yet sent is lost, streams break.
   void Boot() {
-    core_ = std::make_unique<Core>(CoreOptions{.cordon_after = 2});
+    core_ = std::make_unique<Core>(CoreOptions{.cordon_after = 2,
+                                               .keep_devices = absl::Seconds(10),
+                                               .grow_after = absl::Seconds(4),
+                                               .grow_every = absl::Seconds(20)});
     Decision decision = core_->Load(store_->Load().value(), now_);
     for (Agent& agent : agents_) agent.connected = false;
     files_.clear();
@@ -134,6 +142,7 @@ class World {
       EXPECT_EQ(event.number, ++last_event_);
       cordons_ += event.type == "worker_cordoned";
       if (event.type == "hang_found") CheckHang(*core_->jobs().at(event.job).attempt);
+      growths_ += event.type == "gang_resized";
     }
     std::map<int64_t, int> assigned;
     for (const AssignRank& assign : decision.effects.assign) ++assigned[assign.attempt_id];
@@ -146,9 +155,33 @@ class World {
       EXPECT_GT(attempt, newest_attempt_);
       for (const Rank& rank : job.attempt->ranks)
         EXPECT_FALSE(core_->workers().at(rank.worker).cordon) << "placed on a cordoned worker";
-      EXPECT_EQ(assigned[attempt], job.numbers.shape.ranks) << "a gang placed half";
+      const int ranks = static_cast<int>(job.attempt->ranks.size());
+      EXPECT_EQ(assigned[attempt], ranks) << "a gang placed half";
+      worlds_[{id, job.attempt->number}] = ranks;
+      small_starts_ += ranks < job.numbers.shape.ranks;
+      spared_starts_ += !job.attempt->spares.empty();
+      EXPECT_TRUE(job.attempt->spares.empty() || ranks == job.numbers.shape.ranks)
+          << "spares, but ranks are missing";
     }
     if (!attempts_.empty()) newest_attempt_ = attempts_.rbegin()->first;
+    if (decision.scheduled) CheckKept();
+  }
+
+  bool CanBeGivenWork(const std::string& name) const {
+    const auto it = core_->workers().find(name);
+    return it != core_->workers().end() && it->second.up && it->second.connected &&
+           !it->second.cordon;
+  }
+
+  // A job that kept enough devices has started, whoever else wants them.
+  void CheckKept() {
+    for (const auto& [id, job] : core_->jobs()) {
+      if (!job.kept) continue;
+      EXPECT_TRUE(Waiting(job.state)) << id << " " << StateName(job.state);
+      const WaitReason why = core_->WaitOf(job).reason;
+      if (why == WaitReason::kBackoff || why == WaitReason::kDeletion) continue;
+      EXPECT_LT(core_->DevicesOf(job), LeastRanks(job.numbers)) << WaitReasonName(why);
+    }
   }
 
   // Nobody is blamed but a rank that was stuck.
@@ -167,9 +200,24 @@ class World {
       CheckLedger(job);
       if (!job.attempt) continue;
       EXPECT_TRUE(live.insert(job.attempt->id).second);
-      EXPECT_EQ(static_cast<int>(job.attempt->ranks.size()), job.numbers.shape.ranks);
-      for (const Rank& rank : job.attempt->ranks)
-        used[rank.worker] += rank.state != RankState::kExited;
+      const int ranks = static_cast<int>(job.attempt->ranks.size());
+      const auto& smaller = job.numbers.smaller;
+      EXPECT_TRUE(ranks == job.numbers.shape.ranks ||
+                  std::count(smaller.begin(), smaller.end(), ranks) == 1)
+          << ranks << " ranks are not among those that do";
+      for (const Rank& rank : job.attempt->ranks) used[rank.worker] += HoldsDevice(job, rank);
+      for (const std::string& worker : job.attempt->spares) {
+        ++used[worker];
+        EXPECT_TRUE(core_->workers().at(worker).up || core_->recovering())
+            << "a spare on a lost worker";
+        EXPECT_FALSE(core_->workers().at(worker).cordon) << "a spare on a cordoned worker";
+      }
+      if (!job.attempt->resizing)
+        EXPECT_LE(static_cast<int>(job.attempt->spares.size()), job.numbers.spares);
+    }
+    for (const auto& [id, job] : core_->jobs()) {
+      if (!job.kept) continue;
+      for (const std::string& worker : job.kept->workers) ++used[worker];
     }
     for (const Agent& agent : agents_)
       EXPECT_LE(used[agent.name], agent.devices) << agent.name << " holds more than it has";
@@ -180,11 +228,11 @@ class World {
     }
     for (const auto& [key, checkpoint] : core_->checkpoints()) {
       const auto it = reported_.find({key.first, key.second, checkpoint.attempt});
-      const int world = core_->jobs().at(key.first).numbers.shape.ranks;
+      const int world = worlds_.at({key.first, checkpoint.attempt});
       EXPECT_TRUE(it != reported_.end() && static_cast<int>(it->second.size()) == world)
           << "visible, but not written by all ranks";
       if (checkpoint.deleting || checkpoint.corrupt) continue;
-      EXPECT_EQ(static_cast<int>(stored_[key].size()), world) << "its files were deleted";
+      EXPECT_GE(static_cast<int>(stored_[key].size()), world) << "its files were deleted";
     }
   }
 
@@ -210,7 +258,7 @@ class World {
       agent.ranks[{assign.attempt_id, assign.rank}] = {assign.job,
                                                        assign.attempt_id,
                                                        assign.rank,
-                                                       job.numbers.shape.ranks,
+                                                       static_cast<int>(job.attempt->ranks.size()),
                                                        job.attempt->restore_step,
                                                        job.attempt->restore_step};
       agent.ranks[{assign.attempt_id, assign.rank}].unreadable =
@@ -305,6 +353,11 @@ class World {
       create.job.name = absl::StrCat("job", core_->jobs().size());
       create.job.plan = TrainingPlan(1);
       create.job.numbers.shape.ranks = 1 + static_cast<int>(random_.Below(6));
+      if (Chance(0.5)) {
+        for (int ranks = create.job.numbers.shape.ranks - 1; ranks > 0; --ranks)
+          if (Chance(0.7)) create.job.numbers.smaller.push_back(ranks);
+      }
+      if (Chance(0.3)) create.job.numbers.spares = 1 + static_cast<int>(random_.Below(2));
       create.job.numbers.priority = static_cast<int>(random_.Below(2));
       create.job.numbers.steps = kSteps;
       create.job.numbers.max_restarts = Chance(0.2) ? 2 : 1000;
@@ -550,15 +603,18 @@ class World {
   std::map<std::tuple<std::string, int64_t, int>, std::set<int>> reported_;
   std::map<CheckpointKey, std::set<int>> stored_;  // ranks' files that are there
   std::set<CheckpointKey> pinned_;
-  std::map<int64_t, std::string> attempts_;  // that were placed -> job
+  std::map<int64_t, std::string> attempts_;            // that were placed -> job
+  std::map<std::pair<std::string, int>, int> worlds_;  // job and attempt's number -> its ranks
   int64_t newest_attempt_ = 0, last_event_ = 0;
   std::set<std::pair<int64_t, int>> stuck_;  // ranks that ever were: attempt and rank
   int committed_ = 0, cordons_ = 0, coordinator_restarts_ = 0, hangs_ = 0;
+  int growths_ = 0, small_starts_ = 0, spared_starts_ = 0;
   bool faults_ = true;
 };
 
 TEST(RandomFaults, InvariantsHoldAndEveryJobEnds) {
   uint64_t restarts = 0, preemptions = 0, cordons = 0, roll_backs = 0, hangs = 0;
+  uint64_t growths = 0, small = 0, spared = 0;
   const char* const wanted = getenv("SEER_SIMULATIONS");
   const uint64_t seeds = wanted != nullptr ? std::stoull(wanted) : 200;
   for (uint64_t seed = 1; seed <= seeds && !HasFailure(); ++seed) {
@@ -570,12 +626,18 @@ TEST(RandomFaults, InvariantsHoldAndEveryJobEnds) {
     cordons += static_cast<uint64_t>(world.cordons());
     roll_backs += static_cast<uint64_t>(world.roll_backs());
     hangs += static_cast<uint64_t>(world.hangs());
+    growths += static_cast<uint64_t>(world.growths());
+    small += static_cast<uint64_t>(world.small_starts());
+    spared += static_cast<uint64_t>(world.spared_starts());
   }
   EXPECT_GT(restarts, seeds / 2);
   EXPECT_GT(preemptions, seeds / 4);
   EXPECT_GT(cordons, seeds / 10);
   EXPECT_GT(roll_backs, seeds / 2);
   EXPECT_GT(hangs, seeds / 4);
+  EXPECT_GT(growths, seeds / 2);
+  EXPECT_GT(small, seeds);
+  EXPECT_GT(spared, seeds / 4);
 }
 
 }  // namespace

@@ -9,67 +9,13 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/base/philox.h"
+#include "tests/unit/coordinator/scheduler_load.h"
 
 namespace seer::coordinator {
 namespace {
 
 using ::testing::ElementsAre;
 using ::testing::IsEmpty;
-
-// A cluster of CPU machines and what runs and waits there.
-struct Load : SchedulerInput {
-  explicit Load(std::vector<int> machines) {
-    queues.emplace_back().name = "default";
-    classes = {{"cpu", {}}};
-    for (size_t i = 0; i < machines.size(); ++i) {
-      workers.push_back({absl::StrCat("m", i), 0, machines[i]});
-      capacity.push_back(machines[i]);
-    }
-  }
-  int AddQueue(std::optional<int64_t> quota, std::optional<int64_t> borrow, double weight = 1) {
-    Queue& queue = queues.emplace_back();
-    queue.name = absl::StrCat("q", queues.size() - 1);
-    queue.quota = quota;
-    queue.borrow = borrow;
-    queue.weight = weight;
-    return static_cast<int>(queues.size()) - 1;
-  }
-  WaitingGang& Wait(int ranks, int queue = 0, int priority = 0) {
-    WaitingGang& gang = waiting.emplace_back();
-    gang.job = absl::StrCat("w", waiting.size() - 1);
-    gang.queue = queue;
-    gang.shape.ranks = ranks;
-    gang.priority = priority;
-    gang.number = static_cast<int64_t>(waiting.size());
-    return gang;
-  }
-  RunningGang& Run(Placement placement, int queue = 0,
-                   absl::Duration remaining = absl::InfiniteDuration()) {
-    RunningGang& gang = running.emplace_back();
-    gang.job = absl::StrCat("r", running.size() - 1);
-    gang.queue = queue;
-    gang.attempt = static_cast<int64_t>(running.size());
-    gang.remaining = remaining;
-    for (const Share& share : placement) {
-      gang.devices += share.devices;
-      workers[static_cast<size_t>(share.worker)].devices -= share.devices;
-    }
-    gang.placement = std::move(placement);
-    return gang;
-  }
-};
-
-std::vector<size_t> Started(const Schedule& schedule) {
-  std::vector<size_t> started;
-  for (const GangStart& start : schedule.starts) started.push_back(start.gang);
-  return started;
-}
-std::vector<size_t> Victims(const Schedule& schedule) {
-  std::vector<size_t> victims;
-  for (const Preemption& preemption : schedule.preemptions) victims.push_back(preemption.victim);
-  return victims;
-}
-WaitReason Reason(const Schedule& schedule, size_t gang) { return schedule.waits[gang].reason; }
 
 TEST(Scheduler, StartsInOrderOfPriorityThenOfNumber) {
   Load load({2});
@@ -364,6 +310,11 @@ class World {
     WaitingGang& gang = load_.Wait(ranks, queue, priority);
     gang.number = ++last_number_;
     gang.job = absl::StrCat("j", last_number_);
+    if (elastic_) {
+      for (int fewer = ranks - 1; fewer > 0 && Below(3) > 0; --fewer)
+        if (Below(2) > 0) gang.smaller.push_back(fewer);
+      if (Below(3) == 0) gang.spares = 1 + Below(2);
+    }
     if (random_.Uniform() < 0.3) gang.lasts = absl::Seconds(1 + Below(40));
     ends_after_[gang.job] =
         gang.lasts < absl::InfiniteDuration() ? gang.lasts : absl::Seconds(1 + Below(60));
@@ -376,50 +327,155 @@ class World {
     }
     std::vector<RunningGang> running;
     for (RunningGang& gang : load_.running) {
-      if (ends_after_[gang.job] > absl::ZeroDuration() &&
-          !(gang.leaving && random_.Uniform() < 0.5)) {
+      const Info& info = infos_.at(gang.job);
+      const bool ends = ends_after_[gang.job] <= absl::ZeroDuration();
+      const bool preempted = gang.leaving && Below(2) > 0;
+      const bool resized = info.resizing && Below(2) > 0;
+      const bool fails = elastic_ && !gang.leaving && Below(40) == 0;
+      if (!ends && !preempted && !resized && !fails) {
         running.push_back(gang);
         continue;
       }
       for (const Share& share : gang.placement)
         load_.workers[static_cast<size_t>(share.worker)].devices += share.devices;
-      if (ends_after_[gang.job] > absl::ZeroDuration()) {  // was preempted
-        WaitingGang& again = load_.Wait(gang.devices, gang.queue, gang.priority);
-        again.job = gang.job;
-        again.shape = shapes_.at(gang.job);
-        again.number = numbers_.at(gang.job);
-      }
+      if (!ends) StartAgain(gang, /*keeps=*/!preempted, /*loses=*/fails);
     }
     load_.running = std::move(running);
+    for (WaitingGang& gang : load_.waiting) {
+      gang.ready_in = std::max(gang.ready_in - absl::Seconds(1), absl::ZeroDuration());
+      gang.shrinks_in = std::max(gang.shrinks_in - absl::Seconds(1), absl::ZeroDuration());
+      if (!gang.kept.empty() && --infos_.at(gang.job).keeps_for == 0) LoseKept(gang);
+    }
     Pass();
   }
 
+  void LoseKept(WaitingGang& gang) {
+    for (const Share& share : std::exchange(gang.kept, {}))
+      load_.workers[static_cast<size_t>(share.worker)].devices += share.devices;
+    ComesBack(gang.job);
+  }
+  // At its old place, which may be before one that has reserved meanwhile.
+  void ComesBack(const std::string& job) {
+    for (auto& [reserved, others] : waits_for_) others.insert(job);
+  }
+
+  void StartAgain(const RunningGang& gang, bool keeps, bool loses) {
+    Info& info = infos_.at(gang.job);
+    info.resizing = false;
+    WaitingGang& again = load_.waiting.emplace_back(info.gang);
+    again.queue = gang.queue;
+    if (again.lasts < absl::InfiniteDuration()) again.lasts = ends_after_.at(gang.job);
+    if (!keeps) return ComesBack(gang.job);
+    again.had = DevicesOf(info.ranks);
+    again.kept_since = gang.attempt;
+    again.kept = gang.placement;
+    if (loses) {  // a device is taken at once, if others want it
+      if (--again.kept.back().devices == 0) again.kept.pop_back();
+      if (Below(2) > 0) again.ready_in = absl::Seconds(1 + Below(3));
+      again.shrinks_in = absl::Seconds(3);
+    }
+    for (const Share& share : again.kept)
+      load_.workers[static_cast<size_t>(share.worker)].devices -= share.devices;
+    info.keeps_for = 6;
+  }
+
+  void AddWishes() {
+    load_.wishes.clear();
+    for (size_t i = 0; i < load_.running.size(); ++i) {
+      const RunningGang& gang = load_.running[i];
+      const Info& info = infos_.at(gang.job);
+      if (gang.leaving || info.resizing) continue;
+      WaitingGang wish = info.gang;
+      const int ranks = DevicesOf(info.ranks);
+      wish.spares -= info.spares;
+      if (ranks == wish.shape.ranks && wish.spares == 0) continue;
+      std::erase_if(wish.smaller, [&](int fewer) { return fewer <= ranks; });
+      wish.kept = info.ranks;
+      wish.kept_since = gang.attempt;
+      if (ranks < wish.shape.ranks) wish.ready_in = absl::Seconds(Below(3));
+      wish.lasts = absl::InfiniteDuration();
+      load_.wishes.push_back({i, wish});
+    }
+  }
+
+  void CheckGrowth(const GangGrowth& growth) {
+    RunningGang& gang = load_.running[growth.gang];
+    Info& info = infos_.at(gang.job);
+    EXPECT_FALSE(gang.leaving);
+    EXPECT_FALSE(growth.more.empty());
+    const int ranks = DevicesOf(info.ranks);
+    if (growth.ranks == ranks) {
+      info.spares += DevicesOf(growth.more);
+      EXPECT_LE(info.spares, info.gang.spares);
+      EXPECT_EQ(ranks, info.gang.shape.ranks);
+    } else {
+      EXPECT_GT(growth.ranks, ranks);
+      CheckRanks(growth.ranks, info.gang);
+      EXPECT_GE(ranks + DevicesOf(growth.more), growth.ranks);
+      if (!growth.ready) return;
+      info.resizing = true;
+      ++growths_;
+    }
+    gang.devices += DevicesOf(growth.more);
+    gang.preemptible = false;
+    for (const Share& share : growth.more) {
+      gang.placement.push_back(share);
+      load_.workers[static_cast<size_t>(share.worker)].devices -= share.devices;
+    }
+  }
+
+  static void CheckRanks(int ranks, const WaitingGang& gang) {
+    EXPECT_TRUE(ranks == gang.shape.ranks ||
+                std::count(gang.smaller.begin(), gang.smaller.end(), ranks) == 1)
+        << "a gang placed half";
+  }
+
   void Pass() {
+    AddWishes();
     const Schedule schedule = MakeSchedule(load_);
     EXPECT_LE(schedule.reserved.size(), kMaxReservations);
+    for (const GangGrowth& growth : schedule.growths) CheckGrowth(growth);
     std::set<size_t> started;
     for (const GangStart& start : schedule.starts) {
       const WaitingGang& gang = load_.waiting[start.gang];
       EXPECT_TRUE(started.insert(start.gang).second);
       EXPECT_EQ(Reason(schedule, start.gang), WaitReason::kNone);
-      int ranks = 0;
-      for (const Share& share : start.placement) ranks += share.devices;
-      EXPECT_EQ(ranks, gang.shape.ranks) << "a gang placed half";
+      const int ranks = DevicesOf(start.placement), spares = DevicesOf(start.spares);
+      CheckRanks(ranks, gang);
+      EXPECT_LE(spares, ranks == gang.shape.ranks ? gang.spares : 0);
+      if (gang.shrinks_in > absl::ZeroDuration()) EXPECT_GE(ranks, gang.had);
       RunningGang running;
       running.job = gang.job;
       running.queue = gang.queue;
       running.priority = gang.priority;
-      running.devices = gang.shape.ranks;
+      running.devices = ranks + spares;
       running.placement = start.placement;
-      running.attempt = ++last_attempt_;
+      running.placement.insert(running.placement.end(), start.spares.begin(), start.spares.end());
+      const bool keeps = !gang.kept.empty() && std::count(schedule.forfeits.begin(),
+                                                          schedule.forfeits.end(), start.gang) == 0;
+      running.attempt = keeps ? gang.kept_since : ++last_attempt_;
       running.remaining = gang.lasts;
       running.preemptible = random_.Uniform() < 0.7;
       running.cost = random_.Uniform();
-      for (const Share& share : start.placement)
+      for (const Share& share : gang.kept)
+        load_.workers[static_cast<size_t>(share.worker)].devices += share.devices;
+      for (const Share& share : running.placement)
         load_.workers[static_cast<size_t>(share.worker)].devices -= share.devices;
       load_.running.push_back(running);
-      shapes_[gang.job] = gang.shape;
-      numbers_[gang.job] = gang.number;
+      const auto [it, fresh] = infos_.try_emplace(gang.job);
+      Info& info = it->second;
+      if (fresh) info.gang = gang;
+      info.gang.reserved = {};
+      info.ranks = start.placement;
+      info.spares = spares;
+    }
+    for (const size_t i : schedule.forfeits) {
+      WaitingGang& gang = load_.waiting[i];
+      if (started.contains(i)) {
+        ComesBack(gang.job);
+      } else {
+        LoseKept(gang);
+      }
     }
     for (const OfferedDevices& worker : load_.workers) EXPECT_GE(worker.devices, 0);
     std::vector<int64_t> in_use(load_.queues.size());
@@ -435,8 +491,12 @@ class World {
     std::vector<WaitingGang> waiting;
     for (size_t i = 0; i < load_.waiting.size(); ++i) {
       if (started.contains(i)) continue;
+      const WaitingGang& gang = load_.waiting[i];
       EXPECT_NE(Reason(schedule, i), WaitReason::kNone) << "waits without a reason";
-      waiting.push_back(load_.waiting[i]);
+      const int least = gang.smaller.empty() ? gang.shape.ranks : gang.smaller.back();
+      if (gang.shape.within.empty() && DevicesOf(gang.kept) >= least)
+        EXPECT_EQ(Reason(schedule, i), WaitReason::kBackoff) << "it kept enough";
+      waiting.push_back(gang);
     }
     load_.waiting = std::move(waiting);
   }
@@ -445,6 +505,8 @@ class World {
   void CheckReservations(const Schedule& schedule) {
     std::set<std::string> before;
     for (const RunningGang& running : load_.running) before.insert(running.job);
+    for (const WaitingGang& waiting : load_.waiting)
+      if (HasDevices(waiting) || waiting.reserved.turn > 0) before.insert(waiting.job);
     for (const size_t i : schedule.reserved) {
       WaitingGang& gang = load_.waiting[i];
       if (gang.reserved.turn == 0) {
@@ -456,7 +518,11 @@ class World {
     if (!check_reservations_) return;
     std::set<std::string> alive;
     for (const RunningGang& running : load_.running) alive.insert(running.job);
-    for (const size_t i : schedule.reserved) {
+    for (const WaitingGang& waiting : load_.waiting)
+      if (HasDevices(waiting)) alive.insert(waiting.job);
+    std::map<int64_t, size_t> by_turn;
+    for (const size_t i : schedule.reserved) by_turn[load_.waiting[i].reserved.turn] = i;
+    for (const auto& [turn, i] : by_turn) {
       const WaitingGang& gang = load_.waiting[i];
       const std::set<std::string>& others = waits_for_.at(gang.job);
       EXPECT_TRUE(std::any_of(others.begin(), others.end(),
@@ -466,24 +532,44 @@ class World {
     }
   }
   void CheckThatReservationsAreKept() { check_reservations_ = true; }
+  // From now on gangs may have fewer ranks and spares, lose devices, and grow.
+  void MakeElastic() { elastic_ = true; }
+  int growths() const { return growths_; }
+  // Keeps some, or backs off.
+  static bool HasDevices(const WaitingGang& gang) {
+    return !gang.kept.empty() || gang.ready_in > absl::ZeroDuration() ||
+           gang.shrinks_in > absl::ZeroDuration();
+  }
+  bool IsStill() const {
+    return load_.running.empty() &&
+           std::none_of(load_.waiting.begin(), load_.waiting.end(), HasDevices);
+  }
 
  private:
+  // Of a gang that has started.
+  struct Info {
+    WaitingGang gang;  // as it came
+    Placement ranks;
+    int spares = 0;
+    bool resizing = false;
+    int keeps_for = 0;  // seconds
+  };
   Philox random_;
   Load load_;
   std::map<std::string, absl::Duration> ends_after_;
-  std::map<std::string, GangShape> shapes_;
-  std::map<std::string, int64_t> numbers_;
+  std::map<std::string, Info> infos_;
   std::map<std::string, std::set<std::string>> waits_for_;
   int64_t last_number_ = 0, last_attempt_ = 0, last_turn_ = 0;
-  int total_ = 0, preempted_ = 0;
-  bool check_reservations_ = false;
+  int total_ = 0, preempted_ = 0, growths_ = 0;
+  bool check_reservations_ = false, elastic_ = false;
 };
 
 TEST(SchedulerUnderRandomLoads, NoGangIsHalvedNoLimitIsPassedAndAllStart) {
-  int preempted = 0;
-  for (uint64_t seed = 1; seed <= 60 && !::testing::Test::HasFailure(); ++seed) {
+  int preempted = 0, growths = 0;
+  for (uint64_t seed = 1; seed <= 120 && !::testing::Test::HasFailure(); ++seed) {
     SCOPED_TRACE(absl::StrCat("seed ", seed));
     World world(seed);
+    if (seed > 60) world.MakeElastic();
     for (int i = 0; i < 3; ++i) {
       const auto some = [&]() -> std::optional<int64_t> {
         return world.Below(3) == 0 ? std::nullopt
@@ -503,12 +589,14 @@ TEST(SchedulerUnderRandomLoads, NoGangIsHalvedNoLimitIsPassedAndAllStart) {
           if (world.Below(4) == 0 && shape.ranks % 2 == 0) {
             shape.group_ranks = 2;
             shape.within = world.Below(2) ? "machine" : "rack";
+            std::erase_if(world.load().waiting.back().smaller,
+                          [](int ranks) { return ranks % 2 != 0; });
           }
         }
       }
       world.Second();
     }
-    for (int second = 0; second < 3000 && !world.load().running.empty(); ++second) world.Second();
+    for (int second = 0; second < 3000 && !world.IsStill(); ++second) world.Second();
     for (const WaitingGang& gang : world.load().waiting) {
       const Schedule schedule = MakeSchedule(world.load());
       const WaitReason reason =
@@ -518,14 +606,17 @@ TEST(SchedulerUnderRandomLoads, NoGangIsHalvedNoLimitIsPassedAndAllStart) {
           << gang.job << " still waits: " << WaitReasonName(reason);
     }
     preempted += world.preempted();
+    growths += world.growths();
   }
   EXPECT_GT(preempted, 100);
+  EXPECT_GT(growths, 20);
 }
 
 TEST(SchedulerUnderRandomLoads, ABigGangStartsWhenAllHaveEndedThatRanWhenItReserved) {
-  for (uint64_t seed = 1; seed <= 40 && !::testing::Test::HasFailure(); ++seed) {
+  for (uint64_t seed = 1; seed <= 80 && !::testing::Test::HasFailure(); ++seed) {
     SCOPED_TRACE(absl::StrCat("seed ", seed));
     World world(seed);
+    if (seed > 40) world.MakeElastic();
     world.load().AddQueue(std::nullopt, std::nullopt, 3);
     world.CheckThatReservationsAreKept();
     for (int second = 0; second < 600; ++second) {

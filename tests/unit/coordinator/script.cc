@@ -137,6 +137,10 @@ Command Script::Parse(const std::string& verb, const Arguments& arguments) {
     create.job.name = first;
     create.job.plan = TrainingPlan(1);
     create.job.numbers.shape.ranks = static_cast<int>(Number(arguments, "ranks", 1));
+    for (absl::string_view ranks :
+         absl::StrSplit(Text(arguments, "smaller"), ',', absl::SkipEmpty()))
+      SEER_CHECK(absl::SimpleAtoi(ranks, &create.job.numbers.smaller.emplace_back())) << ranks;
+    create.job.numbers.spares = static_cast<int>(Number(arguments, "spares", 0));
     create.job.numbers.steps = Number(arguments, "steps", 10);
     create.job.numbers.max_restarts = static_cast<int>(Number(arguments, "max_restarts", 10));
     create.job.numbers.keep = {static_cast<int>(Number(arguments, "keep", 3)),

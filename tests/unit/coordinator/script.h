@@ -9,6 +9,7 @@
 //                 [every=0] [best=0] [when_full=0]     retention, as keep
 //                 [follows=POOL] [queue=default] [priority=0] [preempted=stop]
 //                 [group=1] [within=rack] [selector=rack:1,...]
+//                 [smaller=2,1] [spares=0]    numbers of ranks that do as well, and devices besides
 //   > queue NAME [quota=N] [borrow=N] [weight=1] [preemptions=2] [grace=300] [etag=N]
 //                 makes it, or changes all of it
 //   > unqueue NAME [etag=N]

@@ -31,6 +31,7 @@ namespace {
 using ::testing::ElementsAre;
 using testing::FailsWith;
 using ::testing::HasSubstr;
+using ::testing::IsEmpty;
 using ::testing::Not;
 using testing::TempDir;
 
@@ -170,9 +171,28 @@ TEST(Convert, StatesOfProfilesHaveTheNumbersOfTheApi) {
   EXPECT_FALSE(v1::ProfileState_IsValid(5));
 }
 
+TEST(Convert, ElasticGangsHaveTheirSizesAndSpares) {
+  v1::JobSpec spec;
+  spec.mutable_data()->set_global_batch(96);
+  v1::DistributedSpec& distributed = *spec.mutable_distributed();
+  distributed.set_ranks(8);
+  distributed.set_min_ranks(2);
+  distributed.set_sync_bn_group_size(2);
+  distributed.set_shard_group_size(1);
+  distributed.set_spare_ranks(3);
+  const JobNumbers numbers = NumbersOf(spec);
+  EXPECT_EQ(numbers.shape.ranks, 8);
+  EXPECT_THAT(numbers.smaller, ElementsAre(6, 4, 2));
+  EXPECT_EQ(LeastRanks(numbers), 2);
+  EXPECT_EQ(numbers.spares, 3);
+  distributed.clear_min_ranks();  // as stored before there was a choice
+  EXPECT_THAT(NumbersOf(spec).smaller, IsEmpty());
+}
+
 TEST(Convert, TheRecipeIsWhatTrainingDependsOn) {
   v1::JobSpec spec;
   spec.set_seed(3);
+  spec.mutable_distributed()->set_ranks(4);
   spec.mutable_optim()->set_lr(0.5);
   const std::string recipe = RecipeDigest(spec);
   EXPECT_EQ(recipe.size(), 64u);
@@ -182,6 +202,8 @@ TEST(Convert, TheRecipeIsWhatTrainingDependsOn) {
   same.mutable_scheduling()->set_priority(4);
   same.mutable_failure()->set_max_restarts(1);
   same.mutable_checkpoint()->set_keep_every(10);
+  same.mutable_distributed()->set_min_ranks(2);
+  same.mutable_distributed()->set_spare_ranks(1);
   EXPECT_EQ(RecipeDigest(same), recipe);
   spec.mutable_optim()->set_lr(0.25);
   EXPECT_NE(RecipeDigest(spec), recipe);

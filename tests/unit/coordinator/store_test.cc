@@ -296,6 +296,40 @@ TEST_P(StoreTest, GivesBackWhatAJobAndItsWorkersAreScheduledBy) {
   EXPECT_EQ(job->preempted[0], kNow.wall);
 }
 
+TEST_P(StoreTest, GivesBackWhatElasticGangsHoldAndKeep) {
+  for (const char* name : {"v", "w"}) {
+    Worker worker;
+    worker.name = name;
+    worker.devices = 2;
+    worker.incarnation = "a";
+    Do(command::WorkerHello{worker, {}});
+  }
+  command::CreateJob create = Create("elastic");
+  create.job.numbers.shape = {2, 1, "", {}};
+  create.job.numbers.smaller = {1};
+  create.job.numbers.spares = 1;
+  const std::string id = Do(create).job;
+  Open();
+  Job job = store_->Load()->jobs.at(0);
+  EXPECT_EQ(job.numbers.smaller, create.job.numbers.smaller);
+  EXPECT_EQ(job.numbers.spares, 1);
+  ASSERT_TRUE(job.attempt);
+  ASSERT_EQ(job.attempt->spares, std::vector<std::string>({"w"}));
+  EXPECT_EQ(job.attempt->holds_since, job.attempt->id);
+  EXPECT_FALSE(job.attempt->resizing);
+  // A worker that both ranks were on goes wrong: the job keeps what it had until its back-off is
+  // over.
+  for (int rank : {0, 1})
+    Do(command::RankExited{"v", {job.attempt->id, "jobs/" + id, rank}, 1, "", "of itself"});
+  Open();
+  job = store_->Load()->jobs.at(0);
+  ASSERT_TRUE(job.kept);
+  EXPECT_EQ(job.kept->workers, std::vector<std::string>({"v", "v", "w"}));
+  EXPECT_EQ(job.kept->since, 1);
+  EXPECT_EQ(job.kept->ranks, 2);
+  EXPECT_EQ(job.resized, absl::InfinitePast());
+}
+
 TEST_P(StoreTest, GivesBackFailuresAndCordons) {
   for (const char* name : {"v", "w"}) {
     Worker worker;
