@@ -197,6 +197,7 @@ coordinator::ServerConfig Cluster::Config() const {
   // With several, agents are not what is tested.
   config.lease = absl::Seconds(count_ == 1 ? 2 : 20);
   config.heartbeat = kHeartbeat;
+  config.grow_after = config.grow_every = absl::Milliseconds(100);
   return config;
 }
 
