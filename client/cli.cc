@@ -11,6 +11,8 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
+#include "client/commands/schedule.h"
+#include "client/commands/sweep.h"
 #include "client/completion.h"
 #include "client/exit_code.h"
 #include "common/base/error.h"
@@ -144,6 +146,8 @@ void BuildCommandTree(CLI::App& app, Session& session) {
   AddEvalCommands(app, session);
   AddWorkerCommands(app, session);
   AddQueueCommands(app, session);
+  AddSweepCommands(app, session);
+  AddScheduleCommands(app, session);
   AddClusterCommands(app, session);
   auto shell = std::make_shared<std::string>();
   CLI::App* completion = app.add_subcommand("completion", "Print a completion script for a shell");

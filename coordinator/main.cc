@@ -46,6 +46,8 @@ int main(int argc, char** argv) {
   app.set_version_flag("--version", SEER_VERSION);
   app.add_option("--listen", config.listen, "HOST:PORT to serve gRPC on; port 0 takes any free one")
       ->capture_default_str();
+  app.add_option("--webhook-secret-file", config.webhook_secret_file,
+                 "File with the key that signs posts to webhooks (HMAC-SHA256); default: none");
   app.add_option("--metrics", config.metrics, "HOST:PORT of the Prometheus endpoint /metrics")
       ->capture_default_str();
   app.add_option(

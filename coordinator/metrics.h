@@ -60,6 +60,9 @@ struct CoordinatorMetrics {
                                   "Since a running job's newest checkpoint, or its start.")),
         storage_free(r.AddGauge("seer_storage_free_ratio",
                                 "Share of the checkpoints' file system that is free.")),
+        webhook_posts(r.AddCounter("seer_webhook_posts_total",
+                                   "Posts to webhooks, by outcome: delivered, retried, failed, "
+                                   "dropped.")),
         checkpoint_commits(r.AddCounter("seer_checkpoint_commits_total", "Checkpoints committed.")),
         checkpoint_deleted(
             r.AddCounter("seer_checkpoint_deleted_total", "Checkpoints that retention deleted.")),
@@ -95,6 +98,7 @@ struct CoordinatorMetrics {
   Gauge& checkpoint_bytes;
   Gauge& checkpoint_age;
   Gauge& storage_free;
+  Counter& webhook_posts;
   Counter& checkpoint_commits;
   Counter& checkpoint_deleted;
   Counter& checkpoint_failures;

@@ -2,10 +2,12 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <fstream>
 #include <functional>
 #include <optional>
 #include <utility>
 
+#include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
@@ -24,6 +26,8 @@
 #include "coordinator/services/checkpoints_service.h"
 #include "coordinator/services/convert.h"
 #include "coordinator/services/core_runner.h"
+#include "coordinator/services/job_maker.h"
+#include "coordinator/services/job_sources.h"
 #include "coordinator/services/jobs_service.h"
 #include "coordinator/services/leadership.h"
 #include "coordinator/services/log_store.h"
@@ -31,8 +35,11 @@
 #include "coordinator/services/pool_watch.h"
 #include "coordinator/services/profiles_service.h"
 #include "coordinator/services/queues_service.h"
+#include "coordinator/services/schedules_service.h"
 #include "coordinator/services/storage_watch.h"
+#include "coordinator/services/sweeps_service.h"
 #include "coordinator/services/trainers_service.h"
+#include "coordinator/services/webhooks.h"
 #include "coordinator/services/workers_service.h"
 #include "coordinator/store/database_url.h"
 #include "coordinator/store/leader_lease.h"
@@ -51,6 +58,20 @@ std::string StorageUri(std::string uri) {
     uri = absl::StrCat("file://", std::filesystem::absolute(uri).lexically_normal().string());
   while (uri.size() > 1 && uri.back() == '/') uri.pop_back();
   return uri;
+}
+
+// Without the end of its line; empty: there is none.
+absl::StatusOr<std::string> ReadSecret(const std::string& path) {
+  if (path.empty()) return std::string();
+  std::ifstream file(path);
+  std::string secret;
+  std::getline(file, secret);
+  absl::StripTrailingAsciiWhitespace(&secret);
+  if (!secret.empty()) return secret;
+  return Error(absl::StatusCode::kInvalidArgument, reason::kInvalidArgument,
+               absl::StrCat("no key can be read from ", path))
+      .Field("webhook-secret-file")
+      .Hint("name a file with one line of text, readable by the coordinator alone");
 }
 
 std::string LogsFolder(const ServerConfig& config) {
@@ -86,11 +107,13 @@ class Effects final : public EffectSink {
  public:
   // `serving` is told whether calls are answered now.
   Effects(AgentStreams& agents, CheckpointFiles& files, ChangeFeed& feed, LogStore& logs,
-          CoreRunner& runner, AssignContext context, std::function<void(bool)> serving)
+          Webhooks& webhooks, CoreRunner& runner, AssignContext context,
+          std::function<void(bool)> serving)
       : agents_(agents),
         files_(files),
         feed_(feed),
         logs_(logs),
+        webhooks_(webhooks),
         runner_(runner),
         context_(std::move(context)),
         serving_(std::move(serving)) {}
@@ -123,6 +146,9 @@ class Effects final : public EffectSink {
   void DeleteFiles(const CheckpointKey& key) override {
     files_.Delete(key, [this, key] { runner_.Post(command::FilesDeleted{key.first, key.second}); });
   }
+  void Happened(const Event& event, const Core& core) override {
+    webhooks_.Offer(event, core.jobs().at(event.job));
+  }
   void JobChanged(const std::string& job) override { feed_.Notify(job); }
   void Leads() override {
     logs_.Reopen();
@@ -139,6 +165,7 @@ class Effects final : public EffectSink {
   CheckpointFiles& files_;
   ChangeFeed& feed_;
   LogStore& logs_;
+  Webhooks& webhooks_;
   CoreRunner& runner_;
   const AssignContext context_;
   const std::function<void(bool)> serving_;
@@ -147,7 +174,7 @@ class Effects final : public EffectSink {
 class Server final : public CoordinatorServer {
  public:
   Server(const ServerConfig& config, OpenedDatabase database, std::unique_ptr<ObjectStore> objects,
-         std::unique_ptr<PoolLookup> pools)
+         std::unique_ptr<PoolLookup> pools, WebhookOptions webhooks)
       : storage_uri_(StorageUri(config.storage)),
         database_(std::move(database)),
         objects_(std::move(objects)),
@@ -161,18 +188,27 @@ class Server final : public CoordinatorServer {
         files_(*objects_, storage_loop_, Clock::Real(), metrics_,
                [this] { return runner_.leads(); }),
         agents_(runner_, logs_loop_, logs_, feed_, {config.heartbeat, config.lease}),
-        effects_(agents_, files_, feed_, logs_, runner_, {storage_uri_, config.dataservices},
+        webhooks_(std::move(webhooks), Clock::Real(), metrics_,
+                  [this](const std::string& job, const std::string& why) {
+                    runner_.Post(command::WebhookFailed{job, why});
+                  }),
+        effects_(agents_, files_, feed_, logs_, webhooks_, runner_,
+                 {storage_uri_, config.dataservices},
                  [this](bool serving) { rpc_->SetServing(serving); }),
-        jobs_service_(runner_, Clock::Real(), *pools_, feed_, logs_),
+        maker_(runner_, *pools_),
+        jobs_service_(runner_, Clock::Real(), maker_, feed_, logs_),
         checkpoints_service_(runner_, files_, storage_uri_),
         profiles_service_(runner_, feed_),
         queues_service_(runner_),
+        schedules_service_(runner_, maker_),
+        sweeps_service_(runner_, Clock::Real(), maker_),
         workers_service_(runner_),
         trainers_service_(runner_) {}
 
   ~Server() override {
     leadership_.reset();  // another coordinator takes over
     pool_watch_.reset();
+    sources_.reset();
     storage_watch_.reset();
     feed_.Stop();     // watchers leave
     agents_.Close();  // and agents, who dial again until a coordinator is there
@@ -192,6 +228,7 @@ class Server final : public CoordinatorServer {
       SEER_RETURN_IF_ERROR(runner_.Start(effects_, config.heartbeat));
     }
     pool_watch_.emplace(runner_, *pools_, kPoolWatchPeriod);
+    sources_.emplace(runner_, Clock::Real(), maker_, config.heartbeat);
     absl::string_view folder = storage_uri_;
     if (absl::ConsumePrefix(&folder, "file://"))
       storage_watch_.emplace(runner_, std::string(folder), kStorageWatchPeriod);
@@ -200,7 +237,8 @@ class Server final : public CoordinatorServer {
     SEER_ASSIGN_OR_RETURN(
         rpc_, RpcServer::Start(options,
                                {&jobs_service_, &checkpoints_service_, &profiles_service_,
-                                &queues_service_, &workers_service_, &trainers_service_, &agents_},
+                                &queues_service_, &schedules_service_, &sweeps_service_,
+                                &workers_service_, &trainers_service_, &agents_},
                                registry_));
     if (!database_.lease) return absl::OkStatus();
     rpc_->SetServing(false);
@@ -226,14 +264,19 @@ class Server final : public CoordinatorServer {
   CoreRunner runner_;
   CheckpointFiles files_;
   AgentStreams agents_;
+  Webhooks webhooks_;
   Effects effects_;
+  JobMaker maker_;
   JobsService jobs_service_;
   CheckpointsService checkpoints_service_;
   ProfilesService profiles_service_;
   QueuesService queues_service_;
+  SchedulesService schedules_service_;
+  SweepsService sweeps_service_;
   WorkersService workers_service_;
   TrainersService trainers_service_;
   std::optional<PoolWatch> pool_watch_;
+  std::optional<JobSources> sources_;
   std::optional<StorageWatch> storage_watch_;  // where the storage is a file system
   std::unique_ptr<MetricsHttp> http_;
   std::unique_ptr<RpcServer> rpc_;
@@ -269,10 +312,12 @@ absl::StatusOr<std::unique_ptr<CoordinatorServer>> CoordinatorServer::Start(
         .Field("storage-low-watermark")
         .Hint("a share from 0% to 100%; the default is 5%, 0% looks at nothing");
   }
+  WebhookOptions webhooks;
+  SEER_ASSIGN_OR_RETURN(webhooks.secret, ReadSecret(config.webhook_secret_file));
   SEER_ASSIGN_OR_RETURN(auto objects, OpenStore(StorageUri(config.storage)));
   SEER_ASSIGN_OR_RETURN(auto database, OpenDatabase(config.database, config.leader_lease));
-  auto server =
-      std::make_unique<Server>(config, std::move(database), std::move(objects), std::move(pools));
+  auto server = std::make_unique<Server>(config, std::move(database), std::move(objects),
+                                         std::move(pools), std::move(webhooks));
   SEER_RETURN_IF_ERROR(server->Serve(config));
   return std::unique_ptr<CoordinatorServer>(std::move(server));
 }

@@ -26,6 +26,7 @@ struct ServerConfig {
   // `listen`; and how long one that leads may be silent.
   std::string advertise;
   absl::Duration leader_lease = absl::Seconds(5);
+  std::string webhook_secret_file;  // key that signs posts to webhooks; empty: they are not signed
   // As CoreOptions.
   int cordon_after = 3;
   absl::Duration cordon_window = absl::Hours(1);

@@ -1,5 +1,6 @@
-// seer job: its verbs stand in job_submit.cc, job_show.cc, job_diagnose.cc, job_profile.cc and
-// job_steer.cc; the shortcuts submit, ps, logs and top are the same commands.
+// seer job: its verbs stand in job_submit.cc, job_show.cc, job_diagnose.cc, job_profile.cc,
+// job_set.cc, job_steer.cc and job_again.cc; the shortcuts submit, ps, logs and top are the same
+// commands.
 #include "client/commands/job.h"
 
 #include <grpcpp/grpcpp.h>
@@ -9,6 +10,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
+#include "client/commands/job_again.h"
 #include "common/base/error.h"
 #include "common/base/status_macros.h"
 #include "common/rpc/status_grpc.h"
@@ -106,7 +108,9 @@ void AddJobCommands(CLI::App& app, Session& session) {
   AddEvents(*noun, session);
   AddLogs(*noun, session);
   AddProfile(*noun, session);
+  AddSet(*noun, session);
   AddSteering(*noun, session);
+  AddAgain(*noun, session);
   AddSubmit(app, session);
   AddList(app, session, "ps");
   AddLogs(app, session);

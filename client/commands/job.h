@@ -54,6 +54,7 @@ void AddDiagnose(CLI::App& parent, Session& session);
 void AddEvents(CLI::App& parent, Session& session);
 void AddLogs(CLI::App& parent, Session& session);
 void AddProfile(CLI::App& parent, Session& session);
+void AddSet(CLI::App& parent, Session& session);
 void AddSteering(CLI::App& parent, Session& session);  // wait, pause, resume, cancel
 
 }  // namespace seer::client

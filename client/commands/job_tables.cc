@@ -211,6 +211,10 @@ std::vector<std::pair<std::string, std::string>> JobDescription(const v1::Job& j
   for (const auto& [path, value] :
        std::map<std::string, std::string>(job.overrides().begin(), job.overrides().end()))
     lines.emplace_back("Changed", absl::StrCat(path, "=", value, ", by a health rule"));
+  for (const v1::AfterSpec& after : job.spec().chain().after())
+    lines.emplace_back("After", ShortId(after.job()));
+  if (!job.sweep().empty()) lines.emplace_back("Made by", job.sweep());
+  if (!job.schedule().empty()) lines.emplace_back("Made by", job.schedule());
   if (!job.storage_warning().empty()) lines.emplace_back("Warning", job.storage_warning());
   for (const auto& rank : job.ranks()) {
     if (!rank.has_activity())  // the others stand in a table of their own

@@ -22,6 +22,16 @@ struct SpecOptions {
 // With recipes, --set and defaults applied, and valid. INVALID_ARGUMENT: what is wrong, and where.
 absl::StatusOr<v1::JobSpec> ReadSpec(const SpecOptions& options);
 
+// With recipes and --set applied, but without defaults, and valid with them: the coordinator knows
+// more of them, as the model of a checkpoint.
+absl::StatusOr<v1::JobSpec> ReadGivenSpec(const SpecOptions& options);
+// The same for a file with several jobs: --name names the only one. Each comes after those of the
+// file that it waits for by chain.after. CIRCULAR_CHAIN: they wait for each other.
+absl::StatusOr<std::vector<v1::JobSpec>> ReadGivenSpecs(const SpecOptions& options);
+
+// What ReadGivenSpecs puts last.
+absl::StatusOr<std::vector<v1::JobSpec>> InOrder(std::vector<v1::JobSpec> specs);
+
 void AddSpecOptions(CLI::App& app, SpecOptions& options, bool required = true);
 
 }  // namespace seer::client

@@ -20,6 +20,7 @@ enum class RandomPurpose : uint32_t {
   kSubstitute = 4,
   kPhotometry = 5,
   kInitialWeights = 6,
+  kSweep = 7,
   kTest = 99,
 };
 

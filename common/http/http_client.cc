@@ -1,6 +1,8 @@
 #include "common/http/http_client.h"
 
 #include <curl/curl.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
 
 #include <algorithm>
 #include <cstring>
@@ -20,6 +22,7 @@ struct Exchange {
   const HttpRequest& request;
   HttpResponse response;
   bool too_large = false;
+  bool refused = false;  // the address
   size_t sent = 0;
 };
 
@@ -51,6 +54,27 @@ size_t OnUpload(char* out, size_t size, size_t count, void* user) {
   std::memcpy(out, rest.data(), bytes);
   exchange.sent += bytes;
   return bytes;
+}
+
+// 169.254.0.0/16, fe80::/10, and AWS's fd00:ec2::/32; also as an IPv4 address within an IPv6 one.
+bool IsLinkLocal(const sockaddr& address) {
+  if (address.sa_family == AF_INET) {
+    const auto& v4 = reinterpret_cast<const sockaddr_in&>(address);
+    return (ntohl(v4.sin_addr.s_addr) >> 16) == 0xA9FE;
+  }
+  if (address.sa_family != AF_INET6) return false;
+  const uint8_t* const b = reinterpret_cast<const sockaddr_in6&>(address).sin6_addr.s6_addr;
+  const bool mapped = std::all_of(b, b + 10, [](uint8_t x) { return x == 0; }) && b[10] == 0xFF &&
+                      b[11] == 0xFF && b[12] == 169 && b[13] == 254;
+  return mapped || (b[0] == 0xFE && (b[1] & 0xC0) == 0x80) ||
+         (b[0] == 0xFD && b[1] == 0x00 && b[2] == 0x0E && b[3] == 0xC2);
+}
+
+curl_socket_t OnSocket(void* user, curlsocktype, curl_sockaddr* address) {
+  Exchange& exchange = *static_cast<Exchange*>(user);
+  exchange.refused = exchange.refused || IsLinkLocal(address->addr);
+  if (exchange.refused) return CURL_SOCKET_BAD;
+  return socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
 }
 
 absl::StatusCode CodeOf(CURLcode code) {
@@ -126,6 +150,16 @@ absl::StatusOr<HttpResponse> HttpClient::Do(const HttpRequest& request) {
     set(CURLOPT_INFILESIZE_LARGE, static_cast<curl_off_t>(request.put->size()));
     add("Expect:");  // the body goes at once
   }
+  if (request.post) {
+    set(CURLOPT_POST, 1L);
+    set(CURLOPT_POSTFIELDSIZE_LARGE, static_cast<curl_off_t>(request.post->size()));
+    set(CURLOPT_POSTFIELDS, request.post->data());
+    add("Expect:");
+  }
+  if (request.refuse_link_local) {
+    set(CURLOPT_OPENSOCKETFUNCTION, &OnSocket);
+    set(CURLOPT_OPENSOCKETDATA, &exchange);
+  }
   std::string user, scope;
   if (request.signature) {
     const AwsSignature& key = *request.signature;
@@ -139,6 +173,8 @@ absl::StatusOr<HttpResponse> HttpClient::Do(const HttpRequest& request) {
   set(CURLOPT_HTTPHEADER, headers);
   const CURLcode code = curl_easy_perform(curl);
   curl_slist_free_all(headers);
+  if (exchange.refused)
+    return absl::PermissionDeniedError("it leads to a link-local address, which is not asked");
   if (exchange.too_large || code == CURLE_FILESIZE_EXCEEDED) {
     return absl::ResourceExhaustedError(
         absl::StrCat("the answer has more than ", request.max_bytes, " bytes"));

@@ -26,14 +26,17 @@ struct AwsSignature {
 
 struct HttpRequest {
   std::string url;
-  std::vector<std::string> headers;      // "Name: value"
-  std::optional<absl::string_view> put;  // a PUT with this body; otherwise a GET
+  std::vector<std::string> headers;       // "Name: value"
+  std::optional<absl::string_view> put;   // a PUT with this body
+  std::optional<absl::string_view> post;  // or a POST with this one; otherwise a GET
   std::optional<AwsSignature> signature;
   absl::Duration connect_timeout = absl::Seconds(10);
   absl::Duration timeout = absl::Minutes(2);  // of the whole exchange
   absl::Duration stall = absl::Seconds(15);   // without a byte
   std::string ca_file;  // certificate authorities as PEM; empty: the machine's
   bool verify_tls = true;
+  // Link-local addresses, as of metadata services, are not connected to, whatever name leads there.
+  bool refuse_link_local = false;
   int max_redirects = 5;
   int64_t max_bytes = int64_t{64} << 20;  // of the answer's body
 };
@@ -53,7 +56,8 @@ class HttpClient {
   // Any answer is OK, whatever its status. UNAVAILABLE: no whole answer (not connected, reset, cut
   // short). DEADLINE_EXCEEDED: `timeout` or `stall`. RESOURCE_EXHAUSTED: the body is above
   // max_bytes; it is not read further. FAILED_PRECONDITION: too many redirects, or to another
-  // scheme than http and https. INVALID_ARGUMENT: not a URL of these.
+  // scheme than http and https. PERMISSION_DENIED: a link-local address. INVALID_ARGUMENT: not a
+  // URL of these.
   absl::StatusOr<HttpResponse> Do(const HttpRequest& request);
 
  private:

@@ -196,6 +196,11 @@ void FillDefaults(v1::JobSpec& spec) {
     scheduling.set_on_preemption(v1::PREEMPTION_POLICY_REQUEUE);
   if (spec.alerts().mode() == v1::HEALTH_MODE_UNSPECIFIED)
     spec.mutable_alerts()->set_mode(v1::HEALTH_MODE_ADVISE);
+  for (int i = 0; i < spec.chain().after_size(); ++i) {
+    v1::AfterSpec& after = *spec.mutable_chain()->mutable_after(i);
+    if (after.condition() == v1::AFTER_CONDITION_UNSPECIFIED)
+      after.set_condition(v1::AFTER_CONDITION_SUCCEEDED);
+  }
   if (spec.kind() == v1::JOB_KIND_EVAL_KNN)
     FillEval(*spec.mutable_eval(), spec.augment().crops(0).size());
 }

@@ -6,11 +6,11 @@
 #include <set>
 #include <string>
 
-#include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "common/base/error.h"
 #include "common/base/status_macros.h"
+#include "common/spec/rules.h"
 #include "common/spec/validate.h"
 #include "common/spec/yaml.h"
 
@@ -57,45 +57,35 @@ std::vector<v1::HealthRuleSpec> BuiltInRules(const v1::JobSpec& spec) {
   return rules;
 }
 
-absl::Status Broken(const std::string& field, const std::string& what, const std::string& hint) {
+absl::Status Refused(const std::string& field, const std::string& what, const std::string& hint) {
   return Error(absl::StatusCode::kInvalidArgument, reason::kOutOfRange,
                absl::StrCat(field, " ", what))
       .Field(field)
       .Hint(hint);
 }
 
-bool IsName(const std::string& name) {
-  return !name.empty() && name.size() <= 63 && name.front() != '-' && name.back() != '-' &&
-         std::all_of(name.begin(), name.end(), [](char c) {
-           return absl::ascii_islower(static_cast<unsigned char>(c)) ||
-                  absl::ascii_isdigit(static_cast<unsigned char>(c)) || c == '-';
-         });
-}
-
 absl::Status CheckRule(const v1::JobSpec& spec, const v1::HealthRuleSpec& rule,
                        const std::string& field) {
-  if (!IsName(rule.name()))
-    return Broken(field + ".name", absl::StrCat("is '", rule.name(), "'"),
-                  "name it with 1 to 63 of a-z, 0-9 and '-', not at the ends");
+  SEER_RETURN_IF_ERROR(CheckName(field + ".name", rule.name()));
   if (rule.signal() == v1::HEALTH_SIGNAL_UNSPECIFIED || !v1::HealthSignal_IsValid(rule.signal()))
-    return Broken(field + ".signal", "is not set", "say what it watches, as LOSS_OVER_LN_K");
+    return Refused(field + ".signal", "is not set", "say what it watches, as LOSS_OVER_LN_K");
   if (rule.has_above() == rule.has_below())
-    return Broken(field, "has " + std::string(rule.has_above() ? "two bounds" : "no bound"),
-                  "set one of above and below");
+    return Refused(field, "has " + std::string(rule.has_above() ? "two bounds" : "no bound"),
+                   "set one of above and below");
   if (!std::isfinite(rule.above()) || !std::isfinite(rule.below()))
-    return Broken(field, "has a bound that is not finite", "set a number");
+    return Refused(field, "has a bound that is not finite", "set a number");
   if (rule.for_steps() < 0)
-    return Broken(field + ".forSteps",
-                  absl::StrCat("is ", rule.for_steps(), ", must be at least 1"),
-                  "leave it out for 20");
+    return Refused(field + ".forSteps",
+                   absl::StrCat("is ", rule.for_steps(), ", must be at least 1"),
+                   "leave it out for 20");
   if (rule.after_step() < 0)
-    return Broken(field + ".afterStep",
-                  absl::StrCat("is ", rule.after_step(), ", must be at least 0"),
-                  "leave it out for the end of the warm-up");
+    return Refused(field + ".afterStep",
+                   absl::StrCat("is ", rule.after_step(), ", must be at least 0"),
+                   "leave it out for the end of the warm-up");
   if (rule.set().empty()) return absl::OkStatus();
   if (rule.action() != v1::HEALTH_ACTION_ROLL_BACK)
-    return Broken(field + ".set", "is there, but the action is not ROLL_BACK",
-                  "set action to ROLL_BACK, or leave set out");
+    return Refused(field + ".set", "is there, but the action is not ROLL_BACK",
+                   "set action to ROLL_BACK, or leave set out");
   v1::JobSpec changed = spec;
   changed.clear_alerts();
   for (const auto& [path, value] : rule.set()) {
@@ -104,9 +94,9 @@ absl::Status CheckRule(const v1::JobSpec& spec, const v1::HealthRuleSpec& rule,
                        return absl::StartsWith(path, p);
                      });
     if (!may)
-      return Broken(absl::StrCat(field, ".set"), absl::StrCat("names ", path),
-                    "it may change values of optim (but steps, kind and groups), temperature, "
-                    "epsilon and Sinkhorn of loss.swav, augment.photometry and precision");
+      return Refused(absl::StrCat(field, ".set"), absl::StrCat("names ", path),
+                     "it may change values of optim (but steps, kind and groups), temperature, "
+                     "epsilon and Sinkhorn of loss.swav, augment.photometry and precision");
   }
   SEER_RETURN_IF_ERROR(ApplyOverrides(rule.set(), changed));
   return ValidateJobSpec(changed);
@@ -139,19 +129,19 @@ std::vector<v1::HealthRuleSpec> HealthRulesOf(const v1::JobSpec& spec) {
 absl::Status CheckHealthRules(const v1::JobSpec& spec) {
   const v1::AlertsSpec& alerts = spec.alerts();
   if (!v1::HealthMode_IsValid(alerts.mode()))
-    return Broken("alerts.mode", absl::StrCat("is ", static_cast<int>(alerts.mode())),
-                  "OFF, ADVISE or ACT");
+    return Refused("alerts.mode", absl::StrCat("is ", static_cast<int>(alerts.mode())),
+                   "OFF, ADVISE or ACT");
   if (alerts.rules_size() > kMaxRules)
-    return Broken("alerts.rules", absl::StrCat("has ", alerts.rules_size(), " rules"),
-                  absl::StrCat("at most ", kMaxRules));
+    return Refused("alerts.rules", absl::StrCat("has ", alerts.rules_size(), " rules"),
+                   absl::StrCat("at most ", kMaxRules));
   std::set<std::string> names;
   for (int i = 0; i < alerts.rules_size(); ++i) {
     const std::string field = absl::StrCat("alerts.rules[", i, "]");
     SEER_RETURN_IF_ERROR(CheckRule(spec, alerts.rules(i), field));
     if (!names.insert(alerts.rules(i).name()).second)
-      return Broken(field + ".name",
-                    absl::StrCat("is '", alerts.rules(i).name(), "', as that of another rule"),
-                    "give each rule a name of its own");
+      return Refused(field + ".name",
+                     absl::StrCat("is '", alerts.rules(i).name(), "', as that of another rule"),
+                     "give each rule a name of its own");
   }
   return absl::OkStatus();
 }

@@ -5,7 +5,6 @@
 #include <string>
 #include <utility>
 
-#include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "common/base/error.h"
@@ -13,49 +12,14 @@
 #include "common/base/status_macros.h"
 #include "common/spec/elastic.h"
 #include "common/spec/health.h"
+#include "common/spec/rules.h"
 #include "common/spec/trunk.h"
+#include "common/spec/validate_alerts.h"
+#include "common/spec/validate_chain.h"
 #include "engine/export/names.h"
 
 namespace seer {
 namespace {
-
-absl::Status Broken(absl::string_view field, const std::string& value, const std::string& allowed,
-                    absl::string_view hint = "") {
-  return Error(absl::StatusCode::kInvalidArgument, reason::kOutOfRange,
-               absl::StrCat(field, " is ", value, ", must be ", allowed))
-      .Field(field)
-      .Hint(hint.empty() ? absl::StrCat("set ", field, " to ", allowed) : std::string(hint))
-      .With("value", value)
-      .With("allowed", allowed);
-}
-
-absl::Status Missing(absl::string_view field, absl::string_view hint) {
-  return Error(absl::StatusCode::kInvalidArgument, reason::kMissingField,
-               absl::StrCat(field, " is not set"))
-      .Field(field)
-      .Hint(hint);
-}
-
-template <typename Number>
-absl::Status InRange(absl::string_view field, Number value, Number low, Number high) {
-  if (value >= low && value <= high) return absl::OkStatus();  // false also for NaN
-  return Broken(field, absl::StrCat(value), absl::StrCat("from ", low, " to ", high));
-}
-
-absl::Status AtLeast(absl::string_view field, int64_t value, int64_t low) {
-  return value >= low ? absl::OkStatus()
-                      : Broken(field, absl::StrCat(value), absl::StrCat("at least ", low));
-}
-
-absl::Status Positive(absl::string_view field, double value) {
-  return value > 0 && std::isfinite(value) ? absl::OkStatus()
-                                           : Broken(field, absl::StrCat(value), "above 0");
-}
-
-absl::Status NotNegative(absl::string_view field, double value) {
-  return value >= 0 && std::isfinite(value) ? absl::OkStatus()
-                                            : Broken(field, absl::StrCat(value), "at least 0");
-}
 
 constexpr int kMaxExtraPrototypes = 16;
 constexpr int kMaxSelectorLabels = 16;
@@ -63,14 +27,14 @@ constexpr int kMaxSpareRanks = 1024;
 constexpr double kMaxEpochs = 1e6;
 constexpr double kMaxSeconds = 1e9;  // 31 years: far from what milliseconds or a clock overflow at
 
-absl::Status CheckName(absl::string_view field, const std::string& name) {
-  bool good = !name.empty() && name.size() <= 63 && name.front() != '-' && name.back() != '-';
-  for (char c : name)
-    good = good && (absl::ascii_islower(static_cast<unsigned char>(c)) ||
-                    absl::ascii_isdigit(static_cast<unsigned char>(c)) || c == '-');
-  if (good) return absl::OkStatus();
-  return Broken(field, absl::StrCat("'", name, "'"),
-                "1 to 63 of a-z, 0-9 and '-', not at the ends");
+absl::Status CheckSize(const v1::JobSpec& spec) {
+  const size_t bytes = spec.ByteSizeLong();
+  if (bytes <= kMaxSpecBytes) return absl::OkStatus();
+  return Error(absl::StatusCode::kInvalidArgument, reason::kOutOfRange,
+               absl::StrCat("the job has ", bytes, " bytes, must have at most ", kMaxSpecBytes))
+      .Hint("a job says what to train, not with what: keep data in pools, and long texts elsewhere")
+      .With("value", absl::StrCat(bytes))
+      .With("allowed", absl::StrCat("at most ", kMaxSpecBytes));
 }
 
 absl::Status CheckScheduling(const v1::SchedulingSpec& scheduling) {
@@ -491,6 +455,7 @@ absl::Status CheckRetention(const v1::JobSpec& spec) {
 }  // namespace
 
 absl::Status ValidateJobSpec(const v1::JobSpec& spec) {
+  SEER_RETURN_IF_ERROR(CheckSize(spec));
   SEER_RETURN_IF_ERROR(CheckMetadata(spec.metadata()));
   const v1::DistributedSpec& distributed = spec.distributed();
   SEER_RETURN_IF_ERROR(InRange("distributed.ranks", distributed.ranks(), 1, 65536));
@@ -539,6 +504,8 @@ absl::Status ValidateJobSpec(const v1::JobSpec& spec) {
   SEER_RETURN_IF_ERROR(CheckScheduling(spec.scheduling()));
   SEER_RETURN_IF_ERROR(CheckHealthRules(spec));
   SEER_RETURN_IF_ERROR(AtLeast("checkpoint.everySteps", spec.checkpoint().every_steps(), 1));
+  SEER_RETURN_IF_ERROR(CheckWebhooks(spec.alerts()));
+  SEER_RETURN_IF_ERROR(CheckChain(spec));
   return CheckRetention(spec);
 }
 

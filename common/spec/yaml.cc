@@ -83,13 +83,6 @@ absl::Status KeyStandsTwice(const Place& place, const YAML::Node& node, const st
       .With("key", path);
 }
 
-const FieldDescriptor* FindField(const Descriptor& type, const std::string& key) {
-  for (int i = 0; i < type.field_count(); ++i) {
-    if (type.field(i)->name() == key || type.field(i)->json_name() == key) return type.field(i);
-  }
-  return nullptr;
-}
-
 absl::Status OverlayMessage(const YAML::Node& node, const Place& place, const std::string& path,
                             Message& message, const std::vector<std::string>& more_keys = {});
 
@@ -231,7 +224,17 @@ absl::Status OverlayMessage(const YAML::Node& node, const Place& place, const st
   return absl::OkStatus();
 }
 
-absl::StatusOr<YAML::Node> Load(const std::string& text, const std::string& source) {
+absl::StatusOr<std::vector<YAML::Node>> LoadAll(const std::string& text,
+                                                const std::string& source) {
+  if (text.size() > kMaxSpecTextBytes) {
+    return Error(absl::StatusCode::kInvalidArgument, reason::kOutOfRange,
+                 absl::StrCat(source, " has ", text.size(), " bytes, must have at most ",
+                              kMaxSpecTextBytes))
+        .Hint(
+            "a job says what to train, not with what: keep data in pools, and long texts elsewhere")
+        .With("value", absl::StrCat(text.size()))
+        .With("allowed", absl::StrCat("at most ", kMaxSpecTextBytes));
+  }
   if (const size_t good = ValidUtf8Length(text); good < text.size()) {
     const auto line =
         1 + std::count(text.begin(), text.begin() + static_cast<ptrdiff_t>(good), '\n');
@@ -240,12 +243,7 @@ absl::StatusOr<YAML::Node> Load(const std::string& text, const std::string& sour
         .Hint("save the file as UTF-8");
   }
   try {
-    const std::vector<YAML::Node> documents = YAML::LoadAll(text);
-    if (documents.size() <= 1) return documents.empty() ? YAML::Node() : documents.front();
-    return Error(absl::StatusCode::kInvalidArgument, reason::kYamlSyntax,
-                 absl::StrCat(source, ":", documents[1].Mark().line + 1,
-                              ": a second document, only one is read"))
-        .Hint("write one job a file, without lines of '---' in between");
+    return YAML::LoadAll(text);
   } catch (const YAML::Exception& error) {
     return Error(absl::StatusCode::kInvalidArgument, reason::kYamlSyntax,
                  absl::StrCat(source, ":", error.mark.line + 1, ": ", error.msg))
@@ -253,6 +251,17 @@ absl::StatusOr<YAML::Node> Load(const std::string& text, const std::string& sour
             "the file is not YAML: look at the indentation and the colons of that line and the one "
             "before it");
   }
+}
+
+absl::StatusOr<YAML::Node> Load(const std::string& text, const std::string& source) {
+  SEER_ASSIGN_OR_RETURN(const std::vector<YAML::Node> documents, LoadAll(text, source));
+  if (documents.size() <= 1) return documents.empty() ? YAML::Node() : documents.front();
+  return Error(absl::StatusCode::kInvalidArgument, reason::kYamlSyntax,
+               absl::StrCat(source, ":", documents[1].Mark().line + 1,
+                            ": a second document, only one is read"))
+      .Hint(
+          "write one job a file, without lines of '---' in between; `seer job submit` alone takes "
+          "several");
 }
 
 absl::StatusOr<std::string> FindRecipe(const std::string& wanted, const Place& place,
@@ -279,11 +288,10 @@ absl::StatusOr<std::string> FindRecipe(const std::string& wanted, const Place& p
                           : absl::StrCat("recipes: ", absl::StrJoin(known, ", ")));
 }
 
-absl::Status OverlaySpec(const std::string& text, const std::string& source,
+absl::Status OverlaySpec(const YAML::Node& node, const std::string& source,
                          const std::vector<std::string>& recipe_dirs, int depth,
                          v1::JobSpec& spec) {
   const Place place{source};
-  SEER_ASSIGN_OR_RETURN(const YAML::Node node, Load(text, source));
   if (node.IsNull()) return absl::OkStatus();
   if (node.IsMap() && node["extends"]) {
     const YAML::Node extends = node["extends"];
@@ -298,7 +306,8 @@ absl::Status OverlaySpec(const std::string& text, const std::string& source,
     std::ifstream file(path);
     std::stringstream base;
     base << file.rdbuf();
-    SEER_RETURN_IF_ERROR(OverlaySpec(base.str(), path, recipe_dirs, depth + 1, spec));
+    SEER_ASSIGN_OR_RETURN(const YAML::Node recipe, Load(base.str(), path));
+    SEER_RETURN_IF_ERROR(OverlaySpec(recipe, path, recipe_dirs, depth + 1, spec));
   }
   return OverlayMessage(node, place, "", spec, {"extends"});
 }
@@ -320,20 +329,35 @@ absl::StatusOr<absl::Duration> ReadDuration(const std::string& text) {
 absl::StatusOr<v1::JobSpec> ParseJobSpec(const std::string& text, const std::string& source,
                                          const std::vector<std::string>& recipe_dirs) {
   v1::JobSpec spec;
-  SEER_RETURN_IF_ERROR(OverlaySpec(text, source, recipe_dirs, 0, spec));
+  SEER_ASSIGN_OR_RETURN(const YAML::Node node, Load(text, source));
+  SEER_RETURN_IF_ERROR(OverlaySpec(node, source, recipe_dirs, 0, spec));
   return spec;
 }
 
-absl::Status ApplySet(v1::JobSpec& spec, const std::string& assignment) {
+absl::StatusOr<std::vector<v1::JobSpec>> ParseJobSpecs(
+    const std::string& text, const std::string& source,
+    const std::vector<std::string>& recipe_dirs) {
+  SEER_ASSIGN_OR_RETURN(const std::vector<YAML::Node> documents, LoadAll(text, source));
+  std::vector<v1::JobSpec> specs;
+  for (const YAML::Node& node : documents) {
+    if (node.IsNull() && documents.size() > 1) continue;
+    SEER_RETURN_IF_ERROR(OverlaySpec(node, source, recipe_dirs, 0, specs.emplace_back()));
+  }
+  if (specs.empty()) specs.emplace_back();
+  return specs;
+}
+
+absl::Status ApplySet(v1::JobSpec& spec, const std::string& assignment, const std::string& flag) {
   const size_t equals = assignment.find('=');
   if (equals == std::string::npos || equals == 0) {
     return Error(absl::StatusCode::kInvalidArgument, reason::kInvalidArgument,
-                 absl::StrCat("--set ", assignment, " has no '='"))
-        .Hint("write --set key.path=value, for example --set optim.lr=0.3");
+                 absl::StrCat(flag, assignment, " has no '='"))
+        .Hint(absl::StrCat("write ", flag, "key.path=value, for example ", flag,
+                           "checkpoint.keepLast=5"));
   }
   const std::string path = assignment.substr(0, equals);
   SEER_ASSIGN_OR_RETURN(YAML::Node node,
-                        Load(assignment.substr(equals + 1), absl::StrCat("--set ", path)));
+                        Load(assignment.substr(equals + 1), absl::StrCat(flag, path)));
   // Wraps the value into the mappings that the path names, from the inside out.
   std::vector<std::string> parts = absl::StrSplit(path, '.');
   for (auto part = parts.rbegin(); part != parts.rend(); ++part) {
@@ -341,7 +365,7 @@ absl::Status ApplySet(v1::JobSpec& spec, const std::string& assignment) {
     outer[*part] = node;
     node = outer;
   }
-  return OverlayMessage(node, Place{absl::StrCat("--set ", path), false}, "", spec);
+  return OverlayMessage(node, Place{absl::StrCat(flag, path), false}, "", spec);
 }
 
 std::string NearestKey(const std::string& key, const std::vector<std::string>& candidates) {

@@ -14,6 +14,9 @@ namespace seer {
 // "90s", "1h30m", "90d". INVALID_ARGUMENT: not a duration, or one of more than 10,000 years.
 absl::StatusOr<absl::Duration> ReadDuration(const std::string& text);
 
+// Of a file with jobs: more is not read.
+inline constexpr size_t kMaxSpecTextBytes = size_t{4} << 20;
+
 // Reads what stands in `text`; unset stays unset (defaults come later). Handles
 // `extends: recipes/<name>` through `recipe_dirs`. `source` names the file in messages.
 // INVALID_ARGUMENT with one of
@@ -21,13 +24,21 @@ absl::StatusOr<absl::Duration> ReadDuration(const std::string& text);
 // - YAML_SYNTAX: names the line; also a key that stands twice, a second document, not UTF-8;
 // - UNKNOWN_KEY: names line, path and nearest key;
 // - WRONG_TYPE: names line, path, what stood there and what was expected;
-// - UNKNOWN_RECIPE: lists those there are.
+// - UNKNOWN_RECIPE: lists those there are;
+// - OUT_OF_RANGE: the text is longer than kMaxSpecTextBytes.
 absl::StatusOr<v1::JobSpec> ParseJobSpec(const std::string& text, const std::string& source,
                                          const std::vector<std::string>& recipe_dirs);
 
-// Applies "optim.lr=0.3" (the value is YAML) over a spec.
-// Same errors, with "--set optim.lr" instead of a line.
-absl::Status ApplySet(v1::JobSpec& spec, const std::string& assignment);
+// Several jobs of one text, with lines of "---" in between: those that say something. Errors as
+// ParseJobSpec.
+absl::StatusOr<std::vector<v1::JobSpec>> ParseJobSpecs(const std::string& text,
+                                                       const std::string& source,
+                                                       const std::vector<std::string>& recipe_dirs);
+
+// Applies "optim.lr=0.3" (the value is YAML) over a spec. Same errors, with "--set optim.lr"
+// instead of a line; `flag` is what stands before the path there.
+absl::Status ApplySet(v1::JobSpec& spec, const std::string& assignment,
+                      const std::string& flag = "--set ");
 
 // The spec as YAML in lowerCamelCase, in field order, without unset fields.
 std::string FormatJobSpec(const v1::JobSpec& spec);

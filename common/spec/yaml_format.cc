@@ -13,6 +13,7 @@
 namespace seer {
 namespace {
 
+using google::protobuf::Descriptor;
 using google::protobuf::EnumDescriptor;
 using google::protobuf::EnumValueDescriptor;
 using google::protobuf::FieldDescriptor;
@@ -77,15 +78,19 @@ void EmitValue(YAML::Emitter& out, const Message& message, const FieldDescriptor
   Emit(out, child);
 }
 
-void EmitMap(YAML::Emitter& out, const Message& message, const FieldDescriptor& field) {
-  const auto& reflection = *message.GetReflection();
-  std::map<std::string, std::string> items;  // in a stable order
-  for (int i = 0; i < reflection.FieldSize(message, &field); ++i) {
-    const Message& entry = reflection.GetRepeatedMessage(message, &field, i);
-    items[entry.GetReflection()->GetString(entry, field.message_type()->map_key())] =
-        entry.GetReflection()->GetString(entry, field.message_type()->map_value());
+// A list, a map or a value.
+void EmitField(YAML::Emitter& out, const Message& message, const FieldDescriptor& field) {
+  if (field.is_map()) {
+    out << MapEntries(message, field);
+  } else if (field.is_repeated()) {
+    if (field.cpp_type() != FieldDescriptor::CPPTYPE_MESSAGE) out << YAML::Flow;
+    out << YAML::BeginSeq;
+    for (int j = 0; j < message.GetReflection()->FieldSize(message, &field); ++j)
+      EmitValue(out, message, field, j);
+    out << YAML::EndSeq;
+  } else {
+    EmitValue(out, message, field, -1);
   }
-  out << items;
 }
 
 void Emit(YAML::Emitter& out, const Message& message) {
@@ -98,16 +103,7 @@ void Emit(YAML::Emitter& out, const Message& message) {
                                          : reflection.HasField(message, &field);
     if (size == 0) continue;
     out << YAML::Key << field.json_name() << YAML::Value;
-    if (field.is_map()) {
-      EmitMap(out, message, field);
-    } else if (field.is_repeated()) {
-      if (field.cpp_type() != FieldDescriptor::CPPTYPE_MESSAGE) out << YAML::Flow;
-      out << YAML::BeginSeq;
-      for (int j = 0; j < size; ++j) EmitValue(out, message, field, j);
-      out << YAML::EndSeq;
-    } else {
-      EmitValue(out, message, field, -1);
-    }
+    EmitField(out, message, field);
   }
   out << YAML::EndMap;
 }
@@ -156,6 +152,38 @@ std::string TypeName(const FieldDescriptor& field) {
       names.push_back(EnumYamlName(*field.enum_type()->value(i)));
   }
   return absl::StrCat("one of ", absl::StrJoin(names, ", "));
+}
+
+const FieldDescriptor* FindField(const Descriptor& type, const std::string& key) {
+  for (int i = 0; i < type.field_count(); ++i) {
+    if (type.field(i)->name() == key || type.field(i)->json_name() == key) return type.field(i);
+  }
+  return nullptr;
+}
+
+bool IsSection(const FieldDescriptor& field) {
+  return field.cpp_type() == FieldDescriptor::CPPTYPE_MESSAGE && !field.is_repeated() &&
+         field.message_type()->full_name() != "google.protobuf.Duration";
+}
+
+std::map<std::string, std::string> MapEntries(const Message& message,
+                                              const FieldDescriptor& field) {
+  const auto& reflection = *message.GetReflection();
+  std::map<std::string, std::string> entries;
+  for (int i = 0; i < reflection.FieldSize(message, &field); ++i) {
+    const Message& entry = reflection.GetRepeatedMessage(message, &field, i);
+    entries[entry.GetReflection()->GetString(entry, field.message_type()->map_key())] =
+        entry.GetReflection()->GetString(entry, field.message_type()->map_value());
+  }
+  return entries;
+}
+
+std::string FieldYaml(const Message& message, const FieldDescriptor& field) {
+  YAML::Emitter out;
+  out.SetSeqFormat(YAML::Flow);
+  out.SetMapFormat(YAML::Flow);
+  EmitField(out, message, field);
+  return out.c_str();
 }
 
 std::string FormatJobSpec(const v1::JobSpec& spec) {

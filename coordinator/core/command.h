@@ -9,7 +9,9 @@
 #include <variant>
 #include <vector>
 
+#include "coordinator/core/job_schedule.h"
 #include "coordinator/core/model.h"
+#include "coordinator/core/sweep.h"
 
 namespace seer::coordinator {
 namespace command {
@@ -24,6 +26,8 @@ struct CreateJob {
   Job job;
   std::string request_id;
   uint64_t id_seed = 0;  // the id derives from it
+  int trial =
+      0;  // of job.sweep: FAILED_PRECONDITION with SWEEP_CANCELLED if it is not the next one
 };
 // Verbs: NOT_FOUND, or FAILED_PRECONDITION with WRONG_JOB_STATE.
 struct PauseJob {
@@ -37,9 +41,20 @@ struct ResumeJob {
   std::string request_id;
   int64_t step = 0;  // of the checkpoint to go on from; 0: the newest
 };
+// The job's spec and numbers as they are to be. FAILED_PRECONDITION: WRONG_JOB_STATE. ABORTED with
+// ETAG_MISMATCH: `changes` is not 0 and not what it is now, or the job's spec is not `from` any
+// more. Errors of CreateJob about queues.
+struct UpdateJob {
+  std::string name;
+  int64_t changes = 0;
+  std::string from, spec;
+  JobNumbers numbers;
+  std::string differences;  // for people
+};
 struct CancelJob {
   std::string name;
   std::string request_id;
+  std::string message = "cancelled by request";  // how it ends
 };
 
 // The running attempt is to record `steps` steps on all ranks; see seer.v1.Profiles.CreateProfile
@@ -66,6 +81,49 @@ struct PruneCheckpoints {
   std::optional<int> keep_last;
   std::optional<int64_t> keep_every;
   std::optional<int> keep_best;
+};
+
+// --- schedules. NOT_FOUND with SCHEDULE_NOT_FOUND. ABORTED with ETAG_MISMATCH, as queues.
+// INVALID_ARGUMENT: the times cannot be read. ALREADY_EXISTS with SCHEDULE_EXISTS.
+struct CreateSchedule {
+  JobSchedule schedule;
+};
+struct UpdateSchedule {
+  JobSchedule schedule;  // times, spec, overlap and suspended as they are to be
+  int64_t changes = 0;
+};
+struct DeleteSchedule {
+  std::string name;
+  int64_t changes = 0;
+};
+// A due time was carried out. One that was so already changes nothing.
+struct ScheduleRan {
+  std::string schedule;
+  absl::Time time;
+  std::string job;      // id of the job that was made; empty: none
+  std::string message;  // why none
+};
+
+// --- sweeps. NOT_FOUND with SWEEP_NOT_FOUND. ALREADY_EXISTS with SWEEP_EXISTS.
+struct CreateSweep {
+  Sweep sweep;
+  std::string request_id;
+  uint64_t id_seed = 0;
+};
+struct CancelSweep {
+  std::string name;
+};
+// The next trial cannot be made.
+struct TrialRefused {
+  std::string sweep, id;
+  int trial = 0;
+  std::string message;
+};
+
+// A webhook of the job was given up.
+struct WebhookFailed {
+  std::string job;  // its id
+  std::string message;
 };
 
 // --- queues. INVALID_ARGUMENT: a value is out of its range. NOT_FOUND: QUEUE_NOT_FOUND.
@@ -190,15 +248,16 @@ struct FilesDeleted {
 
 }  // namespace command
 
-using Command =
-    std::variant<command::CreateJob, command::PauseJob, command::ResumeJob, command::CancelJob,
-                 command::PinCheckpoint, command::UnpinCheckpoint, command::PruneCheckpoints,
-                 command::StorageSpace, command::CreateQueue, command::UpdateQueue,
-                 command::DeleteQueue, command::CordonWorker, command::UncordonWorker,
-                 command::WorkerHello, command::WorkerHeartbeat, command::WorkerGone,
-                 command::RankStarted, command::RankExited, command::RankActivities,
-                 command::ReportProgress, command::ReportCheckpoint, command::ReportEval,
-                 command::CreateProfile, command::ReportProfile, command::PoolGeneration,
-                 command::Tick, command::CommittedMarked, command::FilesDeleted>;
+using Command = std::variant<
+    command::CreateJob, command::PauseJob, command::ResumeJob, command::UpdateJob,
+    command::CancelJob, command::CreateSchedule, command::UpdateSchedule, command::DeleteSchedule,
+    command::ScheduleRan, command::CreateSweep, command::CancelSweep, command::TrialRefused,
+    command::WebhookFailed, command::PinCheckpoint, command::UnpinCheckpoint,
+    command::PruneCheckpoints, command::StorageSpace, command::CreateQueue, command::UpdateQueue,
+    command::DeleteQueue, command::CordonWorker, command::UncordonWorker, command::WorkerHello,
+    command::WorkerHeartbeat, command::WorkerGone, command::RankStarted, command::RankExited,
+    command::RankActivities, command::ReportProgress, command::ReportCheckpoint,
+    command::ReportEval, command::CreateProfile, command::ReportProfile, command::PoolGeneration,
+    command::Tick, command::CommittedMarked, command::FilesDeleted>;
 
 }  // namespace seer::coordinator

@@ -54,7 +54,19 @@ Decision Core::Load(StoredState state, Moment now) {
     }
     const std::string id = job.id;
     if (Waiting(job.state)) waiting_.insert(id);
-    jobs_[id] = std::move(job);
+    if (!Ended(job.state)) LinkChain(job);
+    index_.Add(jobs_[id] = std::move(job));
+  }
+  for (JobSchedule& schedule : state.schedules) {
+    // It was read before it was stored.
+    if (auto cron = Cron::Parse(schedule.cron); cron.ok())
+      crons_.insert_or_assign(schedule.name, *std::move(cron));
+    const std::string name = schedule.name;
+    schedules_[name] = std::move(schedule);
+  }
+  for (Sweep& sweep : state.sweeps) {
+    const std::string name = sweep.name;
+    sweeps_[name] = std::move(sweep);
   }
   recover_by_ = now.steady + options_.lease;
   for (Checkpoint& checkpoint : state.checkpoints) {
@@ -84,6 +96,7 @@ Decision Core::Step(const Command& command, Moment now) {
     for (const auto& [id, job] : out.changes.requests) requests_.erase(id);
     out.changes.requests.clear();
   }
+  SettleChains(now, out);
   const bool at_once = waiting_.size() + workers_.size() <= kScheduleAtOnce;
   if (schedule_ && (at_once || std::holds_alternative<command::Tick>(command))) {
     schedule_ = false;
@@ -96,16 +109,18 @@ absl::StatusOr<const Job*> Core::Find(const std::string& name) const {
   absl::string_view key = name;
   absl::ConsumePrefix(&key, "jobs/");
   if (const auto it = jobs_.find(std::string(key)); it != jobs_.end()) return &it->second;
-  const Job* newest = nullptr;
-  for (const auto& [id, job] : jobs_) {
-    if (job.name == key && (newest == nullptr || job.number > newest->number)) newest = &job;
-  }
-  if (newest != nullptr) return newest;
+  if (const Job* newest = index_.Newest(std::string(key)); newest != nullptr) return newest;
   return Error(absl::StatusCode::kNotFound, reason::kJobNotFound,
                absl::StrCat("no job '", key, "'"))
       .Field("name")
       .Hint("`seer job list` shows the jobs")
       .With("job", key);
+}
+
+std::string Core::SweepCreatedBy(const std::string& request_id) const {
+  if (request_id.empty()) return "";
+  const auto it = requests_.find("sweep/" + request_id);
+  return it == requests_.end() ? "" : it->second;
 }
 
 std::string Core::CreatedBy(const std::string& request_id) const {
@@ -115,15 +130,15 @@ std::string Core::CreatedBy(const std::string& request_id) const {
 }
 
 absl::Status Core::CheckCreate(const Job& job) const {
-  for (const auto& [id, other] : jobs_) {
-    if (job.name.empty() || other.name != job.name || Ended(other.state)) continue;
+  if (const Job* other = job.name.empty() ? nullptr : index_.Live(job.name); other != nullptr) {
     return Error(absl::StatusCode::kAlreadyExists, reason::kJobNameTaken,
-                 absl::StrCat("job ", id, " of the name '", job.name, "' has not ended"))
+                 absl::StrCat("job ", other->id, " of the name '", job.name, "' has not ended"))
         .Field("metadata.name")
         .Hint("choose another metadata.name, or cancel that job")
-        .With("job", id);
+        .With("job", other->id);
   }
-  if (!job.numbers.eval_job.empty()) {
+  SEER_RETURN_IF_ERROR(CheckChain(job, job.numbers));
+  if (job.numbers.eval_step > 0) {
     SEER_RETURN_IF_ERROR(FindCheckpoint(absl::StrCat("jobs/", job.numbers.eval_job, "/checkpoints/",
                                                      job.numbers.eval_step))
                              .status());
@@ -133,7 +148,22 @@ absl::Status Core::CheckCreate(const Job& job) const {
                                                      "/checkpoints/", job.numbers.start_step))
                              .status());
   }
-  const JobNumbers& numbers = job.numbers;
+  SEER_RETURN_IF_ERROR(CheckQueueOf(job.numbers));
+  int devices = 0;
+  for (const auto& [name, worker] : workers_) devices += worker.devices;
+  const int ranks = LeastRanks(job.numbers);
+  if (workers_.empty() || ranks <= devices) return absl::OkStatus();
+  return Error(absl::StatusCode::kFailedPrecondition, reason::kNotEnoughDevices,
+               absl::StrCat("the job wants ", ranks, ranks == 1 ? " rank" : " ranks",
+                            ", but all workers together have ", devices,
+                            devices == 1 ? " device" : " devices"))
+      .Field("distributed.ranks")
+      .Hint("lower distributed.ranks, or add workers; `seer worker list` shows them")
+      .With("ranks", absl::StrCat(ranks))
+      .With("devices", absl::StrCat(devices));
+}
+
+absl::Status Core::CheckQueueOf(const JobNumbers& numbers) const {
   const auto queue = queues_.find(numbers.queue);
   if (queue == queues_.end()) {
     return Error(absl::StatusCode::kNotFound, reason::kQueueNotFound,
@@ -153,21 +183,12 @@ absl::Status Core::CheckCreate(const Job& job) const {
                            numbers.queue, " --quota N`"))
         .With("queue", numbers.queue);
   }
-  int devices = 0;
-  for (const auto& [name, worker] : workers_) devices += worker.devices;
-  if (workers_.empty() || ranks <= devices) return absl::OkStatus();
-  return Error(absl::StatusCode::kFailedPrecondition, reason::kNotEnoughDevices,
-               absl::StrCat("the job wants ", ranks, ranks == 1 ? " rank" : " ranks",
-                            ", but all workers together have ", devices,
-                            devices == 1 ? " device" : " devices"))
-      .Field("distributed.ranks")
-      .Hint("lower distributed.ranks, or add workers; `seer worker list` shows them")
-      .With("ranks", absl::StrCat(ranks))
-      .With("devices", absl::StrCat(devices));
+  return absl::OkStatus();
 }
 
 void Core::On(const command::CreateJob& c, Moment now, Decision& out) {
   if (out.reply.job = CreatedBy(c.request_id); !out.reply.job.empty()) return;
+  if (out.reply.status = CheckTrial(c); !out.reply.status.ok()) return;
   if (out.reply.status = CheckCreate(c.job); !out.reply.status.ok()) return;
   Job job = c.job;
   for (uint64_t salt = 0;; ++salt) {  // 32 bits are short to type; a taken one is passed over
@@ -183,6 +204,10 @@ void Core::On(const command::CreateJob& c, Moment now, Decision& out) {
   const std::string id = out.reply.job = job.id;
   waiting_.insert(id);
   Job& stored = jobs_[id] = std::move(job);
+  index_.Add(stored);
+  NoteTrial(c, id, out);
+  LinkChain(stored);
+  unsettled_.insert(id);
   if (!c.request_id.empty()) {
     requests_["create/" + c.request_id] = id;
     out.changes.requests.emplace_back("create/" + c.request_id, id);
@@ -252,15 +277,30 @@ void Core::On(const command::CancelJob& c, Moment now, Decision& out) {
   if (job == nullptr || job->state == JobState::kCancelled || job->cancelling) return;
   if (Ended(job->state)) {
     out.reply.status = WrongState(*job, "cancelled");
-  } else if (!job->attempt) {
-    ChangeState(*job, JobState::kCancelled, "", "cancelled by request", now, out);
-    schedule_ = true;
   } else {
-    job->cancelling = true;
-    job->message = "cancelling";
-    AddEvent(*job, job->attempt->number, "cancel_requested", "", "", now, out);
-    TellRanks(*job, /*kill=*/true, now, out);
+    CancelJob(*job, "", c.message, now, out);
   }
+}
+
+void Core::CancelJob(Job& job, const std::string& reason, const std::string& message, Moment now,
+                     Decision& out) {
+  if (job.cancelling) return;
+  if (!job.attempt) {
+    ChangeState(job, JobState::kCancelled, reason, message, now, out);
+    schedule_ = true;
+    return;
+  }
+  job.cancelling = true;
+  job.cancel_reason = reason;
+  job.cancel_message = message;
+  job.message = "cancelling";
+  AddEvent(job, job.attempt->number, "cancel_requested", reason, "", now, out);
+  TellRanks(job, /*kill=*/true, now, out);
+}
+
+void Core::On(const command::WebhookFailed& c, Moment now, Decision& out) {
+  const auto job = jobs_.find(c.job);
+  if (job != jobs_.end()) AddEvent(job->second, 0, "webhook_failed", "", c.message, now, out);
 }
 
 void Core::Changed(Job& job, Decision& out) {
@@ -290,9 +330,11 @@ void Core::ChangeState(Job& job, JobState to, const std::string& reason, const s
   out.changes.events.back().from = StateName(job.state);
   out.changes.events.back().to = StateName(to);
   CountTime(job, now, out);
+  index_.Move(job, to);
   job.state = to;
   if (Waiting(to)) {
     waiting_.insert(job.id);
+    unsettled_.insert(job.id);
   } else {
     waiting_.erase(job.id);
     waits_.erase(job.id);
@@ -305,6 +347,9 @@ void Core::ChangeState(Job& job, JobState to, const std::string& reason, const s
   if (!Ended(to)) return;
   job.ended = now.wall;
   job.cancelling = false;
+  UnlinkChain(job);
+  if (const auto it = followers_.find(job.id); it != followers_.end())
+    unsettled_.insert(it->second.begin(), it->second.end());
   for (const std::string& other : {job.numbers.eval_job, job.numbers.start_job}) {
     if (!other.empty()) Retain(other, now, out);  // it no longer needs its checkpoint
   }

@@ -15,8 +15,10 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "coordinator/core/command.h"
+#include "coordinator/core/cron.h"
 #include "coordinator/core/effect.h"
 #include "coordinator/core/hang_finding.h"
+#include "coordinator/core/job_index.h"
 #include "coordinator/core/leases.h"
 #include "coordinator/core/model.h"
 #include "coordinator/core/moment.h"
@@ -50,6 +52,8 @@ struct StoredState {
   std::vector<Checkpoint> checkpoints;
   std::vector<Worker> workers;
   std::vector<Queue> queues;
+  std::vector<JobSchedule> schedules;
+  std::vector<Sweep> sweeps;
   std::map<std::string, std::string> requests;
   int64_t last_event = 0;
   int64_t last_attempt = 0;
@@ -60,6 +64,11 @@ inline constexpr size_t kMaxCordonReason = 500;  // bytes
 struct QueueUse {
   int64_t devices = 0;           // that jobs hold, or keep for their next attempts
   int running = 0, waiting = 0;  // jobs
+};
+
+struct SweepUse {
+  double device_seconds = 0;  // of all trials, until now
+  int live = 0;               // trials that have not ended
 };
 
 class Core {
@@ -77,6 +86,10 @@ class Core {
   const std::map<std::string, Worker>& workers() const { return workers_; }
   const std::map<CheckpointKey, Checkpoint>& checkpoints() const { return checkpoints_; }
   const std::map<std::string, Queue>& queues() const { return queues_; }
+  const std::map<std::string, JobSchedule>& schedules() const { return schedules_; }
+  const std::map<std::string, Sweep>& sweeps() const { return sweeps_; }
+  // Jobs by when they were made, and by name.
+  const JobIndex& index() const { return index_; }
   // By id, "jobs/<id>", or name (the newest job of that name). NOT_FOUND with JOB_NOT_FOUND.
   absl::StatusOr<const Job*> Find(const std::string& name) const;
   // "jobs/<job>/checkpoints/<step>", committed and not on its way out.
@@ -91,6 +104,17 @@ class Core {
   QueueUse UseOf(const std::string& queue) const;
   // That its attempt holds, spares too, or that it keeps for its next one.
   int64_t DevicesOf(const Job& job) const;
+  // "schedules/<schedule>", or its name alone. NOT_FOUND with SCHEDULE_NOT_FOUND.
+  absl::StatusOr<const JobSchedule*> FindSchedule(const std::string& name) const;
+  std::optional<absl::Time> NextTime(const JobSchedule& schedule) const;  // none: it is suspended
+  std::vector<DueTime> DueTimes(absl::Time now) const;
+  // "sweeps/<sweep>", or its name alone. NOT_FOUND with SWEEP_NOT_FOUND.
+  absl::StatusOr<const Sweep*> FindSweep(const std::string& name) const;
+  SweepUse UseOf(const Sweep& sweep, absl::Time now) const;
+  std::vector<DueTrial> DueTrials(absl::Time now) const;
+  // The sweep that an earlier CreateSweep with this request id made; empty: none.
+  std::string SweepCreatedBy(const std::string& request_id) const;
+  double DeviceSecondsOf(const Job& job, absl::Time now) const;  // of all its attempts
   // Why the job waits, by the scheduler's last pass; kNone: it does not, or no pass was since.
   Wait WaitOf(const Job& job) const;
   std::string Explain(const Job& job, const Wait& wait) const;  // one sentence
@@ -99,6 +123,8 @@ class Core {
   // What the scheduler goes by now. With `extra`, which has a queue, as the last of those that
   // wait.
   SchedulerInput InputAt(Moment now, const Job* extra = nullptr) const;
+  // The first job by chain.after that has not ended, as the reason why `job` waits; else kNone.
+  Wait WaitForOthers(const Job& job) const;
   // What CreateJob would refuse.
   absl::Status CheckCreate(const Job& job) const;
   bool recovering() const { return recovering_; }
@@ -125,7 +151,16 @@ class Core {
   void On(const command::CreateJob& c, Moment now, Decision& out);
   void On(const command::PauseJob& c, Moment now, Decision& out);
   void On(const command::ResumeJob& c, Moment now, Decision& out);
+  void On(const command::UpdateJob& c, Moment now, Decision& out);
   void On(const command::CancelJob& c, Moment now, Decision& out);
+  void On(const command::CreateSchedule& c, Moment now, Decision& out);
+  void On(const command::UpdateSchedule& c, Moment now, Decision& out);
+  void On(const command::DeleteSchedule& c, Moment now, Decision& out);
+  void On(const command::ScheduleRan& c, Moment now, Decision& out);
+  void On(const command::CreateSweep& c, Moment now, Decision& out);
+  void On(const command::CancelSweep& c, Moment now, Decision& out);
+  void On(const command::TrialRefused& c, Moment now, Decision& out);
+  void On(const command::WebhookFailed& c, Moment now, Decision& out);
   void On(const command::PinCheckpoint& c, Moment now, Decision& out);
   void On(const command::UnpinCheckpoint& c, Moment now, Decision& out);
   void On(const command::PruneCheckpoints& c, Moment now, Decision& out);
@@ -151,6 +186,23 @@ class Core {
   void On(const command::CommittedMarked& c, Moment now, Decision& out);
   void On(const command::FilesDeleted& c, Moment now, Decision& out);
 
+  // Of a job that has not ended.
+  void CancelJob(Job& job, const std::string& reason, const std::string& message, Moment now,
+                 Decision& out);
+  absl::Status CheckSweepName(const std::string& name) const;
+  absl::Status CheckTrial(const command::CreateJob& c) const;
+  void NoteTrial(const command::CreateJob& c, const std::string& job, Decision& out);
+  void SettleSweeps(Moment now, Decision& out);  // those that are through, or over their budget
+  void EndSweep(Sweep& sweep, SweepState state, const std::string& message, Moment now,
+                Decision& out);
+  void LinkChain(const Job& job);
+  void UnlinkChain(const Job& job);
+  absl::Status CheckChain(const Job& job, const JobNumbers& wanted) const;
+  // Jobs that wait for others, after one of them ended: those that never can start fail.
+  void SettleChains(Moment now, Decision& out);
+  void SettleChain(Job& job, Moment now, Decision& out);
+  std::string ExplainChain(const Job& job) const;
+  absl::Status CheckQueueOf(const JobNumbers& numbers) const;
   // The job of a verb, unless the request was carried out before:
   // then nullptr, and the reply is filled in.
   Job* Addressed(const std::string& name, const std::string& verb, const std::string& request_id,
@@ -256,8 +308,14 @@ class Core {
   std::set<std::string> lacking_;  // ids of jobs whose attempts have less than they want
   std::map<std::string, Worker> workers_;
   std::map<std::string, Queue> queues_;
-  std::map<std::string, Wait> waits_;  // job id -> why it waits; not stored
-  std::set<std::string> waiting_;      // ids of jobs that do
+  std::map<std::string, JobSchedule> schedules_;
+  std::map<std::string, Cron> crons_;  // of schedules, by name; not stored
+  std::map<std::string, Sweep> sweeps_;
+  JobIndex index_;                                          // of jobs_; not stored
+  std::map<std::string, Wait> waits_;                       // job id -> why it waits; not stored
+  std::set<std::string> waiting_;                           // ids of jobs that do
+  std::map<std::string, std::set<std::string>> followers_;  // job id -> those that wait for it
+  std::set<std::string> unsettled_;  // ids of jobs whose chains are to be looked at
   std::map<CheckpointKey, Checkpoint> checkpoints_;
   // "create/<request id>" -> job id; as long as jobs are kept.
   std::map<std::string, std::string> requests_;

@@ -7,7 +7,7 @@ namespace seer::coordinator {
 bool Changes::empty() const {
   return jobs.empty() && checkpoints.empty() && removed_checkpoints.empty() && workers.empty() &&
          removed_workers.empty() && queues.empty() && removed_queues.empty() && events.empty() &&
-         requests.empty();
+         schedules.empty() && removed_schedules.empty() && sweeps.empty() && requests.empty();
 }
 
 void Changes::Merge(Changes later) {
@@ -24,6 +24,11 @@ void Changes::Merge(Changes later) {
   for (const auto& name : later.queues) removed_queues.erase(name);
   queues.merge(later.queues);
   removed_queues.merge(later.removed_queues);
+  for (const auto& name : later.removed_schedules) schedules.erase(name);
+  for (const auto& name : later.schedules) removed_schedules.erase(name);
+  schedules.merge(later.schedules);
+  removed_schedules.merge(later.removed_schedules);
+  sweeps.merge(later.sweeps);
   std::move(later.events.begin(), later.events.end(), std::back_inserter(events));
   std::move(later.requests.begin(), later.requests.end(), std::back_inserter(requests));
 }

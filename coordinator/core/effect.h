@@ -27,6 +27,9 @@ struct Changes {
   std::set<std::string> removed_workers;
   std::set<std::string> queues;
   std::set<std::string> removed_queues;
+  std::set<std::string> schedules;
+  std::set<std::string> removed_schedules;
+  std::set<std::string> sweeps;
   std::vector<Event> events;
   std::vector<std::pair<std::string, std::string>> requests;  // request id -> job id
 

@@ -286,6 +286,7 @@ void Core::On(const command::Tick&, Moment now, Decision& out) {
   for (Job* job : LiveJobs()) {
     if (!job->ledger.training()) CountTime(*job, now, out);
   }
+  SettleSweeps(now, out);
   schedule_ = true;
 }
 
@@ -402,12 +403,16 @@ void Core::EndAttempt(Job& job, Moment now, Decision& out) {
   live_.erase(attempt.id);
   for (const Rank& rank : attempt.ranks) ForgetAttemptOn(rank.worker, attempt.id);
   for (const std::string& worker : attempt.spares) ForgetAttemptOn(worker, attempt.id);
+  job.device_seconds +=
+      absl::ToDoubleSeconds(std::max(now.wall - attempt.started, absl::ZeroDuration())) *
+      static_cast<double>(DevicesHeld(attempt));
   job.attempt.reset();
   NoteLack(job);
   schedule_ = true;
 
   if (outcome.verdict == Verdict::kSucceeded) return ChangeState(job, kSucceeded, "", "", now, out);
-  if (job.cancelling) return ChangeState(job, kCancelled, "", "cancelled by request", now, out);
+  if (job.cancelling)
+    return ChangeState(job, kCancelled, job.cancel_reason, job.cancel_message, now, out);
   if (outcome.verdict == Verdict::kFail)
     return ChangeState(job, kFailed, outcome.reason, outcome.message, now, out);
   if (DevicesTaken(attempt)) return EndPreempted(job, attempt, outcome, now, out);
@@ -433,6 +438,8 @@ void Core::EndAttempt(Job& job, Moment now, Decision& out) {
 
 void Core::StartAttempt(Job& job, const std::vector<std::string>& placement,
                         std::vector<std::string> spares, Moment now, Decision& out) {
+  if (!job.numbers.eval_job.empty() && job.numbers.eval_step == 0)
+    job.numbers.eval_step = NewestCheckpoint(job.numbers.eval_job);
   Attempt attempt;
   attempt.id = ++last_attempt_;
   attempt.holds_since = job.kept ? job.kept->since : attempt.id;

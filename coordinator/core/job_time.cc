@@ -7,9 +7,8 @@
 namespace seer::coordinator {
 namespace {
 
-// A running gang's time is in no class between two reports. So many steps without one look like a
-// hang, if they take so long.
-constexpr double kHangSteps = 10;
+// A running gang's time is in no class between two reports. kHangSteps without one look like a hang,
+// if they take so long.
 constexpr double kHangSeconds = 10;
 
 bool Stood(absl::string_view stop_reason) {

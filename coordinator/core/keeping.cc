@@ -42,7 +42,8 @@ std::map<CheckpointKey, RetentionDecision> Core::Retention(
   for (const auto& [id, job] : jobs_) {
     const JobNumbers& n = job.numbers;
     if (jobs.contains(n.eval_job)) {
-      const CheckpointKey key(n.eval_job, n.eval_step);
+      const CheckpointKey key(n.eval_job,
+                              n.eval_step > 0 ? n.eval_step : NewestCheckpoint(n.eval_job));
       if (!Ended(job.state)) needs[key] = absl::StrCat("evaluation ", id, " reads it");
       if (job.eval && job.state == JobState::kSucceeded) {
         for (const KnnResult& knn : job.eval->knn) best[key] = std::max(best[key], knn.top1_ratio);

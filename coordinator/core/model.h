@@ -197,6 +197,13 @@ struct RetentionPolicy {
   int best = 0;
 };
 
+// A job that another one waits for.
+struct After {
+  std::string job;       // its id
+  bool any_end = false;  // it may end in any way; else it must succeed
+  bool operator==(const After&) const = default;
+};
+
 // The numbers of a spec that decisions need; the rest is opaque.
 struct JobNumbers {
   GangShape shape;           // with all ranks
@@ -212,11 +219,15 @@ struct JobNumbers {
   bool evaluation = false;
   absl::Duration no_progress_timeout = absl::Minutes(10);
   std::string followed_pool;  // whose newer generations the job goes on with; empty: none
-  std::string eval_job;       // an evaluation's checkpoint: job and step; empty: none
+  std::vector<After> after;
+  // An evaluation's checkpoint: job and step; empty: none. 0: the newest when the evaluation
+  // starts; it is the step from then on.
+  std::string eval_job;
   int64_t eval_step = 0;
   std::string start_job;  // the checkpoint that it starts from: job and step; empty: none
   int64_t start_step = 0;
-  std::string recipe;  // digest of what training depends on, hex
+  std::string recipe;     // digest of what training depends on, hex
+  bool webhooks = false;  // the spec names some
   HealthMode health = HealthMode::kOff;
   std::vector<HealthRule> health_rules;
   double ln_k = 0;  // the loss of uniform predictions
@@ -269,12 +280,15 @@ struct Job {
   std::optional<Failure> failure;
   std::vector<Avoided> avoided;  // by its next attempts, if others do
   bool cancelling = false;
+  std::string cancel_reason, cancel_message;  // as it ends then
   std::optional<Attempt> attempt;             // the live one
   std::optional<KeptDevices> kept;            // while it waits; none: nothing
   absl::Time resized = absl::InfinitePast();  // when an attempt last ended to begin with more
   std::optional<EvalResult> eval;
   double first_loss = 0;
   double data_wait_seconds = 0, train_seconds = 0;  // of attempts that ended
+  double device_seconds = 0;                        // that attempts which ended held devices
+  std::string sweep, schedule;                      // that made it; empty: none
   int64_t changes = 0;                              // counts changes: the etag
   Progress progress;
   std::vector<HealthFinding> findings;           // newest last

@@ -7,6 +7,7 @@
 #include "common/base/error.h"
 #include "common/base/status_macros.h"
 #include "coordinator/core/core.h"
+#include "coordinator/core/etag.h"
 #include "coordinator/core/job_states.h"
 
 namespace seer::coordinator {
@@ -47,15 +48,6 @@ absl::Status CheckQueue(const Queue& queue) {
     return Broken("queue.preemption_grace", absl::FormatDuration(queue.preemption_grace),
                   "from 1s to 1h");
   return absl::OkStatus();
-}
-
-absl::Status CheckEtag(const Queue& queue, int64_t changes) {
-  if (changes == 0 || changes == queue.changes) return absl::OkStatus();
-  return Error(absl::StatusCode::kAborted, reason::kEtagMismatch,
-               absl::StrCat("queue '", queue.name, "' was changed meanwhile"))
-      .Field("etag")
-      .Hint(absl::StrCat("look at it again: `seer queue describe ", queue.name, "`"))
-      .With("queue", queue.name);
 }
 
 }  // namespace
@@ -106,7 +98,9 @@ void Core::On(const command::CreateQueue& c, Moment, Decision& out) {
 void Core::On(const command::UpdateQueue& c, Moment, Decision& out) {
   const auto found = FindQueue(c.queue.name);
   if (out.reply.status = found.status(); !found.ok()) return;
-  if (out.reply.status = CheckEtag(**found, c.changes); !out.reply.status.ok()) return;
+  if (out.reply.status = CheckEtag("queue", (*found)->name, c.changes, (*found)->changes);
+      !out.reply.status.ok())
+    return;
   if (out.reply.status = CheckQueue(c.queue); !out.reply.status.ok()) return;
   Queue& queue = queues_.at(c.queue.name);
   const int64_t changes = queue.changes + 1;
@@ -119,7 +113,9 @@ void Core::On(const command::UpdateQueue& c, Moment, Decision& out) {
 void Core::On(const command::DeleteQueue& c, Moment, Decision& out) {
   const auto found = FindQueue(c.name);
   if (out.reply.status = found.status(); !found.ok()) return;
-  if (out.reply.status = CheckEtag(**found, c.changes); !out.reply.status.ok()) return;
+  if (out.reply.status = CheckEtag("queue", (*found)->name, c.changes, (*found)->changes);
+      !out.reply.status.ok())
+    return;
   const std::string name = (*found)->name;
   std::string why = name == kDefaultQueue ? "is always there" : "";
   std::string hint = "`seer queue set` changes its limits";

@@ -159,7 +159,10 @@ SchedulerInput Core::InputAt(Moment now, const Job* extra) const {
     // Others need not: storage may take long, or refuse for ever.
     gang.held = DeletesBeyond(job.id, NewestCheckpoint(job.id));
   };
-  for (const std::string& id : waiting_) add(jobs_.at(id));
+  for (const std::string& id : waiting_) {
+    const Job& job = jobs_.at(id);
+    if (WaitForOthers(job).reason == WaitReason::kNone) add(job);
+  }
   if (extra != nullptr) {
     add(*extra);
     input.waiting.back().number = std::numeric_limits<int64_t>::max();
@@ -277,6 +280,7 @@ void Core::EndPreempted(Job& job, const Attempt& attempt, const Outcome& outcome
 
 Wait Core::WaitOf(const Job& job) const {
   if (!Waiting(job.state)) return {};
+  if (const Wait wait = WaitForOthers(job); wait.reason != WaitReason::kNone) return wait;
   if (recovering_) return {WaitReason::kRecovering};
   const auto it = waits_.find(job.id);
   return it == waits_.end() ? Wait{} : it->second;
@@ -375,6 +379,8 @@ std::string Core::Explain(const Job& job, const Wait& wait) const {
       return absl::StrCat("waits for the devices that ", ids.empty() ? "others" : SomeOf(ids),
                           ids.size() == 1 ? " gives up" : " give up");
     }
+    case WaitReason::kAfter:
+      return ExplainChain(job);
     case WaitReason::kRecovering:
       return "the coordinator has restarted and waits for its agents";
   }

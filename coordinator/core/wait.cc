@@ -15,8 +15,8 @@ std::string WantedText(const JobNumbers& numbers, absl::string_view unit) {
 
 const char* WaitReasonName(WaitReason reason) {
   static constexpr const char* kNames[] = {
-      "",         "devices",    "behind",  "quota",    "queue_limit", "capacity",  "labels",
-      "topology", "no_workers", "backoff", "deletion", "preempting",  "recovering"};
+      "",         "devices",    "behind",  "quota",    "queue_limit", "capacity",   "labels",
+      "topology", "no_workers", "backoff", "deletion", "preempting",  "recovering", "after"};
   return kNames[static_cast<int>(reason)];
 }
 

@@ -23,12 +23,13 @@ enum class WaitReason {
   kDeletion,    // checkpoints that it would write anew are being deleted
   kPreempting,  // others are giving their devices up for it
   kRecovering,  // the coordinator has restarted and waits for its agents
+  kAfter,       // jobs that it waits for have not ended
 };
 
 struct Wait {
   WaitReason reason = WaitReason::kNone;
-  std::string ahead = {};                          // id of the job that comes first, of kBehind
-  int free = 0;                                    // devices that it may use, of kDevices
+  std::string ahead = {};  // id of the job that comes first, of kBehind and kAfter
+  int free = 0;            // devices that it may use, of kDevices
   absl::Duration ready_in = absl::ZeroDuration();  // of kBackoff
   // But for the time, which always changes.
   bool operator==(const Wait& other) const {

@@ -10,6 +10,7 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
+#include "absl/strings/strip.h"
 #include "common/base/digest.h"
 #include "common/base/error.h"
 #include "common/base/label.h"
@@ -143,6 +144,9 @@ v1::Job ToProto(const Job& job, const Core& core, Moment now) {
   out.set_name(absl::StrCat("jobs/", job.id));
   out.mutable_spec()->ParseFromString(job.spec);
   out.mutable_spec()->mutable_metadata()->set_name(job.name);
+  if (!job.numbers.eval_job.empty() && job.numbers.eval_step > 0)
+    out.mutable_spec()->mutable_eval()->set_checkpoint(
+        CheckpointName({job.numbers.eval_job, job.numbers.eval_step}));
   out.set_state(static_cast<v1::JobState>(job.state));
   out.set_state_reason(job.reason);
   out.set_state_message(job.message);
@@ -202,6 +206,8 @@ v1::Job ToProto(const Job& job, const Core& core, Moment now) {
     to->set_time_class(TimeClassName(static_cast<TimeClass>(i)));
     to->set_seconds(shares[i]);
   }
+  if (!job.sweep.empty()) out.set_sweep(absl::StrCat("sweeps/", job.sweep));
+  if (!job.schedule.empty()) out.set_schedule(absl::StrCat("schedules/", job.schedule));
   return out;
 }
 
@@ -371,6 +377,10 @@ JobNumbers NumbersOf(const v1::JobSpec& spec) {
     to.set = {rule.set().begin(), rule.set().end()};
   }
   numbers.ln_k = UniformLoss(spec.loss().swav());
+  for (const v1::AfterSpec& after : spec.chain().after())
+    numbers.after.push_back({std::string(absl::StripPrefix(after.job(), "jobs/")),
+                             after.condition() == v1::AFTER_CONDITION_ENDED});
+  numbers.webhooks = !spec.alerts().webhooks().empty();
   numbers.max_restarts = spec.failure().max_restarts();
   const v1::CheckpointSpec& checkpoint = spec.checkpoint();
   numbers.keep = {checkpoint.keep_last(), checkpoint.keep_every(), checkpoint.keep_best()};
@@ -384,6 +394,8 @@ JobNumbers NumbersOf(const v1::JobSpec& spec) {
     return numbers;
   }
   std::tie(numbers.eval_job, numbers.eval_step) = KeyOf(spec.eval().checkpoint());
+  if (numbers.eval_job.empty())
+    numbers.eval_job = std::string(absl::StripPrefix(spec.eval().checkpoint(), "jobs/"));
   return numbers;
 }
 
@@ -416,6 +428,8 @@ std::string RecipeDigest(v1::JobSpec spec) {
     spec.mutable_distributed()->clear_min_ranks();
     spec.mutable_distributed()->clear_spare_ranks();
   }
+  spec.clear_alerts();
+  spec.clear_chain();
   std::string bytes;
   {
     google::protobuf::io::StringOutputStream stream(&bytes);

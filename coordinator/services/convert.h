@@ -39,10 +39,11 @@ std::string CheckpointKeyPrefix(const std::string& job, int64_t step);
 std::string CheckpointUri(const std::string& storage_uri, const std::string& job, int64_t step);
 
 // The numbers of a spec (defaults filled in) that the core decides by. An evaluation's checkpoint,
-// and one that a job starts from, is "jobs/<id>/checkpoints/<step>" or empty.
+// and one that a job starts from, is "jobs/<id>/checkpoints/<step>" or empty; the former also
+// "jobs/<id>"; jobs of the chain are "jobs/<id>".
 JobNumbers NumbersOf(const v1::JobSpec& spec);
 // What two jobs that train alike have in common: SHA-256 of the spec with its defaults, without
-// metadata, scheduling, failure and checkpoint; hex.
+// metadata, scheduling, failure, checkpoint, alerts and chain; hex.
 std::string RecipeDigest(v1::JobSpec spec);
 
 Progress FromProto(const internal::v1::ReportProgressRequest& request);

@@ -190,6 +190,7 @@ void CoreRunner::CarryOut(Effects effects, const Changes& changes) {
     if (it != core_->checkpoints().end() && !it->second.deleting) sink_->MarkCommitted(it->second);
   }
   for (const CheckpointKey& key : effects.delete_files) sink_->DeleteFiles(key);
+  for (const Event& event : changes.events) sink_->Happened(event, *core_);
   for (const std::string& job : changes.jobs) sink_->JobChanged(job);
   for (const std::string& job : effects.watched) sink_->JobChanged(job);
 }

@@ -38,7 +38,8 @@ class EffectSink {
   virtual void Inspect(const InspectRanks& inspect) = 0;
   virtual void MarkCommitted(const Checkpoint& checkpoint) = 0;
   virtual void DeleteFiles(const CheckpointKey& key) = 0;
-  virtual void JobChanged(const std::string& job) = 0;  // also for progress
+  virtual void Happened(const Event& event, const Core& core) {}  // in the order of their numbers
+  virtual void JobChanged(const std::string& job) = 0;            // also for progress
   // Where the store is shared: calls are answered from now on; or refused, and why.
   virtual void Leads() {}
   virtual void StandsBy(const absl::Status& refusal) {}

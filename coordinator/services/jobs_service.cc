@@ -1,22 +1,14 @@
 #include "coordinator/services/jobs_service.h"
 
-#include <google/protobuf/util/message_differencer.h>
-
 #include <algorithm>
-#include <cmath>
-#include <random>
 #include <set>
 #include <utility>
 
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "common/base/error.h"
-#include "common/base/philox.h"
 #include "common/base/status_macros.h"
 #include "common/rpc/status_grpc.h"
-#include "common/spec/defaults.h"
-#include "common/spec/validate.h"
-#include "coordinator/core/data_plan.h"
 #include "coordinator/core/job_states.h"
 #include "coordinator/services/activities.h"
 #include "coordinator/services/convert.h"
@@ -27,56 +19,6 @@ namespace {
 
 // How soon a watcher that hung up is noticed.
 constexpr absl::Duration kCancelPoll = absl::Seconds(1);
-
-uint64_t IdSeed(const std::string& request_id) {
-  if (!request_id.empty()) return StableHash(request_id);
-  std::random_device random;
-  return (static_cast<uint64_t>(random()) << 32) | random();
-}
-
-// An epoch is as many steps as the generation has whole batches for, rounded up.
-void SetQueueStart(v1::JobSpec& spec, int64_t images) {
-  v1::SwavSpec& swav = *spec.mutable_loss()->mutable_swav();
-  if (swav.queue_start_epoch() <= 0) return;
-  const double batches =
-      static_cast<double>(images) / static_cast<double>(spec.data().global_batch());
-  swav.set_queue_start_step(static_cast<int64_t>(std::ceil(swav.queue_start_epoch() * batches)));
-}
-
-// A job of `spec` can begin with the checkpoint at `step` of one of `trained`.
-absl::Status CheckStart(const v1::JobSpec& spec, const v1::JobSpec& trained, int64_t step) {
-  using google::protobuf::util::MessageDifferencer;
-  const auto mismatch = [&](const char* field, const std::string& what) -> absl::Status {
-    return Error(absl::StatusCode::kFailedPrecondition, reason::kCheckpointMismatch,
-                 absl::StrCat(spec.checkpoint().start_from(), " is of another ", what))
-        .Field(field)
-        .Hint(absl::StrCat("take ", field,
-                           " from the job that wrote it, or leave "
-                           "checkpoint.startFrom out"))
-        .With("checkpoint", spec.checkpoint().start_from());
-  };
-  if (!MessageDifferencer::Equals(spec.model().trunk(), trained.model().trunk()))
-    return mismatch("model.trunk", "trunk");
-  if (!MessageDifferencer::Equals(spec.model().head(), trained.model().head()))
-    return mismatch("model.head", "head");
-  const v1::SwavSpec& loss = spec.loss().swav();
-  const v1::SwavSpec& before = trained.loss().swav();
-  if (loss.prototypes() != before.prototypes())
-    return mismatch("loss.swav.prototypes",
-                    absl::StrCat("number of prototypes, ", before.prototypes()));
-  if (loss.queue_length() != before.queue_length())
-    return mismatch("loss.swav.queueLength",
-                    absl::StrCat("length of the queue, ", before.queue_length()));
-  if (spec.optim().kind() != trained.optim().kind()) return mismatch("optim.kind", "optimiser");
-  if (spec.optim().ema_decay() > 0 && trained.optim().ema_decay() == 0)
-    return mismatch("optim.emaDecay", "kind: without a mean of the weights");
-  if (spec.optim().steps() > step) return absl::OkStatus();
-  return Error(absl::StatusCode::kInvalidArgument, reason::kOutOfRange,
-               absl::StrCat("optim.steps is ", spec.optim().steps(),
-                            ", and the job starts at step ", step))
-      .Field("optim.steps")
-      .Hint(absl::StrCat("set optim.steps to more than ", step));
-}
 
 absl::Status ShuttingDown() {
   return Error(absl::StatusCode::kUnavailable, reason::kShuttingDown,
@@ -93,91 +35,6 @@ absl::Status JobsService::Get(const std::string& name, v1::Job& out) {
     SetActivities(*job, out);
     return absl::OkStatus();
   });
-}
-
-// An evaluation is of the checkpoint's own network, unless its spec says otherwise.
-absl::Status JobsService::TakeModelOfCheckpoint(v1::JobSpec& spec) {
-  return runner_.Read([&](const Core& core, Store&) -> absl::Status {
-    SEER_ASSIGN_OR_RETURN(const Checkpoint* checkpoint,
-                          core.FindCheckpoint(spec.eval().checkpoint()));
-    spec.mutable_eval()->set_checkpoint(
-        absl::StrCat("jobs/", checkpoint->job, "/checkpoints/", checkpoint->step));
-    v1::JobSpec trained;
-    trained.ParseFromString(core.jobs().at(checkpoint->job).spec);
-    if (!spec.has_model()) *spec.mutable_model() = trained.model();
-    if (!spec.has_augment()) *spec.mutable_augment() = trained.augment();
-    return absl::OkStatus();
-  });
-}
-
-// Every way in which the registry can tell that a job cannot go on with what another one trained:
-// better than when its ranks have started.
-absl::Status JobsService::TakeStart(v1::JobSpec& spec) {
-  return runner_.Read([&](const Core& core, Store&) -> absl::Status {
-    v1::CheckpointSpec& own = *spec.mutable_checkpoint();
-    const auto found = core.FindCheckpoint(own.start_from());
-    if (!found.ok()) return found.status();
-    const Checkpoint& checkpoint = **found;
-    own.set_start_from(CheckpointName({checkpoint.job, checkpoint.step}));
-    v1::JobSpec trained;
-    trained.ParseFromString(core.jobs().at(checkpoint.job).spec);
-    if (!spec.has_model()) *spec.mutable_model() = trained.model();
-    FillDefaults(spec);
-    if (checkpoint.corrupt) {
-      return Error(absl::StatusCode::kDataLoss, reason::kCheckpointCorrupt,
-                   absl::StrCat(own.start_from(), " is damaged"))
-          .Field("checkpoint.startFrom")
-          .Hint("choose another; `seer checkpoint list` shows them");
-    }
-    return CheckStart(spec, trained, checkpoint.step);
-  });
-}
-
-absl::StatusOr<std::vector<PlanEntry>> JobsService::PlanFor(v1::JobSpec& spec) {
-  const auto look = [&](const std::string& pool, std::optional<int64_t> generation,
-                        const char* field, bool labels) -> absl::StatusOr<PoolInfo> {
-    SEER_ASSIGN_OR_RETURN(const PoolInfo info, pools_.Get(pool, generation));
-    if (info.generation == 0 || info.images == 0) {
-      return Error(absl::StatusCode::kFailedPrecondition, reason::kPoolEmpty,
-                   absl::StrCat("pool '", pool, "' has no images"))
-          .Field(field)
-          .Hint(absl::StrCat("fill it first: `seer pool ingest ", pool, " DIR`"))
-          .With("pool", pool);
-    }
-    if (labels && info.labelled_images == 0) {
-      return Error(absl::StatusCode::kFailedPrecondition, reason::kNoLabels,
-                   absl::StrCat("pool '", pool, "' has no labels"))
-          .Field(field)
-          .Hint("ingest it with labels from folders, or from .cls members of tar shards")
-          .With("pool", pool);
-    }
-    return info;
-  };
-  if (spec.kind() == v1::JOB_KIND_EVAL_KNN) {
-    SEER_ASSIGN_OR_RETURN(const PoolInfo train,
-                          look(spec.eval().train_pool(), std::nullopt, "eval.trainPool", true));
-    SEER_ASSIGN_OR_RETURN(const PoolInfo test,
-                          look(spec.eval().test_pool(), std::nullopt, "eval.testPool", true));
-    return EvaluationPlan(train.generation, test.generation);
-  }
-  const auto wanted = spec.data().has_generation()
-                          ? std::optional<int64_t>(spec.data().generation())
-                          : std::nullopt;
-  SEER_ASSIGN_OR_RETURN(const PoolInfo pool, look(spec.data().pool(), wanted, "data.pool", false));
-  SetQueueStart(spec, pool.images);
-  return TrainingPlan(pool.generation);
-}
-
-absl::StatusOr<v1::JobSpec> JobsService::Complete(const v1::JobSpec& given) {
-  v1::JobSpec spec = given;
-  if (spec.kind() == v1::JOB_KIND_EVAL_KNN && !spec.eval().checkpoint().empty()) {
-    SEER_RETURN_IF_ERROR(TakeModelOfCheckpoint(spec));
-  } else if (!spec.checkpoint().start_from().empty()) {
-    SEER_RETURN_IF_ERROR(TakeStart(spec));
-  }
-  FillDefaults(spec);
-  SEER_RETURN_IF_ERROR(ValidateJobSpec(spec));
-  return spec;
 }
 
 void JobsService::Estimate(SchedulerInput input, size_t gang, v1::Wait& out) {
@@ -203,12 +60,16 @@ absl::Status JobsService::GetWithEstimate(const std::string& name, v1::Job& out)
 }
 
 absl::Status JobsService::Plan(const v1::JobSpec& request, v1::PlanJobResponse& out) {
-  SEER_ASSIGN_OR_RETURN(const v1::JobSpec spec, Complete(request));
+  SEER_ASSIGN_OR_RETURN(const v1::JobSpec spec, maker_.Complete(request));
   Job job;  // without a name: one that is taken is no reason not to plan
   job.numbers = NumbersOf(spec);
   SchedulerInput input;
   SEER_RETURN_IF_ERROR(runner_.Read([&](const Core& core, Store&) -> absl::Status {
     SEER_RETURN_IF_ERROR(core.CheckCreate(job));
+    if (const Wait wait = core.WaitForOthers(job); wait.reason != WaitReason::kNone) {
+      *out.mutable_wait() = ToProto(wait, job, core);
+      return absl::OkStatus();
+    }
     if (core.recovering()) {
       return Error(absl::StatusCode::kUnavailable, reason::kShuttingDown,
                    "the coordinator has restarted and waits for its agents")
@@ -233,30 +94,10 @@ absl::Status JobsService::Plan(const v1::JobSpec& request, v1::PlanJobResponse& 
     }
     return absl::OkStatus();
   }));
+  if (input.waiting.empty()) return absl::OkStatus();
   const size_t gang = input.waiting.size() - 1;
   Estimate(std::move(input), gang, *out.mutable_wait());
   return absl::OkStatus();
-}
-
-absl::Status JobsService::Create(const v1::CreateJobRequest& request, v1::Job& out) {
-  std::string earlier;
-  SEER_RETURN_IF_ERROR(runner_.Read([&](const Core& core, Store&) {
-    earlier = core.CreatedBy(request.request_id());
-    return absl::OkStatus();
-  }));
-  if (!earlier.empty()) return Get(earlier, out);
-
-  SEER_ASSIGN_OR_RETURN(v1::JobSpec spec, Complete(request.spec()));
-  command::CreateJob create;
-  const std::string recipe = RecipeDigest(spec);  // what the pool's size sets is no part of it
-  SEER_ASSIGN_OR_RETURN(create.job.plan, PlanFor(spec));
-  create.job.name = spec.metadata().name();
-  create.job.numbers = NumbersOf(spec);
-  create.job.numbers.recipe = recipe;
-  create.job.spec = spec.SerializeAsString();
-  create.request_id = request.request_id();
-  create.id_seed = IdSeed(request.request_id());
-  return Verb(std::move(create), out);
 }
 
 absl::Status JobsService::Verb(Command command, v1::Job& out) {
@@ -271,23 +112,16 @@ absl::Status JobsService::List(const v1::ListJobsRequest& request, v1::ListJobsR
   int64_t below = std::numeric_limits<int64_t>::max();
   if (!token.empty() && !absl::SimpleAtoi(token[0], &below))
     return ReadPageToken("jobs", 1, "!").status();
-  std::set<int> states(request.states().begin(), request.states().end());
+  std::set<JobState> states;
+  for (const int state : request.states()) states.insert(static_cast<JobState>(state));
   return runner_.Read([&](const Core& core, Store&) -> absl::Status {
-    std::vector<const Job*> jobs;
-    for (const auto& [id, job] : core.jobs()) {
-      if (job.number < below && (states.empty() || states.contains(static_cast<int>(job.state))))
-        jobs.push_back(&job);
-    }
-    std::sort(jobs.begin(), jobs.end(),
-              [](const Job* a, const Job* b) { return a->number > b->number; });
+    const std::vector<const Job*> jobs = core.index().Page(states, below, size + 1);
     for (const Job* job : jobs) {
-      if (out.jobs_size() == size) {
-        below = jobs[static_cast<size_t>(size) - 1]->number;
-        out.set_next_page_token(MakePageToken("jobs", {absl::StrCat(below)}));
-        break;
-      }
-      *out.add_jobs() = ToProto(*job, core, Now());
+      if (out.jobs_size() < size) *out.add_jobs() = ToProto(*job, core, Now());
     }
+    if (static_cast<int>(jobs.size()) > size)
+      out.set_next_page_token(
+          MakePageToken("jobs", {absl::StrCat(jobs[static_cast<size_t>(size) - 1]->number)}));
     return absl::OkStatus();
   });
 }
@@ -355,7 +189,8 @@ absl::Status JobsService::Logs(grpc::ServerContext& context, const v1::ReadLogsR
 
 grpc::Status JobsService::CreateJob(grpc::ServerContext*, const v1::CreateJobRequest* request,
                                     v1::Job* out) {
-  return ToGrpc(Create(*request, *out));
+  const auto made = maker_.Make(request->spec(), request->request_id());
+  return ToGrpc(made.ok() ? Get(*made, *out) : made.status());
 }
 grpc::Status JobsService::GetJob(grpc::ServerContext*, const v1::GetJobRequest* request,
                                  v1::Job* out) {
@@ -383,6 +218,11 @@ grpc::Status JobsService::ResumeJob(grpc::ServerContext*, const v1::ResumeJobReq
   }
   return ToGrpc(
       Verb(command::ResumeJob{request->name(), request->request_id(), request->step()}, *out));
+}
+grpc::Status JobsService::UpdateJob(grpc::ServerContext*, const v1::UpdateJobRequest* request,
+                                    v1::Job* out) {
+  const auto updated = maker_.Update(*request);
+  return ToGrpc(updated.ok() ? Get(*updated, *out) : updated.status());
 }
 grpc::Status JobsService::CancelJob(grpc::ServerContext*, const v1::CancelJobRequest* request,
                                     v1::Job* out) {

@@ -7,8 +7,8 @@
 #include "common/base/clock.h"
 #include "coordinator/services/change_feed.h"
 #include "coordinator/services/core_runner.h"
+#include "coordinator/services/job_maker.h"
 #include "coordinator/services/log_store.h"
-#include "coordinator/services/pool_lookup.h"
 #include "seer/v1/jobs.grpc.pb.h"
 
 namespace seer::coordinator {
@@ -16,8 +16,8 @@ namespace seer::coordinator {
 class JobsService final : public v1::Jobs::Service {
  public:
   // All must outlive the service.
-  JobsService(CoreRunner& runner, Clock& clock, PoolLookup& pools, ChangeFeed& feed, LogStore& logs)
-      : runner_(runner), clock_(clock), pools_(pools), feed_(feed), logs_(logs) {}
+  JobsService(CoreRunner& runner, Clock& clock, JobMaker& maker, ChangeFeed& feed, LogStore& logs)
+      : runner_(runner), clock_(clock), maker_(maker), feed_(feed), logs_(logs) {}
 
   grpc::Status CreateJob(grpc::ServerContext*, const v1::CreateJobRequest*, v1::Job*) override;
   grpc::Status PlanJob(grpc::ServerContext*, const v1::PlanJobRequest*,
@@ -27,6 +27,7 @@ class JobsService final : public v1::Jobs::Service {
                         v1::ListJobsResponse*) override;
   grpc::Status PauseJob(grpc::ServerContext*, const v1::PauseJobRequest*, v1::Job*) override;
   grpc::Status ResumeJob(grpc::ServerContext*, const v1::ResumeJobRequest*, v1::Job*) override;
+  grpc::Status UpdateJob(grpc::ServerContext*, const v1::UpdateJobRequest*, v1::Job*) override;
   grpc::Status CancelJob(grpc::ServerContext*, const v1::CancelJobRequest*, v1::Job*) override;
   grpc::Status WatchJob(grpc::ServerContext*, const v1::WatchJobRequest*,
                         grpc::ServerWriter<v1::Job>*) override;
@@ -36,18 +37,10 @@ class JobsService final : public v1::Jobs::Service {
                         grpc::ServerWriter<v1::LogLine>*) override;
 
  private:
-  absl::Status Create(const v1::CreateJobRequest& request, v1::Job& out);
-  absl::Status TakeModelOfCheckpoint(v1::JobSpec& spec);
-  // Of a job that starts from a checkpoint: its full name and model.
-  absl::Status TakeStart(v1::JobSpec& spec);
-  // Looks the spec's pools up; sets what the spec leaves to their sizes.
-  absl::StatusOr<std::vector<PlanEntry>> PlanFor(v1::JobSpec& spec);
   absl::Status Verb(Command command, v1::Job& out);
   absl::Status Get(const std::string& name, v1::Job& out);
   // With an estimate of its start, if it waits.
   absl::Status GetWithEstimate(const std::string& name, v1::Job& out);
-  // The spec with defaults, checked.
-  absl::StatusOr<v1::JobSpec> Complete(const v1::JobSpec& spec);
   absl::Status Plan(const v1::JobSpec& request, v1::PlanJobResponse& out);
   // Not on the loop: it takes up to a second.
   void Estimate(SchedulerInput input, size_t gang, v1::Wait& out);
@@ -60,7 +53,7 @@ class JobsService final : public v1::Jobs::Service {
 
   CoreRunner& runner_;
   Clock& clock_;
-  PoolLookup& pools_;
+  JobMaker& maker_;
   ChangeFeed& feed_;
   LogStore& logs_;
 };

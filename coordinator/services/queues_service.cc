@@ -2,24 +2,17 @@
 
 #include <string>
 
-#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
 #include "common/base/error.h"
 #include "common/base/status_macros.h"
 #include "common/rpc/status_grpc.h"
 #include "coordinator/services/convert.h"
+#include "coordinator/services/etag.h"
 #include "coordinator/services/page_token.h"
 
 namespace seer::coordinator {
 namespace {
-
-// What an etag stands for; one that was never given out is of no state.
-int64_t ChangesOf(const std::string& etag) {
-  int64_t changes = 0;
-  if (etag.empty()) return 0;
-  return absl::SimpleAtoi(etag, &changes) && changes > 0 ? changes : -1;
-}
 
 // Sets one field of `to` as `from` has it; what that leaves unset becomes the default.
 absl::Status SetField(const std::string& field, const v1::Queue& from, Queue& to) {

@@ -14,6 +14,8 @@ class MemoryStore final : public Store {
     for (const auto& [key, checkpoint] : checkpoints_) state.checkpoints.push_back(checkpoint);
     for (const auto& [name, worker] : workers_) state.workers.push_back(worker);
     for (const auto& [name, queue] : queues_) state.queues.push_back(queue);
+    for (const auto& [name, schedule] : schedules_) state.schedules.push_back(schedule);
+    for (const auto& [name, sweep] : sweeps_) state.sweeps.push_back(sweep);
     state.requests = requests_;
     state.last_event = events_.empty() ? 0 : events_.rbegin()->first;
     state.last_attempt = last_attempt_;
@@ -33,6 +35,11 @@ class MemoryStore final : public Store {
     for (const std::string& name : changes.queues)
       queues_.insert_or_assign(name, core.queues().at(name));
     for (const std::string& name : changes.removed_queues) queues_.erase(name);
+    for (const std::string& name : changes.schedules)
+      schedules_.insert_or_assign(name, core.schedules().at(name));
+    for (const std::string& name : changes.removed_schedules) schedules_.erase(name);
+    for (const std::string& name : changes.sweeps)
+      sweeps_.insert_or_assign(name, core.sweeps().at(name));
     for (const Event& event : changes.events) events_.emplace(event.number, event);
     for (const auto& [id, job] : changes.requests) requests_[id] = job;
     last_attempt_ = core.last_attempt();
@@ -54,6 +61,8 @@ class MemoryStore final : public Store {
   std::map<CheckpointKey, Checkpoint> checkpoints_;
   std::map<std::string, Worker> workers_;
   std::map<std::string, Queue> queues_;
+  std::map<std::string, JobSchedule> schedules_;
+  std::map<std::string, Sweep> sweeps_;
   std::map<std::string, std::string> requests_;
   std::map<int64_t, Event> events_;
   int64_t last_attempt_ = 0;

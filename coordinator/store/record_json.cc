@@ -1,39 +1,16 @@
 #include "coordinator/store/record_json.h"
 
-#include <limits>
 #include <nlohmann/json.hpp>
 #include <stdexcept>
 
-#include "absl/strings/str_cat.h"
-#include "common/base/error.h"
 #include "coordinator/core/failure.h"
 #include "coordinator/core/job_states.h"
+#include "coordinator/store/record_parts.h"
 
 namespace seer::coordinator {
 namespace {
 
 using nlohmann::json;
-
-int64_t Micros(absl::Time time) {
-  return time == absl::InfinitePast() ? 0 : absl::ToUnixMicros(time);
-}
-absl::Time FromMicros(int64_t micros) {
-  return micros == 0 ? absl::InfinitePast() : absl::FromUnixMicros(micros);
-}
-
-// A number that JSON cannot hold (a loss that is not finite) is written as null.
-double Number(const json& in) {
-  return in.is_number() ? in.get<double>() : std::numeric_limits<double>::quiet_NaN();
-}
-
-// A number of an enumeration from `low` to `high`; throws like the parser does.
-template <typename Enum>
-Enum EnumFrom(const json& in, Enum low, Enum high) {
-  const int value = in.get<int>();
-  if (value < static_cast<int>(low) || value > static_cast<int>(high))
-    throw std::out_of_range(absl::StrCat("no state ", value));
-  return static_cast<Enum>(value);
-}
 
 FailureClass FailureFrom(const json& in) {
   return EnumFrom(in, FailureClass::kNone, FailureClass::kUnknown);
@@ -181,7 +158,10 @@ std::vector<HealthFinding> FindingsFrom(const json& in) {
 }
 
 json NumbersJson(const JobNumbers& n) {
-  return {{"ranks", n.shape.ranks},
+  json after = json::array();
+  for (const After& one : n.after) after.push_back({one.job, one.any_end});
+  return {{"after", after},
+          {"ranks", n.shape.ranks},
           {"smaller", n.smaller},
           {"spares", n.spares},
           {"group_ranks", n.shape.group_ranks},
@@ -204,6 +184,7 @@ json NumbersJson(const JobNumbers& n) {
           {"start_job", n.start_job},
           {"start_step", n.start_step},
           {"recipe", n.recipe},
+          {"webhooks", n.webhooks},
           {"health", static_cast<int>(n.health)},
           {"health_rules", HealthRulesJson(n.health_rules)},
           {"ln_k", n.ln_k}};
@@ -229,26 +210,19 @@ JobNumbers NumbersFrom(const json& in) {
   n.evaluation = in.at("evaluation");
   n.no_progress_timeout = absl::Milliseconds(in.at("no_progress_ms").get<int64_t>());
   n.followed_pool = in.value("followed_pool", "");
+  for (const json& one : in.value("after", json::array()))
+    n.after.push_back({one.at(0), one.at(1)});
   n.eval_job = in.at("eval_job");
   n.eval_step = in.at("eval_step");
   n.start_job = in.value("start_job", "");
   n.start_step = in.value("start_step", int64_t{0});
   n.recipe = in.value("recipe", "");
+  n.webhooks = in.value("webhooks", false);
   if (!in.contains("health")) return n;
   n.health = EnumFrom(in["health"], HealthMode::kOff, HealthMode::kAct);
   n.health_rules = HealthRulesFrom(in.at("health_rules"));
   n.ln_k = Number(in.at("ln_k"));
   return n;
-}
-
-absl::Status Corrupt(const char* what, const std::exception& error) {
-  return Error(absl::StatusCode::kDataLoss, reason::kDatabaseCorrupt,
-               absl::StrCat("a ", what, "'s record cannot be read: ", error.what()))
-      .Hint("restore the database from a backup");
-}
-
-std::string Dump(const json& value) {
-  return value.dump(-1, ' ', false, json::error_handler_t::replace);
 }
 
 }  // namespace
@@ -286,6 +260,11 @@ std::string ToJson(const Job& job) {
               {"first_loss", job.first_loss},
               {"data_wait_seconds", job.data_wait_seconds},
               {"train_seconds", job.train_seconds},
+              {"cancel_reason", job.cancel_reason},
+              {"cancel_message", job.cancel_message},
+              {"device_seconds", job.device_seconds},
+              {"sweep", job.sweep},
+              {"schedule", job.schedule},
               {"changes", job.changes}};
   const Progress& p = job.progress;
   out["progress"] = {{"step", p.step},
@@ -378,6 +357,11 @@ absl::StatusOr<Job> JobFromJson(const std::string& text) {
     job.first_loss = Number(in.at("first_loss"));
     job.data_wait_seconds = Number(in.at("data_wait_seconds"));
     job.train_seconds = Number(in.at("train_seconds"));
+    job.cancel_reason = in.value("cancel_reason", "");
+    job.cancel_message = in.value("cancel_message", "cancelled by request");
+    job.device_seconds = in.value("device_seconds", 0.0);
+    job.sweep = in.value("sweep", "");
+    job.schedule = in.value("schedule", "");
     job.changes = in.at("changes");
     const json& p = in.at("progress");
     const auto number = [&p](const char* key) { return Number(p.at(key)); };

@@ -64,7 +64,8 @@ class SqlStore final : public Store {
       SEER_RETURN_IF_ERROR(
           db_->Run("writing a job",
                    "INSERT INTO jobs (id, state, spec, record) VALUES ($1, $2, $3, $4) ON CONFLICT "
-                   "(id) DO UPDATE SET state = excluded.state, record = excluded.record",
+                   "(id) DO UPDATE SET state = excluded.state, spec = excluded.spec, record = "
+                   "excluded.record",
                    {id, StateName(job.state), SqlBytes{job.spec}, ToJson(job)}));
     }
     for (const auto& key : changes.checkpoints) {
@@ -103,6 +104,7 @@ class SqlStore final : public Store {
     for (const std::string& name : changes.removed_queues)
       SEER_RETURN_IF_ERROR(
           db_->Run("removing a queue", "DELETE FROM queues WHERE name = $1", {name}));
+    SEER_RETURN_IF_ERROR(WriteSources(changes, core));
     for (const Event& e : changes.events) {
       SEER_RETURN_IF_ERROR(
           db_->Run("writing an event",
@@ -122,6 +124,32 @@ class SqlStore final : public Store {
                     "INSERT INTO counters (name, value) VALUES ('attempt', $1) ON CONFLICT (name) "
                     "DO UPDATE SET value = excluded.value",
                     {core.last_attempt()});
+  }
+
+  // Schedules and sweeps.
+  absl::Status WriteSources(const Changes& changes, const Core& core) {
+    for (const std::string& name : changes.schedules) {
+      const auto it = core.schedules().find(name);
+      if (it == core.schedules().end()) continue;
+      SEER_RETURN_IF_ERROR(
+          db_->Run("writing a schedule",
+                   "INSERT INTO schedules (name, spec, record) VALUES ($1, $2, $3) ON CONFLICT "
+                   "(name) DO UPDATE SET spec = excluded.spec, record = excluded.record",
+                   {name, SqlBytes{it->second.spec}, ToJson(it->second)}));
+    }
+    for (const std::string& name : changes.removed_schedules)
+      SEER_RETURN_IF_ERROR(
+          db_->Run("removing a schedule", "DELETE FROM schedules WHERE name = $1", {name}));
+    for (const std::string& name : changes.sweeps) {
+      const Sweep& sweep = core.sweeps().at(name);
+      SEER_RETURN_IF_ERROR(
+          db_->Run("writing a sweep",
+                   "INSERT INTO sweeps (name, definition, record) VALUES ($1, $2, $3) ON CONFLICT "
+                   "(name) DO UPDATE SET definition = excluded.definition, record = "
+                   "excluded.record",
+                   {name, SqlBytes{sweep.definition}, ToJson(sweep)}));
+    }
+    return absl::OkStatus();
   }
 
   const std::unique_ptr<SqlDatabase> db_;
@@ -182,6 +210,22 @@ absl::StatusOr<StoredState> LoadState(SqlDatabase& database) {
                                       SEER_ASSIGN_OR_RETURN(Queue queue,
                                                             QueueFromJson(row.Text(0)));
                                       state.queues.push_back(std::move(queue));
+                                      return absl::OkStatus();
+                                    }));
+  SEER_RETURN_IF_ERROR(database.Run("reading schedules", "SELECT record, spec FROM schedules", {},
+                                    [&state](const SqlRow& row) -> absl::Status {
+                                      SEER_ASSIGN_OR_RETURN(JobSchedule schedule,
+                                                            ScheduleFromJson(row.Text(0)));
+                                      schedule.spec = row.Text(1);
+                                      state.schedules.push_back(std::move(schedule));
+                                      return absl::OkStatus();
+                                    }));
+  SEER_RETURN_IF_ERROR(database.Run("reading sweeps", "SELECT record, definition FROM sweeps", {},
+                                    [&state](const SqlRow& row) -> absl::Status {
+                                      SEER_ASSIGN_OR_RETURN(Sweep sweep,
+                                                            SweepFromJson(row.Text(0)));
+                                      sweep.definition = row.Text(1);
+                                      state.sweeps.push_back(std::move(sweep));
                                       return absl::OkStatus();
                                     }));
   SEER_RETURN_IF_ERROR(database.Run("reading requests", "SELECT id, job FROM requests", {},

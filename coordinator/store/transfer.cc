@@ -37,6 +37,8 @@ const std::vector<Table>& Tables() {
       {"checkpoints", {{"job", Kind::kText}, {"step", Kind::kInt}, {"record", Kind::kText}}},
       {"workers", {{"name", Kind::kText}, {"record", Kind::kText}}},
       {"queues", {{"name", Kind::kText}, {"record", Kind::kText}}},
+      {"schedules", {{"name", Kind::kText}, {"spec", Kind::kBytes}, {"record", Kind::kText}}},
+      {"sweeps", {{"name", Kind::kText}, {"definition", Kind::kBytes}, {"record", Kind::kText}}},
       {"events",
        {{"number", Kind::kInt},
         {"time_us", Kind::kInt},

@@ -75,7 +75,8 @@ class Rank {
       const DoingScope evaluating(flight_, Doing::kHost);
       return RunEvaluation(spec_, assign_, stop_, metrics_, *coordinator_);
     }
-    SEER_ASSIGN_OR_RETURN(const engine::TrainConfig config, ToTrainConfig(spec_, assign_.world_size()));
+    SEER_ASSIGN_OR_RETURN(const engine::TrainConfig config,
+                          ToTrainConfig(spec_, assign_.world_size()));
     SEER_ASSIGN_OR_RETURN(const auto store, OpenStore(assign_.storage_uri()));
     LogInfo("joining_gang",
             {{"world_size", assign_.world_size()},

@@ -193,6 +193,7 @@ coordinator::ServerConfig Cluster::Config() const {
   config.storage = "file://" + (dir_ / "storage");
   config.storage_low_watermark = storage_low_watermark;
   config.hang_after = hang_after;
+  config.webhook_secret_file = webhook_secret_file;
   config.dataservices = {"127.0.0.1:1"};
   // With several, agents are not what is tested.
   config.lease = absl::Seconds(count_ == 1 ? 2 : 20);

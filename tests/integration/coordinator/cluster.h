@@ -119,7 +119,8 @@ class Cluster {
   // Writes the rank's file where a trainer would and reports it. True: committed.
   absl::StatusOr<bool> Checkpoint(const internal::v1::Assign& assign, int64_t step);
 
-  double storage_low_watermark = 0;  // from the next Start on, as all here
+  std::string webhook_secret_file;  // from the next Start on, as all here
+  double storage_low_watermark = 0;
   absl::Duration hang_after = absl::Seconds(30);
 
   std::unique_ptr<v1::Jobs::Stub> jobs;

@@ -71,6 +71,10 @@ TEST_F(CommandTree, HasTheNounsVerbsAndShortcutsOfTheDesign) {
                            "seer job resume",
                            "seer job cancel",
                            "seer job diagnose",
+                           "seer job set",
+                           "seer job retry",
+                           "seer job diff",
+                           "seer job export-config",
                            "seer job profile",
                            "seer checkpoint list",
                            "seer checkpoint describe",
@@ -103,6 +107,15 @@ TEST_F(CommandTree, HasTheNounsVerbsAndShortcutsOfTheDesign) {
                            "seer queue list",
                            "seer queue describe",
                            "seer queue delete",
+                           "seer sweep create",
+                           "seer sweep list",
+                           "seer sweep describe",
+                           "seer sweep cancel",
+                           "seer schedule create",
+                           "seer schedule set",
+                           "seer schedule list",
+                           "seer schedule describe",
+                           "seer schedule delete",
                            "seer eval knn",
                            "seer cluster up",
                            "seer cluster down",
@@ -193,6 +206,61 @@ TEST(Cli, DestructiveVerbsOffATerminalNeedYes) {
   EXPECT_TRUE(std::filesystem::exists(folder));
   EXPECT_EQ(Seer({"cluster", "down", "--purge", "--yes", "--dir", folder.c_str()}).code, 0);
   EXPECT_FALSE(std::filesystem::exists(folder));
+}
+
+TEST(Cli, WhatASweepOrScheduleCannotBeIsSaidBeforeAnythingIsAsked) {
+  const std::string recipe = absl::StrCat(std::getenv("SEER_SOURCE_DIR"), "/recipes/smoke.yaml");
+  const Outcome dry = Seer({"sweep", "create", recipe.c_str(), "--param", "optim.lr=0.1,0.3",
+                            "--param", "loss.swav.prototypes=10,20", "--dry-run"});
+  EXPECT_EQ(dry.code, 0) << dry.err;
+  EXPECT_THAT(dry.out, HasSubstr("2  loss.swav.prototypes=20 optim.lr=0.1\n"));
+  EXPECT_THAT(dry.out, HasSubstr("4  "));
+  const auto refused = [&](std::vector<const char*> arguments, const char* piece) {
+    arguments.insert(arguments.begin(), {"sweep", "create", recipe.c_str()});
+    const Outcome outcome = Seer(arguments);
+    EXPECT_EQ(outcome.code, kExitUsage);
+    EXPECT_THAT(outcome.err, HasSubstr(piece));
+    EXPECT_THAT(outcome.err, HasSubstr("hint: "));
+  };
+  refused({"--param", "optim.lr"}, "no field before a '='");
+  refused({"--param", "optim.lr=0.1..1"}, "left out with a grid");
+  refused({"--param", "optim.lr=-1"}, "trial 1 with optim.lr=-1");
+  refused({"--param", "optim.rate=1"}, "optim.rate");
+  refused({"--param", "optim.lr=1", "--budget", "much"}, "--budget much is not a duration");
+  refused({"--param", "optim.lr=1", "--name", "No Name"}, "sweep.name");
+  const Outcome nothing = Seer({"schedule", "set", "nightly"});
+  EXPECT_EQ(nothing.code, kExitUsage);
+  EXPECT_THAT(nothing.err, HasSubstr("nothing to change"));
+  EXPECT_EQ(Seer({"schedule", "create", "nightly", recipe.c_str()}).code, kExitUsage)
+      << "without times";
+  EXPECT_EQ(Seer({"schedule", "set", "x", "--suspend", "--resume"}).code, kExitUsage);
+  const Outcome unset = Seer({"job", "set", "digits", "scheduling.priority"});
+  EXPECT_EQ(unset.code, kExitUsage);
+  EXPECT_THAT(unset.err, HasSubstr("has no '='"));
+}
+
+TEST(Cli, AFileWithSeveralJobsIsShownInTheirOrder) {
+  const std::string recipe =
+      absl::StrCat(std::getenv("SEER_SOURCE_DIR"), "/recipes/pretrain-then-eval.yaml");
+  const Outcome dry = Seer({"job", "submit", recipe.c_str(), "--dry-run"});
+  EXPECT_EQ(dry.code, 0) << dry.err;
+  const size_t second = dry.out.find("---\n");
+  ASSERT_NE(second, std::string::npos);
+  EXPECT_LT(dry.out.find("name: pretrain\n"), second);
+  EXPECT_GT(dry.out.find("name: pretrain-knn"), second);
+  const Outcome from = Seer({"job", "submit", recipe.c_str(), "--from", "job_1/2", "--dry-run"});
+  EXPECT_EQ(from.code, kExitUsage);
+  EXPECT_THAT(from.err, HasSubstr("--from with 2 jobs"));
+  const Outcome same = Seer({"job", "diff", recipe.c_str(), recipe.c_str()});
+  EXPECT_EQ(same.code, kExitUsage) << "it has two jobs";
+  const std::string smoke = absl::StrCat(std::getenv("SEER_SOURCE_DIR"), "/recipes/smoke.yaml");
+  const std::string digits =
+      absl::StrCat(std::getenv("SEER_SOURCE_DIR"), "/recipes/digits-200mf.yaml");
+  const Outcome diff = Seer({"job", "diff", smoke.c_str(), digits.c_str()});
+  EXPECT_EQ(diff.code, 0) << diff.err;
+  EXPECT_THAT(diff.out, HasSubstr("optim.steps: 20 -> 420\n"));
+  EXPECT_THAT(Seer({"job", "diff", smoke.c_str(), smoke.c_str()}).err,
+              HasSubstr("they do not differ"));
 }
 
 TEST(Cli, PlanAndDryRunNeedNoCluster) {

@@ -66,6 +66,13 @@ class World {
     for (const auto& [id, job] : core_->jobs()) {
       if (job.state == JobState::kPaused) Do(command::ResumeJob{id, ""});
     }
+    for (const auto& [name, schedule] : core_->schedules()) {
+      // Nothing was left out: its last time is not a period old.
+      if (!schedule.suspended)
+        EXPECT_GT(std::max(schedule.last, schedule.since) + absl::Minutes(1), now_.wall);
+    }
+    while (!core_->schedules().empty())
+      Do(command::DeleteSchedule{core_->schedules().begin()->first});
     for (const Agent& agent : agents_) {
       const auto worker = core_->workers().find(agent.name);
       if (worker == core_->workers().end() || !worker->second.cordon) continue;
@@ -97,7 +104,9 @@ class World {
   bool Chance(double probability) { return random_.Uniform() < probability; }
   bool AllEnded() const {
     return std::all_of(core_->jobs().begin(), core_->jobs().end(),
-                       [](const auto& item) { return Ended(item.second.state); });
+                       [](const auto& item) { return Ended(item.second.state); }) &&
+           std::all_of(core_->sweeps().begin(), core_->sweeps().end(),
+                       [](const auto& item) { return item.second.state != SweepState::kRunning; });
   }
   std::string Describe() const {
     std::string out;
@@ -153,6 +162,11 @@ class World {
       EXPECT_EQ(known->second, id) << "attempt number used twice";
       if (!fresh) continue;  // said again to an agent that lacks it
       EXPECT_GT(attempt, newest_attempt_);
+      for (const After& after : job.numbers.after) {
+        const JobState state = core_->jobs().at(after.job).state;
+        EXPECT_TRUE(after.any_end ? Ended(state) : state == JobState::kSucceeded)
+            << "it did not wait for " << after.job;
+      }
       for (const Rank& rank : job.attempt->ranks)
         EXPECT_FALSE(core_->workers().at(rank.worker).cordon) << "placed on a cordoned worker";
       const int ranks = static_cast<int>(job.attempt->ranks.size());
@@ -221,6 +235,7 @@ class World {
     }
     for (const Agent& agent : agents_)
       EXPECT_LE(used[agent.name], agent.devices) << agent.name << " holds more than it has";
+    CheckSources();
     for (const CheckpointKey& key : pinned_) {
       const auto it = core_->checkpoints().find(key);
       EXPECT_TRUE(it != core_->checkpoints().end() && it->second.pin && !it->second.deleting)
@@ -236,16 +251,93 @@ class World {
     }
   }
 
-  // Every second is in exactly one class.
+  // Every second is in exactly one class; a clock that is set while no coordinator runs counts.
   void CheckLedger(const Job& job) {
-    const absl::Time until = Ended(job.state) ? job.ended : now_.wall;
+    const auto made = made_.emplace(job.id, now_.steady).first->second;
+    const auto ended =
+        Ended(job.state) ? ended_.emplace(job.id, now_.steady).first->second : now_.steady;
     double all = 0;
     for (const double seconds : Core::TimeSharesOf(job, now_)) {
       EXPECT_GE(seconds, 0);
       all += seconds;
     }
-    EXPECT_NEAR(all, absl::ToDoubleSeconds(until - job.created), 1e-6)
+    EXPECT_NEAR(all, absl::ToDoubleSeconds(ended - made), 1e-6 + absl::ToDoubleSeconds(clock_set_))
         << job.id << " " << StateName(job.state);
+  }
+
+  // Every trial and every time has one job at most, and sweeps keep to their limits.
+  void CheckSources() {
+    std::map<std::string, int> trials;
+    std::set<std::string> names;
+    for (const auto& [id, job] : core_->jobs()) {
+      if (!job.sweep.empty()) ++trials[job.sweep];
+      if (!job.schedule.empty()) EXPECT_TRUE(names.insert(job.name).second) << job.name;
+    }
+    for (const auto& [name, sweep] : core_->sweeps()) {
+      EXPECT_EQ(trials[name], static_cast<int>(sweep.made.size())) << "a trial was made twice";
+      EXPECT_LE(trials[name], sweep.trials);
+      const SweepUse use = core_->UseOf(sweep, now_.wall);
+      EXPECT_LE(use.live, sweep.parallel);
+      if (sweep.state == SweepState::kDone) EXPECT_EQ(use.live, 0);
+    }
+  }
+
+  // As JobSources does it.
+  void MakeDue() {
+    for (const DueTime& due : core_->DueTimes(now_.wall)) {
+      command::ScheduleRan ran{due.schedule, due.time, "", ""};
+      if (!due.running.empty() && due.overlap == Overlap::kSkip) {
+        ran.message = "has not ended";
+      } else {
+        if (!due.running.empty() && due.overlap == Overlap::kReplace)
+          Do(command::CancelJob{due.running, ""});
+        command::CreateJob create =
+            SmallJob(absl::StrCat(due.schedule, "-", absl::ToUnixSeconds(due.time)));
+        create.job.schedule = due.schedule;
+        const Reply made = Do(create, faults_ && Chance(0.2));
+        if (!made.status.ok()) continue;  // a later round
+        ran.job = made.job;
+      }
+      Do(ran, faults_ && Chance(0.2));
+    }
+    for (const DueTrial& due : core_->DueTrials(now_.wall)) {
+      command::CreateJob create = SmallJob(absl::StrCat(due.sweep, "-", due.number));
+      create.request_id = absl::StrCat("sweep/", due.id, "/", due.number);
+      create.job.sweep = due.sweep;
+      create.trial = due.number;
+      Do(create, faults_ && Chance(0.2));
+      if (faults_ && Chance(0.2)) Do(create);  // the answer was lost: it is made again
+    }
+  }
+  command::CreateJob SmallJob(const std::string& name) {
+    command::CreateJob create;
+    create.job.name = name;
+    create.job.plan = TrainingPlan(1);
+    create.job.numbers.steps = kSteps;
+    create.job.numbers.max_restarts = 1000;
+    create.job.numbers.no_progress_timeout = absl::Seconds(60);
+    create.request_id = absl::StrCat("of ", name);
+    create.id_seed = random_.Next64();
+    return create;
+  }
+  void CreateSources() {
+    if (core_->schedules().empty() && Chance(0.01)) {
+      JobSchedule schedule;
+      schedule.name = absl::StrCat("s", absl::ToUnixSeconds(now_.wall));
+      schedule.cron = "* * * * *";
+      schedule.overlap = static_cast<Overlap>(1 + random_.Below(3));
+      EXPECT_TRUE(Do(command::CreateSchedule{schedule}).status.ok());
+    }
+    if (core_->sweeps().empty() && Chance(0.02)) {
+      Sweep sweep;
+      sweep.name = "sweep";
+      sweep.trials = 1 + static_cast<int>(random_.Below(4));
+      sweep.parallel = 1 + static_cast<int>(random_.Below(2));
+      sweep.budget_device_seconds = Chance(0.3) ? 60 : 0;
+      EXPECT_TRUE(Do(command::CreateSweep{sweep, "once", random_.Next64()}).status.ok());
+      EXPECT_TRUE(Do(command::CreateSweep{sweep, "once", random_.Next64()}).status.ok());
+    }
+    if (Chance(0.001)) Do(command::CancelSweep{"sweep"});
   }
 
   void Carry(const Effects& effects, bool lose) {
@@ -298,7 +390,16 @@ class World {
     now_.wall += absl::Seconds(1);
     now_.steady += absl::Seconds(1);
     const bool crash = faults && Chance(0.02);
-    if (faults) Disturb();
+    if (faults && Chance(0.005)) {  // the clock is set
+      const auto by = absl::Seconds(static_cast<int64_t>(random_.Below(900)) - 300);
+      now_.wall += by;
+      clock_set_ += absl::AbsDuration(by);
+    }
+    if (faults) {
+      Disturb();
+      CreateSources();
+    }
+    MakeDue();
     for (Agent& agent : agents_) Beat(agent);
     Train();
     for (size_t left = late_.size(); left > 0; --left) {
@@ -372,6 +473,11 @@ class World {
         rule.action = Chance(0.3) ? HealthAction::kPause : HealthAction::kRollBack;
         rule.set = {{"optim.lr", "0.1"}};
       }
+      if (!core_->jobs().empty() && Chance(0.3)) {
+        const auto at = static_cast<ptrdiff_t>(random_.Below(core_->jobs().size()));
+        create.job.numbers.after.push_back(
+            {std::next(core_->jobs().begin(), at)->first, /*any_end=*/Chance(0.5)});
+      }
       create.request_id = create.job.name;
       create.id_seed = random_.Next64();
       const Reply first = Do(create);
@@ -388,6 +494,7 @@ class World {
       if (Chance(0.01)) Do(command::PauseJob{id, ""});
       if (Chance(0.05)) Do(command::ResumeJob{id, ""});
       if (Chance(0.001)) Do(command::CancelJob{id, ""});
+      if (Chance(0.01)) Update(id);
     }
     ChooseCheckpoints();
     for (Agent& agent : agents_) {
@@ -411,6 +518,21 @@ class World {
         if (trainer.stuck) stuck_.insert(key);
       }
     }
+  }
+
+  // Of two who saw the same job, the second is refused.
+  void Update(const std::string& id) {
+    const Job& job = core_->jobs().at(id);
+    command::UpdateJob update{id,          job.changes, job.spec, absl::StrCat(random_.Next64()),
+                              job.numbers, "changed"};
+    update.numbers.priority = static_cast<int>(random_.Below(3));
+    update.numbers.keep.last = 1 + static_cast<int>(random_.Below(3));
+    const bool may = !Ended(job.state) && !job.cancelling;
+    EXPECT_EQ(Do(update).status.ok(), may);
+    if (!may) return;
+    EXPECT_EQ(core_->jobs().at(id).spec, update.spec);
+    update.changes = 0;
+    EXPECT_TRUE(HasReason(Do(update).status, reason::kEtagMismatch));
   }
 
   // Pins, prunes and goes back.
@@ -606,7 +728,9 @@ class World {
   std::map<int64_t, std::string> attempts_;            // that were placed -> job
   std::map<std::pair<std::string, int>, int> worlds_;  // job and attempt's number -> its ranks
   int64_t newest_attempt_ = 0, last_event_ = 0;
-  std::set<std::pair<int64_t, int>> stuck_;  // ranks that ever were: attempt and rank
+  std::map<std::string, absl::Duration> made_, ended_;  // jobs, steady time
+  absl::Duration clock_set_;                            // by so much, in all
+  std::set<std::pair<int64_t, int>> stuck_;             // ranks that ever were: attempt and rank
   int committed_ = 0, cordons_ = 0, coordinator_restarts_ = 0, hangs_ = 0;
   int growths_ = 0, small_starts_ = 0, spared_starts_ = 0;
   bool faults_ = true;

@@ -157,8 +157,15 @@ Command Script::Parse(const std::string& verb, const Arguments& arguments) {
     create.job.numbers.no_progress_timeout = absl::Seconds(Number(arguments, "timeout", 600));
     if (const std::string eval = Text(arguments, "eval"); !eval.empty()) {
       create.job.numbers.evaluation = true;
-      std::tie(create.job.numbers.eval_job, create.job.numbers.eval_step) = KeyOf(eval);
+      if (absl::StrContains(eval, '/')) {
+        std::tie(create.job.numbers.eval_job, create.job.numbers.eval_step) = KeyOf(eval);
+      } else {
+        create.job.numbers.eval_job = IdOf(eval);
+      }
     }
+    create.job.numbers.after = ParseAfter(Text(arguments, "after"), false);
+    for (const After& after : ParseAfter(Text(arguments, "after_end"), true))
+      create.job.numbers.after.push_back(after);
     if (const std::string from = Text(arguments, "from"); !from.empty())
       std::tie(create.job.numbers.start_job, create.job.numbers.start_step) = KeyOf(from);
     create.request_id = Text(arguments, "request");
@@ -178,6 +185,18 @@ Command Script::Parse(const std::string& verb, const Arguments& arguments) {
   }
   if (verb == "unqueue") return command::DeleteQueue{first, Number(arguments, "etag", 0)};
   if (verb == "pause") return command::PauseJob{first, Text(arguments, "request")};
+  if (verb == "set") {
+    const Job& known = core_->jobs().at(job);
+    command::UpdateJob update{
+        first, Number(arguments, "etag", 0), known.spec, known.spec + "x", known.numbers, ""};
+    update.numbers.priority =
+        static_cast<int>(Number(arguments, "priority", known.numbers.priority));
+    update.numbers.keep.last = static_cast<int>(Number(arguments, "keep", known.numbers.keep.last));
+    update.numbers.queue = Text(arguments, "queue", known.numbers.queue);
+    if (arguments.contains("after"))
+      update.numbers.after = ParseAfter(Text(arguments, "after"), false);
+    return update;
+  }
   if (verb == "resume")
     return command::ResumeJob{first, Text(arguments, "request"), Number(arguments, "step", 0)};
   if (verb == "pin" || verb == "unpin") {
@@ -418,6 +437,13 @@ CheckpointKey Script::KeyOf(const std::string& text) const {
   CheckpointKey key(IdOf(parts.first), 0);
   SEER_CHECK(absl::SimpleAtoi(parts.second, &key.second)) << text;
   return key;
+}
+
+std::vector<After> Script::ParseAfter(const std::string& jobs, bool any_end) const {
+  std::vector<After> after;
+  for (absl::string_view name : absl::StrSplit(jobs, ',', absl::SkipEmpty()))
+    after.push_back({IdOf(std::string(name)), any_end});
+  return after;
 }
 
 std::string Script::IdOf(const std::string& name) const {

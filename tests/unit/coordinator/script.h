@@ -8,12 +8,14 @@
 //                 [request=ID] [eval=JOB/STEP] [from=JOB/STEP]
 //                 [every=0] [best=0] [when_full=0]     retention, as keep
 //                 [follows=POOL] [queue=default] [priority=0] [preempted=stop]
+//                 [after=JOB,...] [after_end=JOB,...] [eval=JOB: its newest]
 //                 [group=1] [within=rack] [selector=rack:1,...]
 //                 [smaller=2,1] [spares=0]    numbers of ranks that do as well, and devices besides
 //   > queue NAME [quota=N] [borrow=N] [weight=1] [preemptions=2] [grace=300] [etag=N]
 //                 makes it, or changes all of it
 //   > unqueue NAME [etag=N]
 //   > pause|resume|cancel NAME [request=ID]     resume: [step=0]
+//   > set NAME [priority=N] [keep=N] [queue=Q] [after=JOB,...] [etag=N]
 //   > pin JOB/STEP user=U [reason=R]            > unpin JOB/STEP
 //   > prune JOB [last=N] [every=N] [best=N]
 //   > storage free=N           of 100
@@ -64,6 +66,7 @@ class Script {
   std::string Workers() const;
   std::string Profile(const std::string& job, const std::string& number) const;
   std::string WithNames(std::string text) const;
+  std::vector<coordinator::After> ParseAfter(const std::string& jobs, bool any_end) const;
   std::string IdOf(const std::string& name) const;
   coordinator::CheckpointKey KeyOf(const std::string& text) const;  // of "JOB/STEP"
 

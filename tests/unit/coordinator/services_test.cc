@@ -21,7 +21,11 @@
 #include "coordinator/services/log_store.h"
 #include "coordinator/services/page_token.h"
 #include "coordinator/services/trainers_service.h"
+#include "coordinator/services/webhooks.h"
 #include "coordinator/store/leader_lease.h"
+#include "seer/v1/schedules.pb.h"
+#include "seer/v1/sweeps.pb.h"
+#include "tests/support/http_server.h"
 #include "tests/support/status_matchers.h"
 #include "tests/support/temp_dir.h"
 
@@ -127,6 +131,65 @@ TEST(LogStore, HalfALineOfAProcessThatWasKilledDoesNotSpoilTheNext) {
   EXPECT_THAT(Texts(logs, "job_a", position), ElementsAre("whole", "next"));
 }
 
+TEST(Webhooks, WithoutAListEndsAndFailuresAreWanted) {
+  const v1::WebhookSpec plain;
+  Event event;
+  event.type = "job_state_changed";
+  event.to = "RUNNING";
+  EXPECT_FALSE(Wants(plain, event));
+  for (const char* state : {"SUCCEEDED", "FAILED", "CANCELLED"}) {
+    event.to = state;
+    EXPECT_TRUE(Wants(plain, event)) << state;
+  }
+  event = {};
+  event.type = "attempt_ended";
+  EXPECT_FALSE(Wants(plain, event));
+  event.failure = FailureClass::kNetwork;
+  EXPECT_TRUE(Wants(plain, event));
+  event.type = "health_alert";
+  EXPECT_TRUE(Wants(plain, event));
+}
+
+TEST(Webhooks, AListNamesTypesAndStatesButNeverTheirOwnFailure) {
+  v1::WebhookSpec listed;
+  for (const char* wanted : {"PAUSED", "checkpoint_committed", "webhook_failed"})
+    listed.add_events(wanted);
+  Event event;
+  event.type = "job_state_changed";
+  event.to = "PAUSED";
+  EXPECT_TRUE(Wants(listed, event));
+  event.to = "FAILED";
+  EXPECT_FALSE(Wants(listed, event));
+  event = {};
+  event.type = "checkpoint_committed";
+  EXPECT_TRUE(Wants(listed, event));
+  event.type = "webhook_failed";
+  EXPECT_FALSE(Wants(listed, event));
+}
+
+TEST(Webhooks, WhatFindsNoRoomIsDroppedAndCounted) {
+  MetricsRegistry registry;
+  CoordinatorMetrics metrics(registry);
+  testing::HttpServer server;
+  Job job;
+  job.id = "job_1";
+  job.numbers.webhooks = true;
+  v1::JobSpec spec;
+  spec.mutable_alerts()->add_webhooks()->set_url(server.url());
+  spec.mutable_alerts()->mutable_webhooks(0)->add_events("tick");
+  job.spec = spec.SerializeAsString();
+  Event event;
+  event.type = "tick";
+  {
+    WebhookOptions options;
+    options.queue = 2;
+    options.threads = 0;  // nobody takes them
+    Webhooks webhooks(options, Clock::Real(), metrics, [](const auto&, const auto&) {});
+    for (event.number = 1; event.number <= 5; ++event.number) webhooks.Offer(event, job);
+  }
+  EXPECT_THAT(registry.Render(), HasSubstr("seer_webhook_posts_total{outcome=\"dropped\"} 3"));
+}
+
 TEST(PageToken, GoesThereAndBackAndBelongsToItsList) {
   const std::string token = MakePageToken("jobs", {"17"});
   EXPECT_THAT(*ReadPageToken("jobs", 1, token), ElementsAre("17"));
@@ -145,6 +208,11 @@ TEST(PageToken, GoesThereAndBackAndBelongsToItsList) {
 }
 
 TEST(Convert, StatesHaveTheNumbersAndNamesOfTheApi) {
+  EXPECT_EQ(static_cast<int>(SweepState::kRunning), static_cast<int>(v1::SWEEP_STATE_RUNNING));
+  EXPECT_EQ(static_cast<int>(SweepState::kExhausted), static_cast<int>(v1::SWEEP_STATE_EXHAUSTED));
+  EXPECT_EQ(static_cast<int>(SweepState::kCancelled), static_cast<int>(v1::SWEEP_STATE_CANCELLED));
+  EXPECT_EQ(static_cast<int>(Overlap::kSkip), static_cast<int>(v1::OVERLAP_POLICY_SKIP));
+  EXPECT_EQ(static_cast<int>(Overlap::kReplace), static_cast<int>(v1::OVERLAP_POLICY_REPLACE));
   for (int i = 1; i <= 9; ++i) {
     EXPECT_EQ(v1::JobState_Name(static_cast<v1::JobState>(i)),
               absl::StrCat("JOB_STATE_", StateName(static_cast<JobState>(i))));

@@ -206,8 +206,78 @@ TEST_P(StoreTest, PinsAndLineageAreStored) {
   }
   EXPECT_OK(Do(command::UnpinCheckpoint{name}).status);
   Open();
-  for (const Checkpoint& checkpoint : store_->Load()->checkpoints)
-    EXPECT_FALSE(checkpoint.pin.has_value());
+  state = store_->Load().value();
+  for (const Checkpoint& checkpoint : state.checkpoints) EXPECT_FALSE(checkpoint.pin.has_value());
+}
+
+TEST_P(StoreTest, ChainsAndNewSpecsAreStored) {
+  const std::string first = Do(Create("a")).job;
+  command::CreateJob create = Create("b");
+  create.job.numbers.after = {{first, true}};
+  create.job.numbers.eval_job = first;
+  const std::string second = Do(create).job;
+  EXPECT_OK(Do(command::UpdateJob{first, 0, create.job.spec, "other", Create("a").job.numbers, ""})
+                .status);
+  Open();
+  const StoredState state = store_->Load().value();
+  for (const Job& job : state.jobs) {
+    EXPECT_EQ(ToJson(job), ToJson(core_.jobs().at(job.id)));
+    EXPECT_EQ(job.spec, core_.jobs().at(job.id).spec);
+    if (job.id == second) EXPECT_EQ(job.numbers.after, create.job.numbers.after);
+    if (job.id == first) EXPECT_EQ(job.spec, "other");
+  }
+}
+
+TEST_P(StoreTest, SchedulesAndSweepsAreStored) {
+  JobSchedule schedule;
+  schedule.name = "nightly";
+  schedule.cron = "0 3 * * *";
+  schedule.spec = std::string("spec\0bytes", 10);
+  schedule.overlap = Overlap::kReplace;
+  EXPECT_OK(Do(command::CreateSchedule{schedule}).status);
+  Do(command::ScheduleRan{"nightly", kNow.wall + absl::Hours(1), "job_1", "why"});
+  schedule.name = "gone";
+  EXPECT_OK(Do(command::CreateSchedule{schedule}).status);
+  EXPECT_OK(Do(command::DeleteSchedule{"gone"}).status);
+  Sweep sweep;
+  sweep.name = "rates";
+  sweep.definition = std::string("\0sweep", 6);
+  sweep.trials = 3;
+  sweep.parallel = 2;
+  sweep.budget_device_seconds = 12.5;
+  EXPECT_OK(Do(command::CreateSweep{sweep, "once", 7}).status);
+  const std::string sweep_id = core_.sweeps().at("rates").id;
+  command::CreateJob trial = Create("rates-1");
+  trial.job.sweep = "rates";
+  trial.trial = 1;
+  const std::string job = Do(trial).job;
+  Do(command::TrialRefused{"rates", sweep_id, 2, "no pool"});
+  Open();
+  StoredState state = store_->Load().value();
+  ASSERT_EQ(state.schedules.size(), 1u);
+  EXPECT_EQ(ToJson(state.schedules[0]), ToJson(core_.schedules().at("nightly")));
+  EXPECT_EQ(state.schedules[0].spec, schedule.spec);
+  EXPECT_EQ(state.schedules[0].last_message, "why");
+  ASSERT_EQ(state.sweeps.size(), 1u);
+  EXPECT_EQ(ToJson(state.sweeps[0]), ToJson(core_.sweeps().at("rates")));
+  EXPECT_EQ(state.sweeps[0].definition, sweep.definition);
+  ASSERT_EQ(state.sweeps[0].made.size(), 2u);
+  EXPECT_EQ(state.sweeps[0].made[0].job, job);
+  EXPECT_EQ(state.jobs.at(0).sweep, "rates");
+  EXPECT_OK(Do(command::CancelSweep{"rates"}).status);
+  Core again{CoreOptions{}};
+  again.Load(store_->Load().value(), kNow);
+  EXPECT_EQ(again.sweeps().at("rates").state, SweepState::kCancelled);
+  EXPECT_EQ(again.jobs().at(job).reason, "SWEEP_CANCELLED");
+  EXPECT_EQ(again.SweepCreatedBy("once"), "rates");
+}
+
+TEST(RecordJson, AScheduleWhoseTimesCannotBeReadIsRefused) {
+  JobSchedule schedule;
+  schedule.name = "nightly";
+  schedule.cron = "0 3 * *";
+  EXPECT_THAT(ScheduleFromJson(ToJson(schedule)),
+              FailsWith(absl::StatusCode::kDataLoss, reason::kDatabaseCorrupt, "4 fields"));
 }
 
 // Written before there were pins.
@@ -435,7 +505,8 @@ TEST(SqliteStore, AnOlderSchemaIsMigratedAndItsJobsAreInTheDefaultQueue) {
   ASSERT_EQ(sqlite3_open(path.c_str(), &db), SQLITE_OK);
   ASSERT_EQ(
       sqlite3_exec(db,
-                   "DROP TABLE queues; PRAGMA user_version = 1; UPDATE jobs SET record = "
+                   "DROP TABLE queues; DROP TABLE schedules; DROP TABLE sweeps; PRAGMA "
+                   "user_version = 1; UPDATE jobs SET record = "
                    "json_remove(record, '$.numbers.queue', '$.numbers.priority', "
                    "'$.numbers.within', '$.numbers.selector', '$.numbers.stop_when_preempted', "
                    "'$.preemptions', '$.preempted_us')",

@@ -68,6 +68,10 @@ std::string Everything(const std::string& database) {
     lines.push_back(absl::StrCat(ToJson(job), " spec ", absl::CHexEscape(job.spec)));
   for (const Checkpoint& checkpoint : state.checkpoints) lines.push_back(ToJson(checkpoint));
   for (const Worker& worker : state.workers) lines.push_back(ToJson(worker));
+  for (const JobSchedule& schedule : state.schedules)
+    lines.push_back(ToJson(schedule) + absl::CHexEscape(schedule.spec));
+  for (const Sweep& sweep : state.sweeps)
+    lines.push_back(ToJson(sweep) + absl::CHexEscape(sweep.definition));
   for (const auto& [id, job] : state.requests) lines.push_back(id + " -> " + job);
   const std::vector<Event> events = store->Events("", 0, 100'000).value();
   for (const Event& event : events)
@@ -101,6 +105,16 @@ class TransferTest : public ::testing::Test {
       create.id_seed = static_cast<uint64_t>(i);
       commit(create);
     }
+    JobSchedule schedule;
+    schedule.name = "nightly";
+    schedule.cron = "@daily";
+    schedule.spec = std::string("\0\xff", 2);
+    commit(command::CreateSchedule{schedule});
+    Sweep sweep;
+    sweep.name = "rates";
+    sweep.definition = std::string("\xff\0", 2);
+    sweep.trials = 2;
+    commit(command::CreateSweep{sweep, "", 1});
     for (const auto& [id, job] : core.jobs()) {
       if (!job.attempt) continue;
       commit(command::ReportCheckpoint{

@@ -610,11 +610,13 @@ TEST(SpecRecipes, EveryShippedRecipeIsValid) {
     if (entry.path().extension() != ".yaml") continue;
     std::stringstream text;
     text << std::ifstream(entry.path()).rdbuf();
-    auto spec = ParseJobSpec(text.str(), entry.path().filename().string(),
-                             {(std::filesystem::path(source) / "recipes").string()});
-    ASSERT_TRUE(spec.ok()) << spec.status();
-    FillDefaults(*spec);
-    EXPECT_TRUE(ValidateJobSpec(*spec).ok()) << entry.path() << ValidateJobSpec(*spec);
+    auto specs = ParseJobSpecs(text.str(), entry.path().filename().string(),
+                               {(std::filesystem::path(source) / "recipes").string()});
+    ASSERT_TRUE(specs.ok()) << specs.status();
+    for (v1::JobSpec& spec : *specs) {
+      FillDefaults(spec);
+      EXPECT_TRUE(ValidateJobSpec(spec).ok()) << entry.path() << ValidateJobSpec(spec);
+    }
     ++recipes;
   }
   EXPECT_GE(recipes, 3);

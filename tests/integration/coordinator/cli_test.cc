@@ -1,0 +1,179 @@
+// The command line's verbs about jobs, sweeps and schedules against a coordinator in this process.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cstdlib>
+#include <fstream>
+#include <nlohmann/json.hpp>
+
+#include "absl/strings/ascii.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
+#include "client/cli.h"
+#include "client/exit_code.h"
+#include "tests/integration/coordinator/cluster.h"
+#include "tests/support/status_matchers.h"
+
+namespace seer::testing {
+namespace {
+
+using internal::v1::Assign;
+using nlohmann::json;
+using ::testing::HasSubstr;
+using ::testing::Not;
+
+struct Outcome {
+  int code = -1;
+  std::string out, err;
+};
+
+class CliTest : public ::testing::Test {
+ protected:
+  CliTest() {
+    setenv("SEER_CONFIG", (cluster_.dir() / "config.yaml").c_str(), 1);
+    File("job.yaml", Job("a"));
+  }
+  ~CliTest() override { unsetenv("SEER_CONFIG"); }
+  // "job set a x=1": words without spaces in them.
+  Outcome Seer(const std::string& line) {
+    std::vector<std::string> words = absl::StrSplit(line, ' ', absl::SkipEmpty());
+    words.insert(words.begin(), "seer");
+    words.push_back("--coordinator");
+    words.push_back(absl::StrCat("127.0.0.1:", cluster_.port()));
+    std::vector<const char*> arguments;
+    for (const std::string& word : words) arguments.push_back(word.c_str());
+    ::testing::internal::CaptureStdout();
+    ::testing::internal::CaptureStderr();
+    Outcome outcome;
+    outcome.code = client::RunCli(static_cast<int>(arguments.size()), arguments.data());
+    outcome.out = ::testing::internal::GetCapturedStdout();
+    outcome.err = ::testing::internal::GetCapturedStderr();
+    return outcome;
+  }
+  std::string Good(const std::string& line) {
+    const Outcome outcome = Seer(line);
+    EXPECT_EQ(outcome.code, 0) << line << "\n" << outcome.err;
+    return outcome.out;
+  }
+  std::string File(const std::string& name, const std::string& text) {
+    std::ofstream(cluster_.dir() / name) << text;
+    return cluster_.dir() / name;
+  }
+  std::string Path(const std::string& name) { return cluster_.dir() / name; }
+  static std::string Job(const std::string& name) {
+    return absl::StrCat(name.empty() ? "" : absl::StrCat("metadata: {name: ", name, "}\n"),
+                        "data: {pool: cats}\noptim: {steps: 20}\n");
+  }
+
+  Cluster cluster_;
+};
+
+TEST_F(CliTest, SetChangesAJobAndAnOldEtagIsRefused) {
+  Good("job submit " + Path("job.yaml"));
+  const std::string etag = cluster_.Get("a")->etag();
+  EXPECT_THAT(Good("job set a scheduling.priority=5 failure.maxRestarts=3 metadata.labels.team=x"),
+              HasSubstr("priority 5"));
+  const v1::JobSpec spec = cluster_.Get("a")->spec();
+  EXPECT_EQ(spec.failure().max_restarts(), 3);
+  EXPECT_EQ(spec.metadata().labels().at("team"), "x");
+  const Outcome late = Seer("job set a scheduling.priority=7 --etag " + etag);
+  EXPECT_EQ(late.code, kExitConflict);
+  EXPECT_THAT(late.err, HasSubstr("was changed meanwhile"));
+  EXPECT_THAT(late.err, HasSubstr("hint: look at it again: `seer job describe"));
+  Good("job set a failure.maxRestarts= metadata.labels.team=");
+  EXPECT_EQ(cluster_.Get("a")->spec().failure().max_restarts(), 10) << "the default again";
+  EXPECT_EQ(cluster_.Get("a")->spec().metadata().labels().size(), 0u);
+  EXPECT_THAT(Seer("job set a optim.lr=3").err, HasSubstr("may not change"));
+  EXPECT_THAT(Good("job events a"), HasSubstr("failure.maxRestarts from 3 to 10"));
+}
+
+TEST_F(CliTest, AFileOfSeveralJobsIsSubmittedInOrder) {
+  File("chain.yaml",
+       "metadata: {name: judge}\nkind: eval_knn\nchain: {after: [{job: train}]}\n"
+       "eval: {checkpoint: jobs/train, trainPool: digits, testPool: digits}\n---\n" +
+           Job("train"));
+  const std::vector<std::string> ids =
+      absl::StrSplit(Good("job submit " + Path("chain.yaml")), '\n', absl::SkipEmpty());
+  ASSERT_EQ(ids.size(), 2u);
+  EXPECT_EQ(cluster_.Get("train")->name(), "jobs/" + ids[0]);
+  EXPECT_EQ(cluster_.Get("judge")->spec().chain().after(0).job(), "jobs/" + ids[0]);
+  EXPECT_THAT(Good("job describe judge"), HasSubstr("waits for job " + ids[0]));
+  const Outcome again = Seer("job submit " + Path("chain.yaml"));
+  EXPECT_EQ(again.code, kExitConflict);
+  EXPECT_THAT(again.err, HasSubstr("'train' has not ended"));
+}
+
+TEST_F(CliTest, RetryGoesOnFromTheNewestCheckpoint) {
+  FakeAgent agent(cluster_.port(), {.name = "w1", .devices = 1});
+  ASSERT_TRUE(cluster_.WaitForWorkers(1));
+  Good("job submit " + Path("job.yaml"));
+  const Assign rank = agent.NextAssign();
+  EXPECT_EQ(*cluster_.Checkpoint(rank, 5), true);
+  const Outcome early = Seer("job retry a");
+  EXPECT_EQ(early.code, kExitError);
+  EXPECT_THAT(early.err, HasSubstr("cannot be retried"));
+  ASSERT_OK(cluster_.Cancel("a"));
+  agent.Exited(rank, 128 + 9);
+  cluster_.WaitFor(rank.job(), v1::JOB_STATE_CANCELLED);
+  const std::string second(absl::StripAsciiWhitespace(Good("job retry a --set optim.steps=30")));
+  const Assign again = agent.NextAssign();
+  EXPECT_EQ(again.job(), "jobs/" + second);
+  EXPECT_EQ(again.restore_step(), 5);
+  EXPECT_THAT(again.restore_uri(), HasSubstr(rank.job().substr(5)));
+  EXPECT_THAT(Good("job diff " + rank.job().substr(5) + " " + second),
+              HasSubstr("optim.steps: 20 -> 30\n"));
+  ASSERT_OK(cluster_.Cancel(again.job()));
+  agent.Exited(again, 128 + 9);
+  cluster_.WaitFor(again.job(), v1::JOB_STATE_CANCELLED);
+  Good("job retry " + rank.job().substr(5) + " --from-start");
+  EXPECT_EQ(agent.NextAssign().restore_step(), 0);
+}
+
+TEST_F(CliTest, WhatIsExportedIsTheSameJobAgain) {
+  Good("job submit " + Path("job.yaml"));
+  File("full.yaml", Good("job export-config a"));
+  File("minimal.yaml", Good("job export-config a --minimal"));
+  EXPECT_THAT(Seer("job diff " + Path("full.yaml") + " a").err, HasSubstr("do not differ"));
+  EXPECT_THAT(Seer("job diff a " + Path("minimal.yaml")).err, HasSubstr("do not differ"));
+  EXPECT_THAT(Good("job export-config a --minimal"), Not(HasSubstr("momentum")));
+  const json differences = json::parse(Good("job diff " + File("b.yaml", Job("b")) + " a -o json"));
+  ASSERT_EQ(differences.size(), 1u);
+  EXPECT_EQ(differences[0]["path"], "metadata.name");
+  EXPECT_EQ(Seer("job diff a nobody").code, kExitError);
+}
+
+TEST_F(CliTest, ASweepIsMadeShownAndCancelled) {
+  FakeAgent agent(cluster_.port(), {.name = "w1", .devices = 2});
+  ASSERT_TRUE(cluster_.WaitForWorkers(1));
+  Good("sweep create " + Path("job.yaml") + " --name rates --param optim.lr=0.1,0.2,0.3 " +
+       "--parallel 2 --budget 12h");
+  const Assign first = agent.NextAssign(), second = agent.NextAssign();
+  EXPECT_OK(cluster_.Progress(second, 3));
+  const std::string shown = Good("sweep describe rates");
+  EXPECT_THAT(shown, HasSubstr("2 of 3 made, at most 2 at a time"));
+  EXPECT_THAT(shown, HasSubstr("of 12h"));
+  EXPECT_LT(shown.find(second.job().substr(5)), shown.find(first.job().substr(5)))
+      << "the one with a loss comes first\n"
+      << shown;
+  EXPECT_THAT(Good("sweep list"), HasSubstr("rates"));
+  EXPECT_THAT(Good("job describe rates-1"), HasSubstr("sweeps/rates"));
+  EXPECT_EQ(Seer("sweep cancel rates").code, kExitUsage) << "it asks";
+  EXPECT_THAT(Good("sweep cancel rates --yes"), HasSubstr("CANCELLED"));
+}
+
+TEST_F(CliTest, AScheduleIsMadeChangedAndDeleted) {
+  File("plain.yaml", Job(""));
+  EXPECT_THAT(Good("schedule create nightly " + Path("plain.yaml") + " --cron @daily"),
+              HasSubstr("@daily (UTC)"));
+  EXPECT_THAT(Seer("schedule create weekly " + Path("job.yaml") + " --cron @weekly").err,
+              HasSubstr("metadata.name"));
+  EXPECT_THAT(Good("schedule set nightly --cron @weekly --overlap replace"), HasSubstr("replace"));
+  EXPECT_THAT(Good("schedule set nightly --suspend"), HasSubstr("suspended"));
+  EXPECT_THAT(Good("schedule list"), HasSubstr("@weekly"));
+  EXPECT_THAT(Good("schedule describe nightly"), HasSubstr("pool: cats"));
+  Good("schedule delete nightly --yes");
+  EXPECT_THAT(Seer("schedule describe nightly").err, HasSubstr("no schedule 'nightly'"));
+}
+
+}  // namespace
+}  // namespace seer::testing
