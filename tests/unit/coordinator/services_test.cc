@@ -469,6 +469,7 @@ class FailingStore final : public Store {
 struct RecordingSink final : EffectSink {
   void Assign(const AssignRank& rank, const Core&) override { assigned.push_back(rank.worker); }
   void Stop(const StopRanks&) override {}
+  void Inspect(const InspectRanks&) override {}
   void MarkCommitted(const Checkpoint&) override {}
   void DeleteFiles(const CheckpointKey&) override {}
   void JobChanged(const std::string&) override { ++changes; }
