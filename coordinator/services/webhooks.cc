@@ -7,6 +7,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
+#include "common/base/await.h"
 #include "common/base/hmac.h"
 #include "common/base/log.h"
 #include "coordinator/core/job_states.h"
@@ -69,7 +70,6 @@ Webhooks::~Webhooks() {
   {
     absl::MutexLock lock(&mu_);
     stopping_ = true;
-    wake_.SignalAll();
   }
   for (Thread& thread : threads_) thread.Join();
 }
@@ -96,7 +96,10 @@ void Webhooks::Add(std::unique_ptr<Post> post, absl::Duration due) {
     return;
   }
   waiting_.emplace(due, std::move(post));
-  wake_.Signal();
+}
+
+absl::Duration Webhooks::Earliest() const {
+  return waiting_.empty() ? absl::InfiniteDuration() : waiting_.begin()->first;
 }
 
 std::unique_ptr<Webhooks::Post> Webhooks::Take() {
@@ -104,13 +107,13 @@ std::unique_ptr<Webhooks::Post> Webhooks::Take() {
   while (true) {
     if (stopping_) return nullptr;
     const absl::Duration now = clock_.Steady();
-    if (!waiting_.empty() && waiting_.begin()->first <= now)
-      return std::move(waiting_.extract(waiting_.begin()).mapped());
-    if (waiting_.empty()) {
-      wake_.Wait(&mu_);
-    } else {
-      wake_.WaitWithTimeout(&mu_, waiting_.begin()->first - now);
-    }
+    const absl::Duration next = Earliest();
+    if (next <= now) return std::move(waiting_.extract(waiting_.begin()).mapped());
+    const auto changed = [&] {
+      mu_.AssertReaderHeld();
+      return stopping_ || Earliest() != next;
+    };
+    AwaitFor(mu_, absl::Condition(&changed), next - now);
   }
 }
 

@@ -57,6 +57,7 @@ class Webhooks {
     ::seer::Backoff backoff;
   };
   void Run() ABSL_LOCKS_EXCLUDED(mu_);
+  absl::Duration Earliest() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);  // infinite: none waits
   // The next one that is due; nullptr: it stops.
   std::unique_ptr<Post> Take() ABSL_LOCKS_EXCLUDED(mu_);
   void Add(std::unique_ptr<Post> post, absl::Duration due) ABSL_LOCKS_EXCLUDED(mu_);
@@ -67,7 +68,6 @@ class Webhooks {
   CoordinatorMetrics& metrics_;
   const Failed failed_;
   absl::Mutex mu_;
-  absl::CondVar wake_;
   bool stopping_ ABSL_GUARDED_BY(mu_) = false;
   std::multimap<absl::Duration, std::unique_ptr<Post>> waiting_
       ABSL_GUARDED_BY(mu_);      // by when they are due, steady time
