@@ -1,5 +1,6 @@
 #include "coordinator/services/agent_streams.h"
 
+#include <algorithm>
 #include <deque>
 #include <utility>
 #include <vector>
@@ -63,6 +64,12 @@ std::vector<RunningRank> FromProto(
 }
 
 }  // namespace
+
+absl::Duration HeartbeatPeriod(const AgentStreamsOptions& options, size_t workers) {
+  constexpr double kBeatsASecond = 2000;
+  const absl::Duration wanted = absl::Seconds(static_cast<double>(workers) / kBeatsASecond);
+  return std::max(options.heartbeat, std::min(wanted, options.lease / 5));
+}
 
 // One call. gRPC holds it until OnDone;
 // whoever else has it may still Send and Close, which then do nothing.
@@ -233,7 +240,8 @@ void AgentStreams::Hello(const std::shared_ptr<Stream>& stream, const internal::
                                {"devices", hello.devices()},
                                {"running", hello.running_size()}});
   CoordinatorMessage welcome;
-  SetDuration(options_.heartbeat, welcome.mutable_welcome()->mutable_heartbeat_period());
+  SetDuration(HeartbeatPeriod(options_, runner_.core().workers().size()),
+              welcome.mutable_welcome()->mutable_heartbeat_period());
   SetDuration(options_.lease, welcome.mutable_welcome()->mutable_lease());
   SetDuration(options_.activity_period, welcome.mutable_welcome()->mutable_activity_period());
   stream->Send(std::move(welcome));

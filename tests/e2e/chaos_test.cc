@@ -238,7 +238,7 @@ std::string Submit(Machines& machines) {
   return machines.cluster().Submit(absl::StrCat(
       "--set optim.steps=", kSteps,
       " --set checkpoint.everySteps=20 --set data.recordIds=true --set failure.maxRestarts=1000 "
-      "--set distributed.collectiveTimeout=20s"));
+      "--set distributed.collectiveTimeout=20s --set distributed.threadsPerRank=1"));
 }
 
 // As no fault disturbs it.

@@ -14,6 +14,7 @@
 #include "common/objectstore/memory_store.h"
 #include "coordinator/core/failure.h"
 #include "coordinator/core/job_states.h"
+#include "coordinator/services/agent_streams.h"
 #include "coordinator/services/change_feed.h"
 #include "coordinator/services/checkpoint_files.h"
 #include "coordinator/services/convert.h"
@@ -46,6 +47,16 @@ std::vector<std::string> Texts(LogStore& logs, const std::string& job, LogPositi
     if (lines.empty()) return texts;
     for (const LogRecord& line : lines) texts.push_back(line.text);
   }
+}
+
+TEST(HeartbeatPeriod, ManyAgentsReportLessOften) {
+  const AgentStreamsOptions options{absl::Seconds(1), absl::Seconds(15)};
+  EXPECT_EQ(HeartbeatPeriod(options, 0), absl::Seconds(1));
+  EXPECT_EQ(HeartbeatPeriod(options, 2000), absl::Seconds(1));
+  EXPECT_EQ(HeartbeatPeriod(options, 5000), absl::Seconds(2.5));
+  EXPECT_EQ(HeartbeatPeriod(options, 100000), absl::Seconds(3)) << "the lease must not run out";
+  const AgentStreamsOptions rare{absl::Seconds(4), absl::Seconds(15)};
+  EXPECT_EQ(HeartbeatPeriod(rare, 100000), absl::Seconds(4)) << "as it was asked for";
 }
 
 TEST(LogStore, GivesBackLinesInOrderAlsoToAReaderThatGoesOn) {
