@@ -28,6 +28,13 @@
 namespace seer::client {
 namespace {
 
+// Its jobs have names of their own: that of the file is not looked at.
+absl::StatusOr<v1::JobSpec> ReadTemplate(const SpecOptions& file) {
+  SEER_ASSIGN_OR_RETURN(v1::JobSpec spec, ReadGivenSpec(file));
+  spec.mutable_metadata()->clear_name();
+  return spec;
+}
+
 using google::protobuf::Message;
 
 const v1::Schedule& As(const Message& m) { return static_cast<const v1::Schedule&>(m); }
@@ -124,7 +131,7 @@ absl::Status ReadCreate(const ScheduleOptions& options, v1::Schedule& schedule) 
   schedule.set_cron(options.cron);
   schedule.set_overlap(OverlapFrom(options.overlap));
   schedule.set_suspended(options.suspend);
-  SEER_ASSIGN_OR_RETURN(*schedule.mutable_spec(), ReadGivenSpec(options.spec));
+  SEER_ASSIGN_OR_RETURN(*schedule.mutable_spec(), ReadTemplate(options.spec));
   return absl::OkStatus();
 }
 
@@ -146,7 +153,7 @@ absl::Status ReadUpdate(const ScheduleOptions& options, v1::UpdateScheduleReques
     mask.add_paths("suspended");
   }
   if (!options.spec.file.empty()) {
-    SEER_ASSIGN_OR_RETURN(*schedule.mutable_spec(), ReadGivenSpec(options.spec));
+    SEER_ASSIGN_OR_RETURN(*schedule.mutable_spec(), ReadTemplate(options.spec));
     mask.add_paths("spec");
   } else if (!options.spec.sets.empty()) {
     return Error(absl::StatusCode::kInvalidArgument, reason::kMissingField,
