@@ -77,6 +77,10 @@ void CoreRunner::StopLeading(const absl::Status& refusal) {
   wished_.clear();
   unsaved_ = {};
   waiting_ = {};
+  for (Answer& answer : std::exchange(answers_, {})) {
+    answer.reply.status = refusal;
+    Give(answer);
+  }
   commit_after_ = -absl::InfiniteDuration();
   ++turn_;
   metrics_.leader.Set(0);
@@ -100,10 +104,34 @@ absl::Status CoreRunner::BeginToLead(int64_t term) {
 }
 
 void CoreRunner::Post(Command command, Done done) {
-  loop_.Post([this, command = std::move(command), done = std::move(done)] {
-    const Reply reply = Run(command);
-    if (done) done(reply, *core_);
+  loop_.Post([this, command = std::move(command), done = std::move(done)]() mutable {
+    Answer answer;
+    answer.done = std::move(done);
+    if (answer.reply.status = CheckLeads(); !answer.reply.status.ok()) return Give(answer);
+    answer.reply = Apply(command);
+    answer.progress = std::holds_alternative<command::ReportProgress>(command);
+    answers_.push_back(std::move(answer));
+    // Behind the commands that are ready by now: one commit for all of them.
+    if (answers_.size() == 1) loop_.Post([this] { CommitAndAnswer(); });
   });
+}
+
+void CoreRunner::CommitAndAnswer() {
+  std::vector<Answer> answers = std::exchange(answers_, {});
+  if (answers.empty()) return;  // it no longer leads, and they have been told
+  const absl::Status saved = Flush();
+  for (Answer& answer : answers) {
+    if (!saved.ok()) {
+      answer.reply.status = saved;
+    } else if (answer.progress && !answer.reply.job.empty()) {
+      sink_->JobChanged(answer.reply.job);
+    }
+    Give(answer);
+  }
+}
+
+void CoreRunner::Give(const Answer& answer) {
+  if (answer.done) answer.done(answer.reply, *core_);
 }
 
 Reply CoreRunner::Execute(Command command) {
@@ -131,9 +159,7 @@ absl::Status CoreRunner::Read(
   return status;
 }
 
-Reply CoreRunner::Run(const Command& command) {
-  Reply refused;
-  if (refused.status = CheckLeads(); !refused.status.ok()) return refused;
+Reply CoreRunner::Apply(const Command& command) {
   const absl::Duration start = clock_.Steady();
   Decision decision = core_->Step(command, Now());
   if (decision.scheduled)
@@ -146,12 +172,6 @@ Reply CoreRunner::Run(const Command& command) {
   }
   unsaved_.Merge(std::move(decision.changes));
   Append(waiting_, std::move(decision.effects));
-  const absl::Status saved = Flush();
-  if (!saved.ok()) decision.reply.status = saved;
-  if (saved.ok() && std::holds_alternative<command::ReportProgress>(command) &&
-      !decision.reply.job.empty()) {
-    sink_->JobChanged(decision.reply.job);
-  }
   return std::move(decision.reply);
 }
 
@@ -259,7 +279,8 @@ void CoreRunner::TickLater() {
 void CoreRunner::Tick() {
   if (!CheckLeads().ok()) return;
   const uint64_t turn = turn_;
-  Run(command::Tick{});
+  Apply(command::Tick{});
+  Flush().IgnoreError();      // noted there
   if (turn != turn_) return;  // its commit was refused
   Measure();
   TickLater();

@@ -1,8 +1,8 @@
 // Runs the core on its loop: takes commands from any thread, commits what they change, and only
-// then lets replies and effects out. Commits happen on the loop's thread. If one fails, its sender
-// is told, replies and effects wait, and the same changes go with the next commit: the core is
-// never behind its own answers. One that took long to fail is not tried again for as long, so that
-// heartbeats are answered meanwhile.
+// then lets replies and effects out. Commits happen on the loop's thread, one for all commands that
+// are ready. If one fails, their senders are told, effects wait, and the same changes go with the
+// next commit: the core is never behind its own answers. One that took long to fail is not tried
+// again for as long, so that heartbeats are answered meanwhile.
 // Where several coordinators share the store, one leads and the others stand by: they refuse every
 // call. A leader whose lease has run out, or whose commit is refused, forgets what is not
 // committed, and reads the store again before it leads again.
@@ -96,7 +96,15 @@ class CoreRunner {
   Moment Now() { return {clock_.Now(), clock_.Steady()}; }
   absl::Status BeginToLead(int64_t term);
   void StopLeading(const absl::Status& refusal);
-  Reply Run(const Command& command);
+  // A command's reply, which waits for the commit of what it changed.
+  struct Answer {
+    Reply reply;
+    Done done;
+    bool progress = false;  // of a report of progress
+  };
+  Reply Apply(const Command& command);
+  void CommitAndAnswer();
+  void Give(const Answer& answer);
   absl::Status Flush();
   void CarryOut(Effects effects, const Changes& changes);
   void Count(const Changes& changes);
@@ -120,7 +128,8 @@ class CoreRunner {
   uint64_t turn_ = 0;     // as the leader: ticks of an earlier one do nothing
   absl::Status refusal_;  // of calls while it stands by
   Changes unsaved_;
-  Effects waiting_;  // for the commit of unsaved_
+  Effects waiting_;              // for the commit of unsaved_
+  std::vector<Answer> answers_;  // as well
   // A commit that waited for a lock and failed is not tried again before: steady time.
   absl::Duration commit_after_ = -absl::InfiniteDuration();
   absl::Status commit_failure_;
