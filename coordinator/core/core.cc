@@ -117,15 +117,9 @@ absl::StatusOr<const Job*> Core::Find(const std::string& name) const {
       .With("job", key);
 }
 
-std::string Core::SweepCreatedBy(const std::string& request_id) const {
+std::string Core::MadeBy(absl::string_view verb, const std::string& request_id) const {
   if (request_id.empty()) return "";
-  const auto it = requests_.find("sweep/" + request_id);
-  return it == requests_.end() ? "" : it->second;
-}
-
-std::string Core::CreatedBy(const std::string& request_id) const {
-  if (request_id.empty()) return "";
-  const auto it = requests_.find("create/" + request_id);
+  const auto it = requests_.find(absl::StrCat(verb, "/", request_id));
   return it == requests_.end() ? "" : it->second;
 }
 

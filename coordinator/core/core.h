@@ -113,7 +113,9 @@ class Core {
   SweepUse UseOf(const Sweep& sweep, absl::Time now) const;
   std::vector<DueTrial> DueTrials(absl::Time now) const;
   // The sweep that an earlier CreateSweep with this request id made; empty: none.
-  std::string SweepCreatedBy(const std::string& request_id) const;
+  std::string SweepCreatedBy(const std::string& request_id) const {
+    return MadeBy("sweep", request_id);
+  }
   double DeviceSecondsOf(const Job& job, absl::Time now) const;  // of all its attempts
   // Why the job waits, by the scheduler's last pass; kNone: it does not, or no pass was since.
   Wait WaitOf(const Job& job) const;
@@ -129,7 +131,9 @@ class Core {
   absl::Status CheckCreate(const Job& job) const;
   bool recovering() const { return recovering_; }
   // The job that an earlier CreateJob with this request id made; empty: none.
-  std::string CreatedBy(const std::string& request_id) const;
+  std::string CreatedBy(const std::string& request_id) const {
+    return MadeBy("create", request_id);
+  }
   int64_t NewestCheckpoint(const std::string& job) const;  // that is sound; 0: none
   // What retention says of the checkpoints of `jobs`; by `policy`, if it is given, instead of the
   // jobs' own. Of those that are being deleted: nothing.
@@ -148,6 +152,7 @@ class Core {
   std::set<std::string> FollowedPools() const;
 
  private:
+  std::string MadeBy(absl::string_view verb, const std::string& request_id) const;
   void On(const command::CreateJob& c, Moment now, Decision& out);
   void On(const command::PauseJob& c, Moment now, Decision& out);
   void On(const command::ResumeJob& c, Moment now, Decision& out);

@@ -3,9 +3,9 @@
 #include <set>
 
 #include "absl/strings/str_cat.h"
-#include "absl/strings/strip.h"
 #include "common/base/error.h"
 #include "coordinator/core/core.h"
+#include "coordinator/core/find_named.h"
 #include "coordinator/core/retry.h"
 
 namespace seer::coordinator {
@@ -17,13 +17,8 @@ constexpr size_t kMaxAvoided = 16;  // workers; the oldest goes first
 }  // namespace
 
 absl::StatusOr<const Worker*> Core::FindWorker(const std::string& name) const {
-  const std::string key(absl::StripPrefix(name, "workers/"));
-  if (const auto it = workers_.find(key); it != workers_.end()) return &it->second;
-  return Error(absl::StatusCode::kNotFound, reason::kWorkerNotFound,
-               absl::StrCat("no worker '", key, "'"))
-      .Field("name")
-      .Hint("`seer worker list` shows the workers")
-      .With("worker", key);
+  return FindNamed(workers_, name, "worker", reason::kWorkerNotFound,
+                   "`seer worker list` shows the workers");
 }
 
 void Core::NoteFailure(Job& job, const Attempt& attempt, const Outcome& outcome, Moment now,

@@ -387,6 +387,7 @@ void Core::Settle(Job& job, Moment now, Decision& out) {
 
 void Core::EndAttempt(Job& job, Moment now, Decision& out) {
   using enum JobState;
+  job.device_seconds = DeviceSecondsOf(job, now.wall);
   const Attempt attempt = std::move(*job.attempt);
   const Outcome outcome = Judge(attempt);
   LeaveCorruptCheckpoint(job, attempt, now, out);
@@ -403,9 +404,6 @@ void Core::EndAttempt(Job& job, Moment now, Decision& out) {
   live_.erase(attempt.id);
   for (const Rank& rank : attempt.ranks) ForgetAttemptOn(rank.worker, attempt.id);
   for (const std::string& worker : attempt.spares) ForgetAttemptOn(worker, attempt.id);
-  job.device_seconds +=
-      absl::ToDoubleSeconds(std::max(now.wall - attempt.started, absl::ZeroDuration())) *
-      static_cast<double>(DevicesHeld(attempt));
   job.attempt.reset();
   NoteLack(job);
   schedule_ = true;

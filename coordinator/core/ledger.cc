@@ -15,26 +15,24 @@ void Ledger::Open(Moment now) { CountedUntil(now); }
 
 Ledger Ledger::From(const Record& record) {
   Ledger ledger;
-  ledger.shares_ = record.shares;
-  ledger.until_ = record.until;
-  ledger.last_ = record.last;
-  ledger.training_ = record.training;
+  ledger.record_ = record;
   return ledger;
 }
 
 double Ledger::Pending(Moment now) const {
-  const absl::Duration elapsed =
-      until_steady_ == -absl::InfiniteDuration() ? now.wall - until_ : now.steady - until_steady_;
+  const absl::Duration elapsed = until_steady_ == -absl::InfiniteDuration()
+                                     ? now.wall - record_.until
+                                     : now.steady - until_steady_;
   return std::max(absl::ToDoubleSeconds(elapsed), 0.0);
 }
 
 void Ledger::CountedUntil(Moment now) {
-  until_ = now.wall;
+  record_.until = now.wall;
   until_steady_ = now.steady;
 }
 
 void Ledger::Add(TimeClass time_class, double seconds, TimeShares& counted) {
-  shares_[static_cast<size_t>(time_class)] += seconds;
+  record_.shares[static_cast<size_t>(time_class)] += seconds;
   counted[static_cast<size_t>(time_class)] += seconds;
 }
 
@@ -44,34 +42,34 @@ void Ledger::Count(TimeClass time_class, Moment now, TimeShares& counted) {
 }
 
 void Ledger::BeginAttempt(int64_t step) {
-  last_ = {step};
-  training_ = false;
+  record_.last = {step};
+  record_.training = false;
 }
 
 void Ledger::CountTraining(const TrainedSoFar& report, int64_t highest_step, Moment now,
                            TimeShares& counted) {
-  const int64_t steps = report.step - last_.step;
+  const int64_t steps = report.step - record_.last.step;
   if (steps <= 0) return;
   const auto since = [](double total, double before) { return std::max(total - before, 0.0); };
-  const double data = since(report.data_wait_seconds, last_.data_wait_seconds);
-  const double checkpoint = since(report.checkpoint_seconds, last_.checkpoint_seconds);
-  const double trained = since(report.train_seconds, last_.train_seconds);
+  const double data = since(report.data_wait_seconds, record_.last.data_wait_seconds);
+  const double checkpoint = since(report.checkpoint_seconds, record_.last.checkpoint_seconds);
+  const double trained = since(report.train_seconds, record_.last.train_seconds);
   const double again =
-      static_cast<double>(std::clamp<int64_t>(highest_step - last_.step, 0, steps)) /
+      static_cast<double>(std::clamp<int64_t>(highest_step - record_.last.step, 0, steps)) /
       static_cast<double>(steps);
   const double pending = Pending(now), said = trained + checkpoint;
   // Reports come a little late: what they say fills the time between them.
   double scale = said > 0 ? pending / said : 0;
-  if (!training_) scale = std::min(scale, 1.0);
+  if (!record_.training) scale = std::min(scale, 1.0);
   const double waited = std::min(data, trained);
   Add(TimeClass::kData, scale * waited, counted);
   Add(TimeClass::kCheckpoint, scale * checkpoint, counted);
   Add(TimeClass::kRedo, scale * (trained - waited) * again, counted);
   Add(TimeClass::kProductive, scale * (trained - waited) * (1 - again), counted);
   const double rest = said > 0 ? pending - scale * said : pending;
-  if (rest > 0) Add(training_ ? TimeClass::kProductive : TimeClass::kStart, rest, counted);
-  training_ = true;
-  last_ = report;
+  if (rest > 0) Add(record_.training ? TimeClass::kProductive : TimeClass::kStart, rest, counted);
+  record_.training = true;
+  record_.last = report;
   CountedUntil(now);
 }
 

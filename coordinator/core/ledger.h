@@ -35,6 +35,14 @@ struct TrainedSoFar {
 
 class Ledger {
  public:
+  // As it is stored.
+  struct Record {
+    TimeShares shares{};
+    absl::Time until;       // counted so far
+    TrainedSoFar last;      // of the attempt's newest report
+    bool training = false;  // the attempt has reported a step
+  };
+
   // Begins at `now`.
   void Open(Moment now);
   // All that is not in a class yet goes into `time_class`. Adds what it counts to `counted`.
@@ -46,31 +54,22 @@ class Ledger {
                      TimeShares& counted);
   // An attempt begins with `step` steps done.
   void BeginAttempt(int64_t step);
-  bool training() const { return training_; }  // the attempt has reported a step
+  bool training() const { return record_.training; }  // the attempt has reported a step
 
   // Seconds that are in no class yet.
   double Pending(Moment now) const;
-  const TimeShares& shares() const { return shares_; }
+  const TimeShares& shares() const { return record_.shares; }
 
-  // As it is stored.
-  struct Record {
-    TimeShares shares{};
-    absl::Time until;
-    TrainedSoFar last;
-    bool training = false;
-  };
-  Record record() const { return {shares_, until_, last_, training_}; }
+  const Record& record() const { return record_; }
   static Ledger From(const Record& record);
 
  private:
   void Add(TimeClass time_class, double seconds, TimeShares& counted);
   void CountedUntil(Moment now);
 
-  TimeShares shares_{};
-  absl::Time until_;                                         // counted so far
-  absl::Duration until_steady_ = -absl::InfiniteDuration();  // infinite: by another process
-  TrainedSoFar last_;                                        // of the attempt's newest report
-  bool training_ = false;
+  Record record_;
+  // As record_.until; infinite: counted by another process.
+  absl::Duration until_steady_ = -absl::InfiniteDuration();
 };
 
 }  // namespace seer::coordinator

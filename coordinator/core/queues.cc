@@ -3,11 +3,11 @@
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
-#include "absl/strings/strip.h"
 #include "common/base/error.h"
 #include "common/base/status_macros.h"
 #include "coordinator/core/core.h"
 #include "coordinator/core/etag.h"
+#include "coordinator/core/find_named.h"
 #include "coordinator/core/job_states.h"
 
 namespace seer::coordinator {
@@ -53,14 +53,8 @@ absl::Status CheckQueue(const Queue& queue) {
 }  // namespace
 
 absl::StatusOr<const Queue*> Core::FindQueue(const std::string& name) const {
-  absl::string_view key = name;
-  absl::ConsumePrefix(&key, "queues/");
-  if (const auto it = queues_.find(std::string(key)); it != queues_.end()) return &it->second;
-  return Error(absl::StatusCode::kNotFound, reason::kQueueNotFound,
-               absl::StrCat("no queue '", key, "'"))
-      .Field("name")
-      .Hint("`seer queue list` shows the queues, `seer queue create` makes one")
-      .With("queue", key);
+  return FindNamed(queues_, name, "queue", reason::kQueueNotFound,
+                   "`seer queue list` shows the queues, `seer queue create` makes one");
 }
 
 QueueUse Core::UseOf(const std::string& queue) const {

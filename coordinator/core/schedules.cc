@@ -3,25 +3,19 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "absl/strings/strip.h"
 #include "common/base/error.h"
 #include "common/base/status_macros.h"
 #include "coordinator/core/core.h"
 #include "coordinator/core/cron.h"
 #include "coordinator/core/etag.h"
+#include "coordinator/core/find_named.h"
 #include "coordinator/core/job_states.h"
 
 namespace seer::coordinator {
 
 absl::StatusOr<const JobSchedule*> Core::FindSchedule(const std::string& name) const {
-  absl::string_view key = name;
-  absl::ConsumePrefix(&key, "schedules/");
-  if (const auto it = schedules_.find(std::string(key)); it != schedules_.end()) return &it->second;
-  return Error(absl::StatusCode::kNotFound, reason::kScheduleNotFound,
-               absl::StrCat("no schedule '", key, "'"))
-      .Field("name")
-      .Hint("`seer schedule list` shows the schedules, `seer schedule create` makes one")
-      .With("schedule", key);
+  return FindNamed(schedules_, name, "schedule", reason::kScheduleNotFound,
+                   "`seer schedule list` shows the schedules, `seer schedule create` makes one");
 }
 
 std::optional<absl::Time> Core::NextTime(const JobSchedule& schedule) const {

@@ -4,24 +4,18 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
-#include "absl/strings/strip.h"
 #include "common/base/error.h"
 #include "common/base/philox.h"
 #include "common/base/status_macros.h"
 #include "coordinator/core/core.h"
+#include "coordinator/core/find_named.h"
 #include "coordinator/core/job_states.h"
 
 namespace seer::coordinator {
 
 absl::StatusOr<const Sweep*> Core::FindSweep(const std::string& name) const {
-  absl::string_view key = name;
-  absl::ConsumePrefix(&key, "sweeps/");
-  if (const auto it = sweeps_.find(std::string(key)); it != sweeps_.end()) return &it->second;
-  return Error(absl::StatusCode::kNotFound, reason::kSweepNotFound,
-               absl::StrCat("no sweep '", key, "'"))
-      .Field("name")
-      .Hint("`seer sweep list` shows the sweeps, `seer sweep create` makes one")
-      .With("sweep", key);
+  return FindNamed(sweeps_, name, "sweep", reason::kSweepNotFound,
+                   "`seer sweep list` shows the sweeps, `seer sweep create` makes one");
 }
 
 double Core::DeviceSecondsOf(const Job& job, absl::Time now) const {
@@ -64,14 +58,14 @@ absl::Status Core::CheckSweepName(const std::string& name) const {
 }
 
 void Core::On(const command::CreateSweep& c, Moment now, Decision& out) {
-  const std::string key = absl::StrCat("sweep/", c.request_id);
-  if (!c.request_id.empty() && requests_.contains(key)) return;
+  if (!SweepCreatedBy(c.request_id).empty()) return;
   if (out.reply.status = CheckSweepName(c.sweep.name); !out.reply.status.ok()) return;
   Sweep sweep = c.sweep;
   sweep.id = absl::StrFormat("%s-%08x", sweep.name, static_cast<uint32_t>(c.id_seed));
   sweep.state = SweepState::kRunning;
   sweep.created = now.wall;
   if (!c.request_id.empty()) {
+    const std::string key = absl::StrCat("sweep/", c.request_id);
     requests_[key] = sweep.name;
     out.changes.requests.emplace_back(key, sweep.name);
   }

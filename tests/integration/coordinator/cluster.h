@@ -14,8 +14,10 @@
 #include <utility>
 #include <vector>
 
+#include "absl/status/statusor.h"
 #include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
+#include "common/rpc/status_grpc.h"
 #include "coordinator/server.h"
 #include "seer/internal/v1/agent.grpc.pb.h"
 #include "seer/internal/v1/trainer.grpc.pb.h"
@@ -137,6 +139,19 @@ class Cluster {
 
 // Polls until it is true; false after 20 s. For what no call waits for.
 bool Eventually(const std::function<bool()>& condition);
+
+// A call of a service, as an absl status.
+template <typename Stub, typename Request, typename Response>
+absl::StatusOr<Response> CallStub(Stub& stub,
+                                  grpc::Status (Stub::*method)(grpc::ClientContext*, const Request&,
+                                                               Response*),
+                                  const Request& request) {
+  grpc::ClientContext context;
+  Response response;
+  const absl::Status status = FromGrpc((stub.*method)(&context, request, &response));
+  if (!status.ok()) return status;
+  return response;
+}
 
 // Two ranks, 20 steps, pool "cats".
 v1::JobSpec SmallSpec(const std::string& name, int ranks = 2);

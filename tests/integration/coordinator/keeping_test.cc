@@ -31,12 +31,7 @@ class KeepingTest : public ::testing::Test {
                                                                               const Request&,
                                                                               Response*),
                                 const Request& request) {
-    grpc::ClientContext context;
-    Response response;
-    const absl::Status status =
-        FromGrpc((cluster_.checkpoints.get()->*method)(&context, request, &response));
-    if (!status.ok()) return status;
-    return response;
+    return CallStub(*cluster_.checkpoints, method, request);
   }
   absl::StatusOr<v1::Checkpoint> Pin(const std::string& name, const std::string& user,
                                      const std::string& why) {

@@ -29,11 +29,7 @@ class QueuesTest : public ::testing::Test {
   absl::StatusOr<Response> Call(grpc::Status (v1::Queues::Stub::*method)(grpc::ClientContext*,
                                                                          const Request&, Response*),
                                 const Request& request) {
-    grpc::ClientContext context;
-    Response response;
-    const absl::Status status = FromGrpc((stub_.get()->*method)(&context, request, &response));
-    if (!status.ok()) return status;
-    return response;
+    return CallStub(*stub_, method, request);
   }
   absl::StatusOr<v1::Queue> Create(const std::string& name, int64_t quota, int64_t borrow) {
     v1::CreateQueueRequest request;

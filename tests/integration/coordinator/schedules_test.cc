@@ -28,11 +28,7 @@ class SchedulesTest : public ::testing::Test {
                                                                             const Request&,
                                                                             Response*),
                                 const Request& request) {
-    grpc::ClientContext context;
-    Response response;
-    const absl::Status status = FromGrpc((stub_.get()->*method)(&context, request, &response));
-    if (!status.ok()) return status;
-    return response;
+    return CallStub(*stub_, method, request);
   }
   static v1::Schedule Nightly(const std::string& cron = "0 3 * * *") {
     v1::Schedule schedule;

@@ -26,11 +26,7 @@ class SweepsTest : public ::testing::Test {
   absl::StatusOr<Response> Call(grpc::Status (v1::Sweeps::Stub::*method)(grpc::ClientContext*,
                                                                          const Request&, Response*),
                                 const Request& request) {
-    grpc::ClientContext context;
-    Response response;
-    const absl::Status status = FromGrpc((stub_.get()->*method)(&context, request, &response));
-    if (!status.ok()) return status;
-    return response;
+    return CallStub(*stub_, method, request);
   }
   static v1::Sweep Rates(int parallel) {
     v1::Sweep sweep;
