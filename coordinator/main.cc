@@ -36,7 +36,7 @@ CLI::callback_t ReadPercent(double& out) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  seer::BlockTerminationSignals();
+  seer::BeginProgram();
   seer::coordinator::ServerConfig config;
   std::string port_file;
   seer::LogFormat log_format = seer::LogFormat::kText;

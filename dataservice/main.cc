@@ -30,7 +30,7 @@ int main(int argc, char** argv) {
   seer::KeepHeapSmall();
   // Arrow's memory is malloc's too, and given back with it; its own pool keeps what it ever took.
   setenv("ARROW_DEFAULT_MEMORY_POOL", "system", /*overwrite=*/0);
-  seer::BlockTerminationSignals();
+  seer::BeginProgram();
   seer::dataservice::ServerConfig config;
   std::string port_file;
   seer::LogFormat log_format = seer::LogFormat::kText;

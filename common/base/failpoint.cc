@@ -12,6 +12,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "absl/synchronization/mutex.h"
+#include "absl/time/clock.h"
 #include "common/base/error.h"
 
 namespace seer {
@@ -19,7 +20,7 @@ namespace {
 
 struct Armed {
   std::string action;
-  int at = 1;  // which visit, counted from 1
+  int at = 1;  // which visit, counted from 1; of "slow": milliseconds
   int visits = 0;
 };
 
@@ -52,11 +53,22 @@ Registry& TheRegistry() {
 absl::Status HitFailpoint(absl::string_view name) {
   Registry& registry = TheRegistry();
   std::string action;
+  absl::Duration delay;
   {
     absl::MutexLock lock(&registry.mu);
     const auto it = registry.armed.find(name);
-    if (it == registry.armed.end() || ++it->second.visits != it->second.at) return absl::OkStatus();
-    action = it->second.action;
+    if (it == registry.armed.end()) return absl::OkStatus();
+    Armed& point = it->second;
+    action = point.action;
+    if (action == "slow") {
+      delay = absl::Milliseconds(point.at);
+    } else if (++point.visits != point.at) {
+      return absl::OkStatus();
+    }
+  }
+  if (action == "slow") {
+    absl::SleepFor(delay);
+    return absl::OkStatus();
   }
   if (action == "kill") kill(getpid(), SIGKILL);
   while (action == "hang") pause();

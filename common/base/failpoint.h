@@ -1,7 +1,7 @@
 // Named places where tests make a process fail: SEER_FAILPOINT("checkpoint.before_commit").
 // Armed by the environment: SEER_FAILPOINTS="name=kill" kills the process with SIGKILL there,
 // "name=error" makes FailpointError return a status, "name=hang" stays there for ever,
-// "name=kill@3" the third time.
+// "name=kill@3" the third time; "name=slow@50" takes 50 ms each time.
 // Compiled in only with -DSEER_FAILPOINTS=ON.
 #pragma once
 

@@ -21,10 +21,22 @@ class PrometheusCounter final : public Counter {
   prometheus::Family<prometheus::Counter>& family_;
 };
 
+class PrometheusGaugeSeries final : public GaugeSeries {
+ public:
+  explicit PrometheusGaugeSeries(prometheus::Gauge& gauge) : gauge_(gauge) {}
+  void Set(double value) override { gauge_.Set(value); }
+
+ private:
+  prometheus::Gauge& gauge_;
+};
+
 class PrometheusGauge final : public Gauge {
  public:
   explicit PrometheusGauge(prometheus::Family<prometheus::Gauge>& family) : family_(family) {}
   void Set(double value, const MetricLabels& labels) override { family_.Add(labels).Set(value); }
+  std::unique_ptr<GaugeSeries> Series(const MetricLabels& labels) override {
+    return std::make_unique<PrometheusGaugeSeries>(family_.Add(labels));
+  }
   void Remove(const MetricLabels& labels) override {
     if (family_.Has(labels)) family_.Remove(&family_.Add(labels));
   }

@@ -17,10 +17,18 @@ class Counter {
   virtual ~Counter() = default;
   virtual void Add(double by = 1, const MetricLabels& labels = {}) = 0;
 };
+// One series of a gauge, for those that are set so often that finding them by their labels counts.
+class GaugeSeries {
+ public:
+  virtual ~GaugeSeries() = default;
+  virtual void Set(double value) = 0;
+};
 class Gauge {
  public:
   virtual ~Gauge() = default;
   virtual void Set(double value, const MetricLabels& labels = {}) = 0;
+  // There from now on, with 0; not to be used once Remove was called for its labels.
+  virtual std::unique_ptr<GaugeSeries> Series(const MetricLabels& labels) = 0;
   virtual void Remove(const MetricLabels& labels) = 0;  // the series ends (a job is over)
 };
 class Histogram {

@@ -68,7 +68,7 @@ std::vector<RunningRank> FromProto(
 absl::Duration HeartbeatPeriod(const AgentStreamsOptions& options, size_t workers) {
   constexpr double kBeatsASecond = 2000;
   const absl::Duration wanted = absl::Seconds(static_cast<double>(workers) / kBeatsASecond);
-  return std::max(options.heartbeat, std::min(wanted, options.lease / 5));
+  return std::max(options.heartbeat, std::min(wanted, options.lease / 3));
 }
 
 // One call. gRPC holds it until OnDone;
@@ -135,7 +135,8 @@ class AgentStreams::Stream final
     owner.runner_.loop().Post([&owner, self = std::move(self)] { owner.Ended(self); });
   }
 
-  std::string worker;  // empty before its hello; the loop only
+  std::string worker;        // empty before its hello; the loop only
+  absl::Duration heartbeat;  // that it was told; the loop only
 
  private:
   std::shared_ptr<Stream> Self() ABSL_LOCKS_EXCLUDED(mu_) {
@@ -206,11 +207,14 @@ void AgentStreams::Handle(const std::shared_ptr<Stream>& stream, const AgentMess
   if (message.has_heartbeat()) {
     // Acknowledged also while the database cannot be written: gangs must not die of it.
     runner_.Post(command::WorkerHeartbeat{stream->worker, FromProto(message.heartbeat().running())},
-                 [stream](const Reply& reply, const Core&) {
+                 [this, stream](const Reply& reply, const Core& core) {
                    if (HasReason(reply.status, reason::kNotLeader))
                      return stream->Close(reply.status);
                    CoordinatorMessage ack;
                    ack.mutable_ack();
+                   const absl::Duration period = HeartbeatPeriod(options_, core.workers().size());
+                   if (std::exchange(stream->heartbeat, period) != period)
+                     SetDuration(period, ack.mutable_ack()->mutable_heartbeat_period());
                    stream->Send(std::move(ack));
                  });
   } else if (message.has_rank()) {
@@ -240,8 +244,8 @@ void AgentStreams::Hello(const std::shared_ptr<Stream>& stream, const internal::
                                {"devices", hello.devices()},
                                {"running", hello.running_size()}});
   CoordinatorMessage welcome;
-  SetDuration(HeartbeatPeriod(options_, runner_.core().workers().size()),
-              welcome.mutable_welcome()->mutable_heartbeat_period());
+  stream->heartbeat = HeartbeatPeriod(options_, runner_.core().workers().size());
+  SetDuration(stream->heartbeat, welcome.mutable_welcome()->mutable_heartbeat_period());
   SetDuration(options_.lease, welcome.mutable_welcome()->mutable_lease());
   SetDuration(options_.activity_period, welcome.mutable_welcome()->mutable_activity_period());
   stream->Send(std::move(welcome));

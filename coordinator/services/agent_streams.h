@@ -26,9 +26,9 @@ struct AgentStreamsOptions {
   absl::Duration activity_period = absl::Seconds(10);  // between looks at what ranks do
 };
 
-// What an agent that says hello is told to report by, with so many workers known:
+// What agents are told to report by, with so many workers known:
 // options.heartbeat, and where that would be more than 2,000 heartbeats a second in all, longer, up
-// to a fifth of the lease.
+// to a third of the lease.
 absl::Duration HeartbeatPeriod(const AgentStreamsOptions& options, size_t workers);
 
 class AgentStreams final : public internal::v1::Agents::CallbackService {

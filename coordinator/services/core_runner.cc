@@ -84,7 +84,7 @@ void CoreRunner::StopLeading(const absl::Status& refusal) {
   commit_after_ = -absl::InfiniteDuration();
   ++turn_;
   metrics_.leader.Set(0);
-  Measure();
+  gauges_.Measure(*core_, clock_.Now());
   sink_->StandsBy(refusal);
 }
 
@@ -282,99 +282,8 @@ void CoreRunner::Tick() {
   Apply(command::Tick{});
   Flush().IgnoreError();      // noted there
   if (turn != turn_) return;  // its commit was refused
-  Measure();
+  gauges_.Measure(*core_, clock_.Now());
   TickLater();
-}
-
-void CoreRunner::Measure() {
-  std::map<JobState, int> states;
-  MeasureQueues();
-  std::set<std::string> running;
-  for (const auto& [id, job] : core_->jobs()) {
-    ++states[job.state];
-    if (Ended(job.state)) continue;
-    if (job.state != JobState::kRunning || job.numbers.evaluation) continue;
-    running.insert(id);
-    if (const auto skew = RankSkewSeconds(*job.attempt))
-      metrics_.rank_skew.Set(*skew, {{"job", id}});
-    const auto newest = core_->checkpoints().find({id, core_->NewestCheckpoint(id)});
-    const bool any = newest != core_->checkpoints().end();
-    metrics_.checkpoint_age.Set(
-        absl::ToDoubleSeconds(clock_.Now() - (any ? newest->second.created : job.started)),
-        {{"job", id}});
-    if (!any) continue;
-    metrics_.checkpoint_bytes.Set(static_cast<double>(SizeBytes(newest->second)), {{"job", id}});
-  }
-  for (const std::string& id : known_running_) {
-    if (running.contains(id)) continue;
-    metrics_.rank_skew.Remove({{"job", id}});
-    metrics_.checkpoint_age.Remove({{"job", id}});
-    metrics_.checkpoint_bytes.Remove({{"job", id}});
-  }
-  known_running_ = std::move(running);
-  for (int i = static_cast<int>(JobState::kQueued); i <= static_cast<int>(JobState::kCancelled);
-       ++i) {
-    const auto state = static_cast<JobState>(i);
-    metrics_.jobs.Set(states[state], {{"state", StateName(state)}});
-  }
-  metrics_.checkpoints.Set(static_cast<double>(core_->checkpoints().size()));
-  if (const auto free = core_->storage_free_ratio()) metrics_.storage_free.Set(*free);
-  std::set<std::string> workers;
-  for (const auto& [name, worker] : core_->workers()) {
-    workers.insert(name);
-    metrics_.worker_up.Set(worker.up, {{"worker", name}});
-    metrics_.worker_cordoned.Set(worker.cordon.has_value(), {{"worker", name}});
-    metrics_.heartbeat_age.Set(absl::ToDoubleSeconds(clock_.Now() - worker.heard_time),
-                               {{"worker", name}});
-  }
-  for (const std::string& name : known_workers_) {
-    if (workers.contains(name)) continue;
-    metrics_.worker_up.Remove({{"worker", name}});
-    metrics_.worker_cordoned.Remove({{"worker", name}});
-    metrics_.heartbeat_age.Remove({{"worker", name}});
-  }
-  known_workers_ = std::move(workers);
-}
-
-void CoreRunner::MeasureQueues() {
-  std::map<std::string, QueueUse> uses;
-  std::map<std::pair<std::string, std::string>, int> waiting;
-  for (const auto& [name, queue] : core_->queues()) uses[name];
-  for (const auto& [id, job] : core_->jobs()) {
-    QueueUse& use = uses[job.numbers.queue];
-    use.devices += core_->DevicesOf(job);
-    if (!Waiting(job.state)) continue;
-    ++use.waiting;
-    const Wait wait = core_->WaitOf(job);
-    if (wait.reason != WaitReason::kNone)
-      ++waiting[{job.numbers.queue, WaitReasonName(wait.reason)}];
-  }
-  for (const auto& [name, queue] : core_->queues()) {
-    const MetricLabels labels = {{"queue", name}};
-    metrics_.queue_depth.Set(uses[name].waiting, labels);
-    metrics_.queue_devices.Set(static_cast<double>(uses[name].devices), labels);
-    if (queue.quota) {
-      metrics_.queue_quota.Set(static_cast<double>(*queue.quota), labels);
-    } else {
-      metrics_.queue_quota.Remove(labels);
-    }
-  }
-  for (const std::string& name : known_queues_) {
-    if (core_->queues().contains(name)) continue;
-    for (Gauge* gauge : {&metrics_.queue_depth, &metrics_.queue_devices, &metrics_.queue_quota})
-      gauge->Remove({{"queue", name}});
-  }
-  known_queues_.clear();
-  for (const auto& [name, queue] : core_->queues()) known_queues_.insert(name);
-  for (const auto& key : known_waiting_) {
-    if (!waiting.contains(key))
-      metrics_.queue_waiting.Remove({{"queue", key.first}, {"reason", key.second}});
-  }
-  known_waiting_.clear();
-  for (const auto& [key, jobs] : waiting) {
-    metrics_.queue_waiting.Set(jobs, {{"queue", key.first}, {"reason", key.second}});
-    known_waiting_.insert(key);
-  }
 }
 
 }  // namespace seer::coordinator

@@ -12,8 +12,8 @@
 #include <cstdint>
 #include <functional>
 #include <limits>
+#include <map>
 #include <memory>
-#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -25,6 +25,7 @@
 #include "common/base/loop.h"
 #include "coordinator/core/core.h"
 #include "coordinator/metrics.h"
+#include "coordinator/services/core_gauges.h"
 #include "coordinator/store/store.h"
 
 namespace seer::coordinator {
@@ -57,7 +58,8 @@ class CoreRunner {
         store_(store),
         clock_(clock),
         loop_(loop),
-        metrics_(metrics) {}
+        metrics_(metrics),
+        gauges_(metrics) {}
 
   // One of these two, once, before anything else. Ticks come once a `tick` while it leads.
   // The store is this process's alone: reads it and leads. Errors as Store::Load.
@@ -111,8 +113,6 @@ class CoreRunner {
   void NoteGangWait(const Event& event);
   void TickLater();
   void Tick();
-  void Measure();
-  void MeasureQueues();
   void CountPreemption(const Job& victim);
 
   const CoreOptions options_;
@@ -134,10 +134,7 @@ class CoreRunner {
   absl::Duration commit_after_ = -absl::InfiniteDuration();
   absl::Status commit_failure_;
   std::map<std::string, absl::Time> wished_;  // job id -> since when it has wanted a gang
-  std::set<std::string> known_workers_;       // with a series
-  std::set<std::string> known_running_;
-  std::set<std::string> known_queues_;
-  std::set<std::pair<std::string, std::string>> known_waiting_;  // queue and reason
+  CoreGauges gauges_;
 };
 
 }  // namespace seer::coordinator

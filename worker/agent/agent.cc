@@ -142,11 +142,16 @@ class AgentImpl final : public Agent {
     return message;
   }
 
+  template <typename Message>
+  void SetHeartbeat(const Message& message) {
+    if (message.has_heartbeat_period())
+      heartbeat_ = std::max(FromProto(message.heartbeat_period()), kMinHeartbeat);
+  }
+
   void Received(const CoordinatorMessage& message) {
     switch (message.message_case()) {
       case CoordinatorMessage::kWelcome:
-        if (message.welcome().has_heartbeat_period())
-          heartbeat_ = std::max(FromProto(message.welcome().heartbeat_period()), kMinHeartbeat);
+        SetHeartbeat(message.welcome());
         if (message.welcome().has_activity_period())
           look_period_ = std::max(FromProto(message.welcome().activity_period()), kMinHeartbeat);
         lease_.Welcomed(clock_.Steady(), FromProto(message.welcome().lease()));
@@ -156,6 +161,10 @@ class AgentImpl final : public Agent {
         Look();
         return Beat();  // at the coordinator's period from now on
       case CoordinatorMessage::kAck:
+        if (message.ack().has_heartbeat_period()) {
+          SetHeartbeat(message.ack());
+          BeatLater();
+        }
         lease_.Acknowledged(clock_.Steady());
         up_.Set(1);
         said_lost_ = false;
@@ -193,6 +202,10 @@ class AgentImpl final : public Agent {
                                 {"action", "killing all ranks"}});
       SignalRunning(SIGKILL);
     }
+    BeatLater();
+  }
+  // The one that was planned before falls away.
+  void BeatLater() {
     loop_.After(heartbeat_, [this, turn = ++last_beat_] {
       if (turn == last_beat_) Beat();
     });

@@ -13,7 +13,7 @@
 #include "worker/agent/agent.h"
 
 int main(int argc, char** argv) {
-  seer::BlockTerminationSignals();
+  seer::BeginProgram();
   seer::worker::AgentConfig config;
   std::vector<std::string> labels;
   std::string port_file, metrics_address = "127.0.0.1:0";

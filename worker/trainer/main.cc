@@ -41,6 +41,7 @@ int PrintCalibration(const seer::worker::CalibrateOptions& options) {
 
 int main(int argc, char** argv) {
   seer::engine::KeepFreedMemory();
+  seer::SkipLockOrderChecks();
   signal(SIGTERM, &OnTerminate);
   sigset_t terminate;  // the agent holds it back until it can be handled
   sigemptyset(&terminate);

@@ -120,6 +120,13 @@ TEST_F(AgentTest, HelloSaysWhatTheMachineOffers) {
   EXPECT_EQ(hello.running_size(), 0);
 }
 
+TEST_F(AgentTest, AnAcknowledgementMayChangeThePeriodOfHeartbeats) {
+  coordinator_ = std::make_unique<testing::FakeCoordinator>(/*heartbeat=*/absl::Hours(1));
+  coordinator_->SetHeartbeatPeriod(absl::Milliseconds(10));
+  ASSERT_OK_AND_ASSIGN(agent_, Agent::Start(Config(), metrics_));
+  Beats(4);  // the first one comes with the welcome
+}
+
 TEST_F(AgentTest, ARankRunsAndItsEndIsReportedOnceItIsKnown) {
   Start();
   coordinator_->Assign(1, 0, "print hello\nexit 0");

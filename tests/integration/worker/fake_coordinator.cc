@@ -69,6 +69,11 @@ void FakeCoordinator::SetReading(bool on) {
   reading_ = on;
 }
 
+void FakeCoordinator::SetHeartbeatPeriod(absl::Duration period) {
+  absl::MutexLock lock(&mu_);
+  heartbeat_period_ = period;
+}
+
 void FakeCoordinator::SetActivityPeriod(absl::Duration period) {
   absl::MutexLock lock(&mu_);
   activity_period_ = period;
@@ -114,11 +119,16 @@ grpc::Status FakeCoordinator::Connect(grpc::ServerContext* context, Stream* stre
 
 void FakeCoordinator::Hear(const AgentMessage& message) {
   bool acknowledge = false;
+  CoordinatorMessage ack;
+  ack.mutable_ack();
   {
     absl::MutexLock lock(&mu_);
     if (message.has_heartbeat()) {
       heard_.heartbeats.push_back(message.heartbeat());
       acknowledge = acknowledging_;
+      if (acknowledge && heartbeat_period_)
+        Set(*std::exchange(heartbeat_period_, std::nullopt),
+            ack.mutable_ack()->mutable_heartbeat_period());
     }
     if (message.has_activities()) heard_.activities.push_back(message.activities());
     if (message.has_rank()) heard_.reports.push_back(message.rank());
@@ -126,8 +136,6 @@ void FakeCoordinator::Hear(const AgentMessage& message) {
       heard_.lines.push_back(absl::StrCat(line.rank(), ": ", line.text()));
   }
   if (!acknowledge) return;
-  CoordinatorMessage ack;
-  ack.mutable_ack();
   Send(ack);
 }
 

@@ -4,6 +4,7 @@
 #include <grpcpp/grpcpp.h>
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -41,6 +42,8 @@ class FakeCoordinator final : public internal::v1::Agents::Service {
   void SetReading(bool on) ABSL_LOCKS_EXCLUDED(mu_);    // after the hello
   // Of the next welcome.
   void SetActivityPeriod(absl::Duration period) ABSL_LOCKS_EXCLUDED(mu_);
+  // What the next acknowledgement, and that one alone, says.
+  void SetHeartbeatPeriod(absl::Duration period) ABSL_LOCKS_EXCLUDED(mu_);
   void HangUp() ABSL_LOCKS_EXCLUDED(mu_);  // breaks the stream; the agent may dial again
 
   void Assign(internal::v1::Assign assign) ABSL_LOCKS_EXCLUDED(mu_);
@@ -74,6 +77,7 @@ class FakeCoordinator final : public internal::v1::Agents::Service {
   bool acknowledging_ ABSL_GUARDED_BY(mu_) = true, reading_ ABSL_GUARDED_BY(mu_) = true;
   bool welcoming_ ABSL_GUARDED_BY(mu_) = true;
   absl::Duration activity_period_ ABSL_GUARDED_BY(mu_) = absl::Hours(1);
+  std::optional<absl::Duration> heartbeat_period_ ABSL_GUARDED_BY(mu_);
   bool hung_up_ ABSL_GUARDED_BY(mu_) = false, stopping_ ABSL_GUARDED_BY(mu_) = false;
   Stream* stream_ ABSL_GUARDED_BY(mu_) = nullptr;
   grpc::ServerContext* context_ ABSL_GUARDED_BY(mu_) = nullptr;

@@ -3,6 +3,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <memory>
+
 namespace seer::dataservice {
 namespace {
 
@@ -11,6 +13,7 @@ using ::testing::DoubleNear;
 class FakeGauge final : public Gauge {
  public:
   void Set(double value, const MetricLabels&) override { value_ = value; }
+  std::unique_ptr<GaugeSeries> Series(const MetricLabels&) override { return nullptr; }
   void Remove(const MetricLabels&) override {}
   double value() const { return value_; }
 
