@@ -11,6 +11,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
+#include "client/commands/man.h"
 #include "client/commands/schedule.h"
 #include "client/commands/sweep.h"
 #include "client/completion.h"
@@ -158,6 +159,7 @@ void BuildCommandTree(CLI::App& app, Session& session) {
       "Examples:\n  eval \"$(seer completion bash)\"\n  eval \"$(seer completion zsh)\"\n  "
       "seer completion fish | source");
   completion->callback([&app, shell] { std::cout << CompletionScript(*shell, app); });
+  AddMan(app, session);
   app.footer(
       "Examples:\n  seer cluster up\n  seer pool create photos && seer pool ingest photos "
       "~/Pictures\n  seer job submit recipes/digits-200mf.yaml --follow\n"

@@ -1,4 +1,4 @@
-// seer cluster: up, down, status.
+// seer cluster: up, down, status; `doctor` has a file of its own.
 #include <CLI/CLI.hpp>
 #include <cstdio>
 #include <filesystem>
@@ -8,6 +8,7 @@
 #include "absl/strings/str_join.h"
 #include "client/cli.h"
 #include "client/cluster.h"
+#include "client/commands/cluster_doctor.h"
 #include "client/confirm.h"
 #include "client/exit_code.h"
 #include "common/base/error.h"
@@ -110,6 +111,7 @@ void AddClusterCommands(CLI::App& app, Session& session) {
   add_dir(status);
   status->footer("Example:\n  seer cluster status");
   status->callback([&session, options] { session.exit_code = ShowStatus(options->cluster); });
+  AddDoctor(*noun, session);
 }
 
 }  // namespace seer::client

@@ -69,7 +69,7 @@ TEST_F(CompletionTest, BashOffersNounsVerbsAndFlags) {
   using Words = std::vector<std::string>;
   EXPECT_EQ(Bash({"clu"}), Words{"cluster"});
   EXPECT_EQ(Bash({"job", "ca"}), Words{"cancel"});
-  EXPECT_EQ(Bash({"cluster", ""}), (Words{"up", "down", "status"}));
+  EXPECT_EQ(Bash({"cluster", ""}), (Words{"up", "down", "status", "doctor"}));
   EXPECT_EQ(Bash({"job", "submit", "--fo"}), Words{"--follow"});
   EXPECT_EQ(Bash({"submit", "x.yaml", "--dry"}), Words{"--dry-run"});
   EXPECT_EQ(Bash({"job", "cancel", "--y"}), Words{"--yes"});
