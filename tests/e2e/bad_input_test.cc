@@ -124,6 +124,15 @@ TEST_F(BadInputTest, ImagesThatAreNoneAreQuarantinedAndTheRestIsTaken) {
   EXPECT_FALSE(cluster().Json("pool describe onlybad").contains("generation"));
 }
 
+TEST_F(BadInputTest, TheDoctorFindsWhatIsWrongAndSaysTheFix) {
+  Expect("cluster doctor", 0, {"device(s) may be used", "answers"});
+  const Result away =
+      cluster().Seer("cluster doctor --coordinator 127.0.0.1:1 --dataservice 127.0.0.1:1");
+  ExpectResult(
+      "doctor", away, 1,
+      {"BAD", "127.0.0.1:1 does not answer", "fix: ", "seer cluster up", "no coordinator answers"});
+}
+
 // Each verb in a thread of its own: they spend their time in retries.
 TEST_F(BadInputTest, WithoutACoordinatorEveryVerbExitsWithFive) {
   const std::string recipe = Cluster::Recipe();

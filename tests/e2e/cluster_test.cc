@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <cstring>
 #include <fstream>
 #include <random>
 
@@ -129,6 +130,36 @@ TEST_F(ClusterTest, ACorruptedCheckpointIsLeftForTheOneBeforeIt) {
   EXPECT_EQ(waited.code, 0) << events;
   EXPECT_TRUE(absl::StrContains(events, "checkpoint_corrupt")) << events;
   EXPECT_EQ(cluster().Weights(job), cluster().Weights(sound));
+}
+
+TEST_F(ClusterTest, CheckpointsArePrunedWhileTheirJobTrains) {
+  const std::string job = cluster().Submit(
+      "--set optim.steps=100000 --set checkpoint.everySteps=10 --set checkpoint.keepLast=1000 "
+      "--name pruned");
+  const auto list = [&] { return cluster().Json("checkpoint list " + job); };
+  WaitFor([&] { return list().size() >= 4; });
+  const fs::path files = cluster().home() / "storage" / job / "checkpoints";
+  const Result planned = cluster().Seer("checkpoint prune " + job + " --keep-last 1 --dry-run");
+  EXPECT_EQ(planned.code, 0) << planned.out;
+  EXPECT_TRUE(fs::exists(files / "10")) << "nothing is deleted by a dry run";
+  const Result pinned =
+      cluster().Seer(absl::StrCat("checkpoint pin ", job, "/20 --reason 'for the paper'"));
+  EXPECT_EQ(pinned.code, 0) << pinned.out;
+  const Result pruned = cluster().Seer("checkpoint prune " + job + " --keep-last 1 --yes");
+  EXPECT_EQ(pruned.code, 0) << pruned.out;
+  WaitFor([&] { return !fs::exists(files / "10") && !fs::exists(files / "30"); });
+  EXPECT_TRUE(fs::exists(files / "20"));
+  EXPECT_EQ(cluster().Seer(absl::StrCat("checkpoint verify ", job, "/20")).code, 0);
+
+  // A kill right after: it goes on from the newest of those that are left.
+  const int64_t step = cluster().Step(job);
+  for (const json& rank : cluster().Describe(job)["ranks"]) {
+    const std::string worker = rank["worker"].get<std::string>().substr(strlen("workers/"));
+    KillNow(Cluster::TrainerOf(cluster().Pid(worker)));
+    break;
+  }
+  WaitFor([&] { return cluster().Describe(job)["attempt"] == 2 && cluster().Step(job) > step; });
+  EXPECT_EQ(cluster().Seer("job cancel --yes " + job).code, 0);
 }
 
 TEST_F(ClusterTest, ACorruptedCheckpointIsFoundAndNamed) {

@@ -1,7 +1,6 @@
 // The disk runs full during a checkpoint: a small file system of its own holds the cluster's
 // storage, in a mount namespace that ends with this process.
 #include <gtest/gtest.h>
-#include <sched.h>
 #include <sys/mount.h>
 #include <sys/statvfs.h>
 
@@ -12,6 +11,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "tests/e2e/cluster.h"
+#include "tests/e2e/mounts.h"
 #include "tests/support/image_files.h"
 
 namespace seer::e2e {
@@ -26,8 +26,7 @@ class DiskFullTest : public ::testing::Test {
 
   void SetUp() override {
     fs::create_directories(storage());
-    if (unshare(CLONE_NEWNS) != 0 || !MountsStayHere())
-      GTEST_SKIP() << "no mount namespace of its own: " << std::strerror(errno);
+    if (const std::string missing = OwnMounts(); !missing.empty()) GTEST_SKIP() << missing;
     if (mount("tmpfs", storage().c_str(), "tmpfs", 0, absl::StrCat("size=", kDiskBytes).c_str()) !=
         0)
       GTEST_SKIP() << "cannot mount a tmpfs: " << std::strerror(errno);
@@ -45,12 +44,6 @@ class DiskFullTest : public ::testing::Test {
     EXPECT_EQ(umount(storage().c_str()), 0) << std::strerror(errno);
   }
 
-  // In a chroot "/" may be no mount that can be made private; then none may be shared to begin
-  // with.
-  static bool MountsStayHere() {
-    return mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr) == 0 ||
-           !absl::StrContains(ReadAll("/proc/self/mountinfo"), " shared:");
-  }
   fs::path storage() const { return cluster_.home() / "storage"; }
   fs::path filler() const { return storage() / "filler"; }
   int64_t FreeBytes() const {

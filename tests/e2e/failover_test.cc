@@ -2,8 +2,12 @@
 // leader is killed, and stopped until another one leads.
 #include <gtest/gtest.h>
 #include <signal.h>
+#include <sys/mount.h>
+#include <sys/statvfs.h>
 
+#include <cerrno>
 #include <chrono>
+#include <cstring>
 #include <fstream>
 #include <memory>
 #include <thread>
@@ -13,6 +17,7 @@
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
 #include "tests/e2e/cluster.h"
+#include "tests/e2e/mounts.h"
 #include "tests/e2e/process.h"
 #include "tests/support/postgres_server.h"
 
@@ -28,7 +33,11 @@ class FailoverTest : public ::testing::Test {
   void SetUp() override {
     if (const std::string missing = PostgresServer::Missing(); !missing.empty())
       GTEST_SKIP() << missing;
-    url_ = PostgresServer::Shared().NewDatabase();
+    Begin(PostgresServer::Shared());
+  }
+  void Begin(PostgresServer& server) {
+    server_ = &server;
+    url_ = server.NewDatabase();
     dataservice_ = std::make_unique<Process>(
         std::vector<std::string>{"seer-dataservice", "--listen", "127.0.0.1:0", "--pools",
                                  Path("pools"), "--port-file", Path("dataservice.ports")},
@@ -111,14 +120,14 @@ class FailoverTest : public ::testing::Test {
     EXPECT_EQ(Count(events, "attempt_started"), 1) << events;
     EXPECT_EQ(Count(events, "RESTARTING"), 0) << events;
     // None is missing, and none is there twice.
-    EXPECT_EQ(PostgresServer::Shared().Sql(
-                  url_, "SELECT MAX(number) = COUNT(*) AND MIN(number) = 1 FROM events"),
+    EXPECT_EQ(server_->Sql(url_, "SELECT MAX(number) = COUNT(*) AND MIN(number) = 1 FROM events"),
               "t");
   }
   static int Count(const std::string& text, const std::string& word) {
     return static_cast<int>(std::vector<std::string>(absl::StrSplit(text, word)).size()) - 1;
   }
 
+  PostgresServer* server_ = nullptr;
   std::string url_;
   Cluster cluster_;
   std::unique_ptr<Process> dataservice_, worker_;
@@ -194,6 +203,71 @@ TEST_F(FailoverTest, ABackupIsTakenMeanwhileAndIsRestoredIntoAnEmptyDatabaseOnly
       Shell(absl::StrCat(program, " migrate --from '", url_, "' --to ", Path("copy.db")));
   EXPECT_EQ(busy.code, 1) << busy.out;
   EXPECT_TRUE(absl::StrContains(busy.out, "stop all coordinators")) << busy.out;
+}
+
+// The database on a file system of its own, in a mount namespace that ends with this process.
+class FullDatabaseTest : public FailoverTest {
+ protected:
+  void SetUp() override {
+    if (const std::string missing = PostgresServer::Missing(); !missing.empty())
+      GTEST_SKIP() << missing;
+    if (const std::string missing = OwnMounts(); !missing.empty()) GTEST_SKIP() << missing;
+    std::string pattern = (fs::temp_directory_path() / "seer-full-XXXXXX").string();
+    disk_ = mkdtemp(pattern.data());
+    fs::permissions(disk_, fs::perms(0755));
+    ASSERT_EQ(mount("tmpfs", disk_.c_str(), "tmpfs", 0, "size=160m,mode=0755"), 0)
+        << std::strerror(errno);
+    full_server_ = std::make_unique<PostgresServer>(disk_);
+    Begin(*full_server_);
+  }
+  void TearDown() override {
+    FailoverTest::TearDown();
+    if (disk_.empty()) return;
+    for (auto& coordinator : coordinators_) coordinator.reset();
+    full_server_.reset();
+    EXPECT_EQ(umount(disk_.c_str()), 0) << std::strerror(errno);
+    fs::remove(disk_);
+  }
+  fs::path filler() const { return disk_ / "filler"; }
+  // Takes all that is left of the disk.
+  void Fill() const {
+    const std::string block(1 << 20, 'x');
+    std::ofstream file(filler(), std::ios::binary);
+    while (file.write(block.data(), static_cast<std::streamsize>(block.size())).flush()) {
+    }
+    struct statvfs info {};
+    ASSERT_EQ(statvfs(disk_.c_str(), &info), 0);
+    ASSERT_EQ(info.f_bavail, 0u);
+  }
+
+  fs::path disk_;
+  std::unique_ptr<PostgresServer> full_server_;
+};
+
+TEST_F(FullDatabaseTest, TheJobTrainsOnAndNothingIsLostOnceThereIsSpace) {
+  const std::string job = SubmitLongJob();
+  Leader();
+  Fill();
+  const auto said = [&](const std::string& what) {
+    return absl::StrContains(absl::StrCat(coordinators_[0]->log(), coordinators_[1]->log()), what);
+  };
+  WaitFor([&] { return said("No space left on device"); });
+  EXPECT_TRUE(said("database_commit_failed"));
+  const Result refused = cluster_.Seer("job submit " + Cluster::Recipe() + " --name refused");
+  EXPECT_NE(refused.code, 0) << refused.out;
+  EXPECT_TRUE(Runs(trainer_)) << "a gang must not die of the coordinator's disk";
+
+  fs::remove(filler());
+  json now;
+  WaitFor([&] {
+    now = cluster_.Describe(job);
+    return now.is_object() && now.contains("progress");
+  });
+  ExpectTheSameAttemptGoesOn(job, now);
+  const Result accepted = cluster_.Seer("job submit " + Cluster::Recipe() + " --name accepted");
+  EXPECT_EQ(accepted.code, 0) << accepted.out;
+  EXPECT_FALSE(absl::StrContains(cluster_.Seer("job list").out, "refused"))
+      << "what was refused is there";
 }
 
 TEST(Coordinator, ADatabaseThatCannotBeReachedEndsItWithTheRemedy) {

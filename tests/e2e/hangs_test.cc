@@ -22,7 +22,9 @@ class HangsTest : public ::testing::Test {
 
   void SetUp() override {
     // Of the first attempt alone. The name of the job, the attempt, the rank.
-    setenv("SEER_FAILPOINTS", "trainer.compute.endless.1.1=hang@30,trainer.data.hungry.1.1=hang@30",
+    setenv("SEER_FAILPOINTS",
+           "trainer.compute.endless.1.1=hang@30,trainer.data.hungry.1.1=hang@30,"
+           "trainer.compute.limping.1.1=slow@50",
            1);
     const Result up = cluster_.Up("--workers 4");
     unsetenv("SEER_FAILPOINTS");
@@ -107,6 +109,20 @@ TEST_F(HangsTest, AGangThatWaitsForDataIsSaidToAndEndsAtItsTimeout) {
   EXPECT_TRUE(absl::StrContains(timeout, "no step for 45s; ")) << timeout;
   EXPECT_TRUE(absl::StrContains(timeout, "rank 1: waiting for data for ")) << timeout;
   ASSERT_EQ(cluster_.Wait(job).code, 0) << cluster_.Seer("job events " + job).out;
+}
+
+TEST_F(HangsTest, ARankThatIsSlowIsNamedAndTheJobGoesOn) {
+  const std::string job = Submit("limping", "--set optim.steps=100000");
+  WaitFor([&] { return !Message(job, "straggler_found").empty(); });
+  const std::string found = Message(job, "straggler_found");
+  EXPECT_TRUE(absl::StrContains(found, "rank 1 on worker-")) << found;
+  EXPECT_TRUE(absl::StrContains(found, " is slow: compute ")) << found;
+  EXPECT_EQ(cluster_.State(job), "JOB_STATE_RUNNING");
+  EXPECT_EQ(cluster_.Describe(job)["attempt"], 1);
+  const Result diagnosed = cluster_.Seer("job diagnose " + job);
+  EXPECT_TRUE(absl::StrContains(diagnosed.out, "rank 1")) << diagnosed.out;
+  EXPECT_TRUE(absl::StrContains(diagnosed.out, "slow")) << diagnosed.out;
+  EXPECT_EQ(cluster_.Seer("job cancel --yes " + job).code, 0);
 }
 
 }  // namespace

@@ -64,8 +64,8 @@ PostgresServer& PostgresServer::Shared() {
   return server;
 }
 
-PostgresServer::PostgresServer() {
-  std::string pattern = (fs::temp_directory_path() / "seer-pg-XXXXXX").string();
+PostgresServer::PostgresServer(const std::string& parent) {
+  std::string pattern = (fs::path(parent) / "seer-pg-XXXXXX").string();
   SEER_CHECK(mkdtemp(pattern.data()) != nullptr) << "cannot make " << pattern;
   dir_ = pattern;
   if (const passwd* user = ::geteuid() == 0 ? ::getpwnam("postgres") : nullptr) {

@@ -4,6 +4,7 @@
 
 #include <sys/types.h>
 
+#include <filesystem>
 #include <string>
 
 namespace seer::testing {
@@ -15,7 +16,8 @@ class PostgresServer {
   // One for all tests of the program.
   static PostgresServer& Shared();
 
-  PostgresServer();
+  // Its folder is made in `parent`.
+  explicit PostgresServer(const std::string& parent = std::filesystem::temp_directory_path());
   ~PostgresServer();
   PostgresServer(const PostgresServer&) = delete;
 

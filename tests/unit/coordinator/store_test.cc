@@ -487,6 +487,38 @@ TEST(SqliteStore, ASecondOneIsRefusedUntilTheFirstIsGone) {
   EXPECT_OK(OpenSqliteStore(dir / "c.db"));
 }
 
+// A list of a million rows, in the order of their numbers, each once.
+TEST(SqliteStore, AMillionEventsAreReadInPages) {
+  const TempDir dir;
+  ASSERT_OK_AND_ASSIGN(const auto store, OpenSqliteStore(dir / "c.db"));
+  const Core core{CoreOptions{}};
+  constexpr int64_t kEvents = 1'000'000, kAtOnce = 20'000;
+  for (int64_t number = 1; number <= kEvents;) {
+    Changes changes;
+    for (int64_t i = 0; i < kAtOnce; ++i, ++number) {
+      Event event;
+      event.number = number;
+      event.created = kNow.wall;
+      event.job = number % 100 == 0 ? "job_other" : "job_long";
+      event.type = "step";
+      changes.events.push_back(std::move(event));
+    }
+    ASSERT_OK(store->Apply(changes, core));
+  }
+  int64_t seen = 0;
+  for (int64_t after = 0; true;) {
+    ASSERT_OK_AND_ASSIGN(const std::vector<Event> page, store->Events("job_long", after, 10'000));
+    if (page.empty()) break;
+    for (const Event& event : page) {
+      ASSERT_GT(event.number, after);
+      ASSERT_EQ(event.job, "job_long");
+      after = event.number;
+      ++seen;
+    }
+  }
+  EXPECT_EQ(seen, kEvents - kEvents / 100);
+}
+
 // Of the version before there were queues.
 TEST(SqliteStore, AnOlderSchemaIsMigratedAndItsJobsAreInTheDefaultQueue) {
   TempDir dir;
