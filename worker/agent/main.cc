@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "absl/time/time.h"
 #include "common/base/label.h"
 #include "common/base/log.h"
 #include "common/base/process.h"
@@ -43,6 +44,14 @@ int main(int argc, char** argv) {
   app.add_option("--work-dir", config.work_dir,
                  "Folder for assignments of ranks, of this worker alone; default: seer-worker-NAME "
                  "in the folder for temporary files");
+  app.add_option(
+         "--grace",
+         [&config](const CLI::results_t& values) {
+           return absl::ParseDuration(values.front(), &config.grace) &&
+                  config.grace > absl::ZeroDuration();
+         },
+         "At SIGTERM its ranks have so long to write a checkpoint, for example 2m [10s]")
+      ->type_name("DURATION");
   app.add_option("--trainer", config.trainer, "Path of the trainer program")->capture_default_str();
   app.add_option("--metrics", metrics_address, "HOST:PORT of the Prometheus endpoint /metrics")
       ->capture_default_str();
