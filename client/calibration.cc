@@ -1,14 +1,8 @@
 #include "client/calibration.h"
 
-#include <fcntl.h>
-#include <poll.h>
-#include <signal.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include <algorithm>
-#include <array>
-#include <cerrno>
 #include <cmath>
 #include <filesystem>
 #include <nlohmann/json.hpp>
@@ -19,6 +13,7 @@
 #include "absl/strings/str_cat.h"
 #include "client/context.h"
 #include "client/daemon.h"
+#include "client/launch/program.h"
 #include "common/base/error.h"
 #include "common/base/status_macros.h"
 #include "common/spec/trunk.h"
@@ -139,21 +134,6 @@ void Read(const json& file, Calibration& c) {
             Number(file.at("all_reduce"), "seconds_per_byte")};
 }
 
-// Reads `fd` to its end. CANCELLED: Ctrl-C came first.
-absl::StatusOr<std::string> ReadToEnd(int fd, const Interrupt& interrupt) {
-  std::string text;
-  std::array<char, 4096> buffer;
-  while (true) {
-    pollfd fds[2] = {{fd, POLLIN, 0}, {interrupt.fd(), POLLIN, 0}};
-    if (::poll(fds, 2, -1) < 0 && errno != EINTR) return absl::InternalError("poll failed");
-    if (interrupt.caught()) return absl::CancelledError("interrupted; nothing was written");
-    if (fds[0].revents == 0) continue;
-    const ssize_t count = ::read(fd, buffer.data(), buffer.size());
-    if (count == 0) return text;
-    if (count > 0) text.append(buffer.data(), static_cast<size_t>(count));
-  }
-}
-
 }  // namespace
 
 const Calibration::Precision* Calibration::Find(v1::PrecisionMode mode) const {
@@ -214,39 +194,7 @@ absl::StatusOr<std::string> MeasureThisMachine(const MeasureOptions& options,
   std::vector<std::string> command = {trainer,    "--calibrate", "--threads", absl::StrCat(threads),
                                       "--device", options.device};
   if (options.quick) command.push_back("--quick");
-  std::vector<char*> arguments;
-  for (std::string& argument : command) arguments.push_back(argument.data());
-  arguments.push_back(nullptr);
-  int ends[2];
-  if (::pipe2(ends, O_CLOEXEC) != 0) return absl::InternalError("no pipe");
-  const pid_t pid = ::fork();
-  if (pid == 0) {
-    sigset_t none;
-    sigemptyset(&none);
-    ::sigprocmask(SIG_SETMASK, &none, nullptr);
-    ::dup2(ends[1], STDOUT_FILENO);
-    ::execv(arguments[0], arguments.data());
-    ::_exit(127);
-  }
-  ::close(ends[1]);
-  absl::StatusOr<std::string> text =
-      pid < 0 ? absl::StatusOr<std::string>(absl::InternalError("fork failed"))
-              : ReadToEnd(ends[0], interrupt);
-  ::close(ends[0]);
-  if (pid < 0) return text;
-  if (!text.ok()) ::kill(pid, SIGTERM);
-  int status = 0;
-  ::waitpid(pid, &status, 0);
-  if (interrupt.caught()) return absl::CancelledError("interrupted; nothing was written");
-  SEER_RETURN_IF_ERROR(text.status());
-  if (status != 0) {
-    return Error(absl::StatusCode::kInternal, reason::kInternal,
-                 absl::StrCat(trainer, WIFSIGNALED(status)
-                                           ? absl::StrCat(" died of signal ", WTERMSIG(status))
-                                           : absl::StrCat(" failed with ", WEXITSTATUS(status))))
-        .Hint("what it said is above");
-  }
-  return text;
+  return RunProgram(std::move(command), "", interrupt);
 }
 
 }  // namespace seer::client

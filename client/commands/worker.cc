@@ -1,4 +1,4 @@
-// seer worker: list, describe, cordon, uncordon, drain.
+// seer worker: list, describe, cordon, uncordon, drain; launch is in worker_launch.cc.
 #include <grpcpp/grpcpp.h>
 
 #include <CLI/CLI.hpp>
@@ -11,6 +11,7 @@
 #include "absl/strings/strip.h"
 #include "client/cli.h"
 #include "client/commands/job.h"
+#include "client/commands/worker_launch.h"
 #include "client/exit_code.h"
 #include "client/paging.h"
 #include "common/base/clock.h"
@@ -242,6 +243,7 @@ void AddWorkerCommands(CLI::App& app, Session& session) {
     session.exit_code = CallAndPrint(session, &v1::Workers::Stub::UncordonWorker, *freed);
   });
   AddDrain(*noun, session);
+  AddWorkerLaunch(*noun, session);
 }
 
 }  // namespace seer::client

@@ -98,6 +98,12 @@
   X(kServiceUnreachable, "SERVICE_UNREACHABLE")                \
   X(kClusterRunning, "CLUSTER_RUNNING")                        \
   X(kClusterNotRunning, "CLUSTER_NOT_RUNNING")                 \
+  X(kKubernetesNotConfigured, "KUBERNETES_NOT_CONFIGURED")     \
+  X(kKubernetesForbidden, "KUBERNETES_FORBIDDEN")              \
+  X(kKubernetesJobExists, "KUBERNETES_JOB_EXISTS")             \
+  X(kKubernetesJobInvalid, "KUBERNETES_JOB_INVALID")           \
+  X(kKubernetesFailed, "KUBERNETES_FAILED")                    \
+  X(kSlurmFailed, "SLURM_FAILED")                              \
   X(kOutOfMemory, "OUT_OF_MEMORY")                             \
   X(kCollectiveFailed, "COLLECTIVE_FAILED")                    \
   X(kNonFinite, "NON_FINITE")                                  \

@@ -46,7 +46,7 @@ def flags_of(program):
 
 
 # Flags of security that programs get from the change that brings TLS; none of them may be missing once one is there.
-SECURITY_FLAGS = {"--insecure", "--tls-cert", "--tls-key", "--tls-ca", "--tls-client-ca"}
+SECURITY_FLAGS = {"--insecure", "--tls-cert", "--tls-key", "--tls-ca", "--tls-client-ca", "--token-file"}
 
 
 def unknown_flags(program, arguments):

@@ -19,6 +19,7 @@ int main(int argc, char** argv) {
   std::vector<std::string> labels;
   std::string port_file, metrics_address = "127.0.0.1:0";
   seer::LogFormat log_format = seer::LogFormat::kText;
+  int drained_exit_code = 0;
   config.name = seer::HostName();
   if (config.name.empty()) config.name = "worker";
   config.trainer =
@@ -52,6 +53,11 @@ int main(int argc, char** argv) {
          },
          "At SIGTERM its ranks have so long to write a checkpoint, for example 2m [10s]")
       ->type_name("DURATION");
+  app.add_option("--drained-exit-code", drained_exit_code,
+                 "Exit code after SIGTERM or SIGINT: batch systems take another one than 0 for "
+                 "\"again\"")
+      ->check(CLI::Range(0, 125))
+      ->capture_default_str();
   app.add_option("--trainer", config.trainer, "Path of the trainer program")->capture_default_str();
   app.add_option("--metrics", metrics_address, "HOST:PORT of the Prometheus endpoint /metrics")
       ->capture_default_str();
@@ -93,5 +99,5 @@ int main(int argc, char** argv) {
   seer::WaitForTermination();
   seer::LogInfo("stopping");
   agent->reset();
-  return 0;
+  return drained_exit_code;
 }
