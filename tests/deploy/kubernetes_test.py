@@ -116,8 +116,8 @@ class Schemas(unittest.TestCase):
             kubernetes_validate.validate(service, KUBERNETES, strict=True)
 
     def test_every_rules_file_of_prometheus_is_in(self):
-        files = [path for path in (ROOT / "deploy/prometheus").rglob("*.y*ml") if isinstance(yaml.safe_load(path.read_text()), dict)]
-        groups = [group for path in files for group in yaml.safe_load(path.read_text()).get("groups", [])]
+        files = (ROOT / "deploy/prometheus/rules").glob("*.yml")
+        groups = [group for path in files for group in yaml.safe_load(path.read_text())["groups"]]
         rules = [o for key, o in chart_objects().items() if key[1] == "PrometheusRule"]
         self.assertCountEqual([group for rule in rules for group in rule["spec"]["groups"]], groups)
 
@@ -289,7 +289,7 @@ class Objects(unittest.TestCase):
             self.assertEqual(self.reached(policies, "worker", "coordinator"), [7070])
             self.assertEqual(self.reached(policies, "worker", "dataservice"), [7080])
             self.assertEqual(self.reached(policies, "coordinator", "dataservice"), [7080])
-            self.assertEqual(self.reached(policies, "dataservice", "coordinator"), [])
+            self.assertEqual(self.reached(policies, "dataservice", "coordinator"), [] if profile == "dev" else [7070])  # about tokens
             self.assertEqual(self.reached(policies, "dataservice", "worker"), [])
             self.assertEqual(self.reached(policies, "worker", "worker"), ["any"])
             if profile == "ha":
@@ -334,6 +334,34 @@ class Objects(unittest.TestCase):
             self.assertNotIn("replicas", chart_objects(profile)[("apps/v1", "Deployment", "seer-dataservice")]["spec"])
 
 
+class Security(unittest.TestCase):
+    def flags(self, profile, kind, name):
+        return chart_objects(profile)[("apps/v1", kind, name)]["spec"]["template"]["spec"]["containers"][0]["args"]
+
+    def test_servers_ask_who_calls_and_say_so_where_they_do_not(self):
+        for profile in ALL:
+            for kind, name in (("StatefulSet", "seer-coordinator"), ("Deployment", "seer-dataservice")):
+                flags = self.flags(profile, kind, name)
+                self.assertEqual("--insecure" in flags, profile == "dev")
+                self.assertEqual({"--auth=tokens", "--tls-client-ca=/etc/seer/tls/ca.crt", "--tls-cert=/etc/seer/tls/tls.crt"} <= set(flags), profile != "dev")
+            worker = self.flags(profile, "StatefulSet", "seer-worker")
+            self.assertNotIn("--insecure", worker)
+            self.assertEqual("--token-file=/etc/seer/token/token" in worker, profile != "dev")
+
+    def test_every_file_in_a_flag_is_mounted_from_a_secret_and_read_only(self):
+        for profile in ALL:
+            for _, name, spec, _ in pods(chart_objects(profile)):
+                secrets = {volume["name"] for volume in spec["volumes"] if "secret" in volume}
+                container = spec["containers"][0]
+                mounts = {mount["mountPath"]: mount for mount in container["volumeMounts"]}
+                for argument in container.get("args", []):
+                    path = argument.partition("=")[2]
+                    if path.startswith("/etc/"):
+                        mount = mounts[path.rpartition("/")[0]]
+                        self.assertTrue(mount["readOnly"], argument)
+                        self.assertIn(mount["name"], secrets)
+
+
 class Values(unittest.TestCase):
     """Values that make no sense are refused, and the message says why."""
 
@@ -344,6 +372,9 @@ class Values(unittest.TestCase):
 
     def test_two_coordinators_need_postgresql(self):
         self.refused("coordinator.replicas above 1 needs PostgreSQL", "--set", "coordinator.replicas=2")
+
+    def test_tokens_need_encryption(self):
+        self.refused("tokens must not travel in plain text", "--set", "tls.enabled=false")
 
     def test_unknown_keys_and_wrong_types_are_refused(self):
         self.refused("replicaz", "--set", "worker.replicaz=2")
@@ -357,9 +388,10 @@ class Values(unittest.TestCase):
                     if schema.get("additionalProperties") is False:
                         yield f"{path}.{key}"
                 elif isinstance(value, dict):
-                    yield from unknown(value, schema["properties"][key], f"{path}.{key}")
+                    below = schema["properties"][key]
+                    yield from unknown(value, whole["definitions"]["secretKey"] if "$ref" in below else below, f"{path}.{key}")
 
-        schema = yaml.safe_load((CHART / "values.schema.json").read_text())
+        schema = whole = yaml.safe_load((CHART / "values.schema.json").read_text())
         self.assertEqual(list(unknown(yaml.safe_load((CHART / "values.yaml").read_text()), schema, "")), [])
 
     def test_other_ways_to_run_it_fit_kubernetes_too(self):

@@ -46,14 +46,14 @@ def flags_of(program):
 
 
 # Flags of security that programs get from the change that brings TLS; none of them may be missing once one is there.
-SECURITY_FLAGS = {"--insecure", "--tls-cert", "--tls-key", "--tls-ca", "--tls-client-ca", "--token-file"}
+SECURITY_FLAGS = {"--auth", "--bootstrap-token-file", "--insecure", "--tls-cert", "--tls-key", "--tls-ca", "--tls-client-ca", "--token-file"}
 
 
 def unknown_flags(program, arguments):
     """The flags among these arguments that the program does not take."""
     used = {argument.split("=")[0] for argument in arguments if argument.startswith("--")}
     known = flags_of(program)
-    tolerated = set() if known & SECURITY_FLAGS else SECURITY_FLAGS
+    tolerated = set() if known & SECURITY_FLAGS else SECURITY_FLAGS | {"--coordinator"}  # which the data service asks about tokens
     return used - known - tolerated
 
 

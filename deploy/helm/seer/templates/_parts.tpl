@@ -53,22 +53,24 @@ runAsNonRoot: true
 capabilities: {drop: [ALL]}
 {{- end }}
 
-{{/* Of a server; clients have cert, key and authority too, but no one to admit. */}}
-{{- define "seer.serverTls" -}}
+{{/* Clients show certificate and token; a server asks for both. It must be told if callers need not say who they are. */}}
+{{- define "seer.clientSecurity" -}}
 {{- if .Values.tls.enabled }}
 - --tls-cert=/etc/seer/tls/tls.crt
 - --tls-key=/etc/seer/tls/tls.key
 - --tls-ca=/etc/seer/tls/ca.crt
+{{- end }}
+{{- if .Values.auth.enabled }}
+- --token-file=/etc/seer/token/{{ .Values.auth.tokenSecret.key }}
+{{- end }}
+{{- end }}
+{{- define "seer.serverSecurity" -}}
+{{- include "seer.clientSecurity" . }}
+{{- if and .Values.tls.enabled .Values.tls.clientCertificates }}
 - --tls-client-ca=/etc/seer/tls/ca.crt
-{{- else }}
-- --insecure
 {{- end }}
-{{- end }}
-{{- define "seer.clientTls" -}}
-{{- if .Values.tls.enabled }}
-- --tls-cert=/etc/seer/tls/tls.crt
-- --tls-key=/etc/seer/tls/tls.key
-- --tls-ca=/etc/seer/tls/ca.crt
+{{- if .Values.auth.enabled }}
+- --auth=tokens
 {{- else }}
 - --insecure
 {{- end }}
@@ -105,6 +107,9 @@ readinessProbe:
 {{- if .Values.tls.enabled }}
 - {name: tls, mountPath: /etc/seer/tls, readOnly: true}
 {{- end }}
+{{- if .Values.auth.enabled }}
+- {name: token, mountPath: /etc/seer/token, readOnly: true}
+{{- end }}
 {{- end }}
 
 {{- define "seer.volumes" -}}
@@ -119,6 +124,10 @@ readinessProbe:
 {{- if .Values.tls.enabled }}
 - name: tls
   secret: {secretName: {{ .Values.tls.secretName }}, defaultMode: 0440}
+{{- end }}
+{{- if .Values.auth.enabled }}
+- name: token
+  secret: {secretName: {{ .Values.auth.tokenSecret.name }}, defaultMode: 0440}
 {{- end }}
 {{- end }}
 
