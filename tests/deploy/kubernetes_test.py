@@ -421,6 +421,15 @@ class Values(unittest.TestCase):
         self.assertIn("LABEL_RACK", [variable["name"] for variable in worker["env"]])
         self.assertNotIn(("v1", "PersistentVolumeClaim", "seer-shared"), objects)
 
+    def test_object_storage_needs_no_shared_volume(self):
+        objects = render.objects(render.template(TOOLS / "helm", "--values", CHART / "profiles/ha.yaml", "--set", "storage.shared.enabled=false", "--set",
+                                                 "storage.checkpoints=s3://runs/checkpoints", "--set", "storage.pools=s3://photos/pools"))
+        self.assertNotIn(("v1", "PersistentVolumeClaim", "seer-shared"), objects)
+        for _, name, spec, _ in pods(objects):
+            self.assertNotIn("shared", [volume["name"] for volume in spec["volumes"]])
+            for argument in spec["containers"][0].get("args", []):
+                self.assertNotIn("/srv/seer", argument, name)
+
 
 if __name__ == "__main__":
     unittest.main()
