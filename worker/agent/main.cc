@@ -22,8 +22,10 @@ int main(int argc, char** argv) {
   int drained_exit_code = 0;
   config.name = seer::HostName();
   if (config.name.empty()) config.name = "worker";
+  std::error_code no_proc;
   config.trainer =
-      (std::filesystem::read_symlink("/proc/self/exe").parent_path() / "seer-trainer").string();
+      (std::filesystem::read_symlink("/proc/self/exe", no_proc).parent_path() / "seer-trainer")
+          .string();
   CLI::App app{
       "Offers this machine's devices to a coordinator and runs one trainer process per rank."};
   app.set_version_flag("--version", SEER_VERSION);
