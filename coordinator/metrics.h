@@ -47,6 +47,11 @@ struct CoordinatorMetrics {
         rank_skew(r.AddGauge("seer_train_rank_skew_seconds",
                              "How much longer a step takes a job's slowest rank than its fastest, "
                              "but for waiting for each other.")),
+        job_info(r.AddGauge("seer_job_info", "1, by a running job's id, name and queue.")),
+        step_age(r.AddGauge("seer_job_step_age_seconds",
+                            "Since a running job's newest step, once its attempt has made one.")),
+        step_seconds(r.AddGauge("seer_job_step_seconds",
+                                "A step of a running job, exponential mean of rank 0.")),
         heartbeat_age(
             r.AddGauge("seer_worker_heartbeat_age_seconds", "Since a worker's last heartbeat.")),
         commit(r.AddHistogram("seer_database_commit_seconds", "One transaction of the database.",
@@ -90,6 +95,9 @@ struct CoordinatorMetrics {
   Gauge& worker_up;
   Gauge& worker_cordoned;
   Gauge& rank_skew;
+  Gauge& job_info;
+  Gauge& step_age;
+  Gauge& step_seconds;
   Gauge& heartbeat_age;
   Histogram& commit;
   Counter& commit_failures;

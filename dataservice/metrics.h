@@ -25,7 +25,11 @@ struct DataMetrics {
         pool_generation(r.AddGauge("seer_pool_generation", "Newest committed generation.")),
         pool_images(r.AddGauge("seer_pool_images", "Images of the newest generation.")),
         pool_refused(
-            r.AddCounter("seer_pool_refused_images_total", "Images refused at ingest, by rule.")) {}
+            r.AddCounter("seer_pool_refused_images_total", "Images refused at ingest, by rule.")),
+        takedowns(r.AddCounter("seer_pool_takedowns_total", "Takedowns that were finished.")),
+        takedown_seconds(r.AddHistogram("seer_pool_takedown_seconds",
+                                        "From a takedown's record to the end of its last byte.",
+                                        {.01, .1, 1, 10, 60, 300, 1800, 7200, 28800, 86400})) {}
 
   Counter& batches;
   Counter& images;
@@ -38,6 +42,8 @@ struct DataMetrics {
   Gauge& pool_generation;
   Gauge& pool_images;
   Counter& pool_refused;
+  Counter& takedowns;
+  Histogram& takedown_seconds;
 };
 
 }  // namespace seer::dataservice

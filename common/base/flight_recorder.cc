@@ -341,6 +341,7 @@ void FlightRecorder::StepDone(double copy_seconds) {
     FlightLayout::Group& group = layout_->groups[static_cast<size_t>(i)];
     Set(group.completed, Get(group.entered));
   }
+  for (Observed& group : observed_) group.entered.clear();
 }
 
 int FlightRecorder::AddGroup(const std::string& name, int first_rank, int ranks) {
@@ -358,6 +359,7 @@ int FlightRecorder::AddGroup(const std::string& name, int first_rank, int ranks)
   Set(group.first_rank, first_rank);
   Set(group.ranks, ranks);
   Set(layout_->groups_used, number + 1);
+  observed_.push_back({name, {}});
   return static_cast<int>(number);
 }
 
@@ -369,8 +371,14 @@ int64_t FlightRecorder::Entered(int group, CollectiveKind kind, int64_t bytes) {
   Set(to.entered, number);
   Set(to.newest, static_cast<int64_t>(kind));
   Set(to.bytes, bytes);
-  AddEvent(absl::ToInt64Nanoseconds(clock_.Steady()), FlightView::EventKind::kEntered,
+  const absl::Duration now = clock_.Steady();
+  AddEvent(absl::ToInt64Nanoseconds(now), FlightView::EventKind::kEntered,
            static_cast<int64_t>(kind), group, number, bytes);
+  if (observer_ != nullptr) {
+    Observed& observed = observed_[static_cast<size_t>(group)];
+    observed.entered[number] = now;
+    observer_->Entered(observed.name, kind, bytes);
+  }
   return number;
 }
 
@@ -389,8 +397,14 @@ void FlightRecorder::Completed(int group, int64_t number, CollectiveKind kind) {
   const Writing writing(*layout_);
   FlightLayout::Group& to = layout_->groups[static_cast<size_t>(group)];
   Set(to.completed, std::max(Get(to.completed), number));
-  AddEvent(absl::ToInt64Nanoseconds(clock_.Steady()), FlightView::EventKind::kCompleted,
+  const absl::Duration now = clock_.Steady();
+  AddEvent(absl::ToInt64Nanoseconds(now), FlightView::EventKind::kCompleted,
            static_cast<int64_t>(kind), group, number, Get(to.bytes));
+  if (observer_ == nullptr) return;
+  Observed& observed = observed_[static_cast<size_t>(group)];
+  const auto entered = observed.entered.extract(number);
+  if (!entered.empty())
+    observer_->Completed(observed.name, kind, absl::ToDoubleSeconds(now - entered.mapped()));
 }
 
 }  // namespace seer

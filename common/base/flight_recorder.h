@@ -6,6 +6,7 @@
 
 #include <array>
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -103,6 +104,16 @@ class FlightMemory {
   const std::string path_;
 };
 
+// Is told of collectives, by the recorder's thread.
+class CollectiveObserver {
+ public:
+  virtual ~CollectiveObserver() = default;
+  // `group`: as AddGroup was told; `bytes`: of this rank's part.
+  virtual void Entered(const std::string& group, CollectiveKind kind, int64_t bytes) = 0;
+  // `seconds` since it was entered. Not of those that the host does not wait for.
+  virtual void Completed(const std::string& group, CollectiveKind kind, double seconds) = 0;
+};
+
 // The rank's end. One thread at a time.
 class FlightRecorder {
  public:
@@ -114,6 +125,9 @@ class FlightRecorder {
   static absl::StatusOr<std::unique_ptr<FlightRecorder>> Open(const std::string& path,
                                                               Clock& clock = Clock::Real());
   ~FlightRecorder();
+
+  // From here on; `observer` must outlive the recorder.
+  void SetObserver(CollectiveObserver& observer) { observer_ = &observer; }
 
   // Returns what it did before.
   Doing Begin(Doing doing);
@@ -131,6 +145,11 @@ class FlightRecorder {
 
  private:
   class Writing;
+  // What the observer is told by.
+  struct Observed {
+    std::string name;
+    std::map<int64_t, absl::Duration> entered;  // by number; of this step, not completed
+  };
   FlightRecorder(FlightLayout* layout, Clock& clock);
   int64_t SwitchTo(Doing doing);  // within a Writing; returns the time
   void AddEvent(int64_t now, FlightView::EventKind kind, int64_t what, int group, int64_t number,
@@ -141,6 +160,8 @@ class FlightRecorder {
   Doing doing_ = Doing::kStarting;
   int64_t since_ns_ = 0;
   std::array<int64_t, 4> spent_ns_{};  // since the last step: input, host, compute, wait
+  CollectiveObserver* observer_ = nullptr;
+  std::vector<Observed> observed_;  // by group
 };
 
 // While it lives the rank does `doing`. `recorder` may be null.

@@ -61,7 +61,7 @@ absl::StatusOr<std::unique_ptr<MetricsHttp>> MetricsHttp::Start(const std::strin
         .Field("metrics")
         .Hint("choose another port with --metrics HOST:PORT, or port 0 for any free one");
   }
-  http->impl_->exposer->RegisterCollectable(registry.impl_->registry);
+  http->impl_->exposer->RegisterCollectable(registry.impl_);
   return http;
 }
 

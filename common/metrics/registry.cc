@@ -7,6 +7,7 @@
 
 #include <utility>
 
+#include "common/metrics/exposition.h"
 #include "common/metrics/registry_impl.h"
 
 namespace seer {
@@ -61,7 +62,19 @@ class PrometheusHistogram final : public Histogram {
 
 }  // namespace
 
-MetricsRegistry::MetricsRegistry() : impl_(std::make_unique<Impl>()) {
+std::vector<prometheus::MetricFamily> MetricsRegistry::Impl::Collect() const {
+  std::vector<std::function<std::vector<MetricsText>()>> asked;
+  {
+    absl::MutexLock lock(&mu);
+    asked = sources;
+  }
+  std::vector<prometheus::MetricFamily> families = registry->Collect();
+  for (const auto& source : asked)
+    for (const MetricsText& text : source()) MergeFamilies(ReadExposition(text), families);
+  return families;
+}
+
+MetricsRegistry::MetricsRegistry() : impl_(std::make_shared<Impl>()) {
   AddGauge("seer_build_info", "1, by version and commit.")
       .Set(1, {{"version", SEER_VERSION}, {"commit", SEER_COMMIT}});
 }
@@ -97,8 +110,13 @@ Histogram& MetricsRegistry::AddHistogram(const std::string& name, const std::str
   return *slot;
 }
 
+void MetricsRegistry::AddSource(std::function<std::vector<MetricsText>()> source) {
+  absl::MutexLock lock(&impl_->mu);
+  impl_->sources.push_back(std::move(source));
+}
+
 std::string MetricsRegistry::Render() const {
-  return prometheus::TextSerializer().Serialize(impl_->registry->Collect());
+  return prometheus::TextSerializer().Serialize(impl_->Collect());
 }
 
 }  // namespace seer

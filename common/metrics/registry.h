@@ -3,6 +3,7 @@
 // has no source yet is absent, not zero.
 #pragma once
 
+#include <functional>
 #include <map>
 #include <memory>
 #include <string>
@@ -11,6 +12,12 @@
 namespace seer {
 
 using MetricLabels = std::map<std::string, std::string>;
+
+// What another process serves as /metrics, and labels for its series that have not got them.
+struct MetricsText {
+  std::string text;
+  MetricLabels labels;
+};
 
 class Counter {
  public:
@@ -46,13 +53,16 @@ class MetricsRegistry {
   Gauge& AddGauge(const std::string& name, const std::string& help);
   Histogram& AddHistogram(const std::string& name, const std::string& help,
                           std::vector<double> buckets);
+  // Series of other processes, which become part of this one's. `source` is called at each scrape,
+  // by any thread, as long as the registry lives.
+  void AddSource(std::function<std::vector<MetricsText>()> source);
   // The text exposition, as /metrics serves it.
   std::string Render() const;
 
  private:
   friend class MetricsHttp;
   struct Impl;
-  std::unique_ptr<Impl> impl_;
+  std::shared_ptr<Impl> impl_;  // which MetricsHttp serves
 };
 
 }  // namespace seer

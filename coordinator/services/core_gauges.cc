@@ -6,13 +6,13 @@
 
 namespace seer::coordinator {
 
-void CoreGauges::Measure(const Core& core, absl::Time now) {
+void CoreGauges::Measure(const Core& core, Moment now) {
   MeasureJobs(core, now);
   MeasureQueues(core);
-  MeasureWorkers(core, now);
+  MeasureWorkers(core, now.wall);
 }
 
-void CoreGauges::MeasureJobs(const Core& core, absl::Time now) {
+void CoreGauges::MeasureJobs(const Core& core, Moment now) {
   std::map<JobState, int> states;
   std::set<std::string> running;
   for (const auto& [id, job] : core.jobs()) {
@@ -21,17 +21,22 @@ void CoreGauges::MeasureJobs(const Core& core, absl::Time now) {
     running.insert(id);
     if (const auto skew = RankSkewSeconds(*job.attempt))
       metrics_.rank_skew.Set(*skew, {{"job", id}});
+    MeasureSteps(job, now);
     const auto newest = core.checkpoints().find({id, core.NewestCheckpoint(id)});
     const bool any = newest != core.checkpoints().end();
     metrics_.checkpoint_age.Set(
-        absl::ToDoubleSeconds(now - (any ? newest->second.created : job.started)), {{"job", id}});
+        absl::ToDoubleSeconds(now.wall - (any ? newest->second.created : job.started)),
+        {{"job", id}});
     if (!any) continue;
     metrics_.checkpoint_bytes.Set(static_cast<double>(SizeBytes(newest->second)), {{"job", id}});
   }
   for (const std::string& id : running_) {
     if (running.contains(id)) continue;
-    for (Gauge* gauge : {&metrics_.rank_skew, &metrics_.checkpoint_age, &metrics_.checkpoint_bytes})
+    for (Gauge* gauge : {&metrics_.rank_skew, &metrics_.step_age, &metrics_.step_seconds,
+                         &metrics_.checkpoint_age, &metrics_.checkpoint_bytes})
       gauge->Remove({{"job", id}});
+    metrics_.job_info.Remove(info_.at(id));
+    info_.erase(id);
   }
   running_ = std::move(running);
   for (int i = static_cast<int>(JobState::kQueued); i <= static_cast<int>(JobState::kCancelled);
@@ -41,6 +46,22 @@ void CoreGauges::MeasureJobs(const Core& core, absl::Time now) {
   }
   metrics_.checkpoints.Set(static_cast<double>(core.checkpoints().size()));
   if (const auto free = core.storage_free_ratio()) metrics_.storage_free.Set(*free);
+}
+
+void CoreGauges::MeasureSteps(const Job& job, Moment now) {
+  const MetricLabels of_job = {{"job", job.id}};
+  const MetricLabels info = {{"job", job.id}, {"name", job.name}, {"queue", job.numbers.queue}};
+  MetricLabels& known = info_[job.id];
+  if (known != info && !known.empty()) metrics_.job_info.Remove(known);  // of another queue now
+  known = info;
+  metrics_.job_info.Set(1, info);
+  const Attempt& attempt = *job.attempt;
+  if (attempt.newest_step <= attempt.restore_step) {  // nothing is known of this attempt's pace
+    metrics_.step_age.Remove(of_job);
+    return;
+  }
+  metrics_.step_age.Set(absl::ToDoubleSeconds(now.steady - attempt.progressed_at), of_job);
+  metrics_.step_seconds.Set(job.progress.step_seconds, of_job);
 }
 
 void CoreGauges::MeasureQueues(const Core& core) {

@@ -18,10 +18,11 @@ class CoreGauges {
   explicit CoreGauges(CoordinatorMetrics& metrics) : metrics_(metrics) {}  // which must outlive it
 
   // Sets all of them, and ends the series of what is no longer there.
-  void Measure(const Core& core, absl::Time now);
+  void Measure(const Core& core, Moment now);
 
  private:
-  void MeasureJobs(const Core& core, absl::Time now);
+  void MeasureJobs(const Core& core, Moment now);
+  void MeasureSteps(const Job& job, Moment now);  // of one that runs
   void MeasureQueues(const Core& core);
   void MeasureWorkers(const Core& core, absl::Time now);
 
@@ -33,6 +34,7 @@ class CoreGauges {
   CoordinatorMetrics& metrics_;
   std::map<std::string, WorkerSeries> workers_;  // those with series, as all of these
   std::set<std::string> running_;
+  std::map<std::string, MetricLabels> info_;  // job id -> labels of its seer_job_info
   std::set<std::string> queues_;
   std::set<std::pair<std::string, std::string>> waiting_;  // queue and reason
 };

@@ -84,7 +84,7 @@ void CoreRunner::StopLeading(const absl::Status& refusal) {
   commit_after_ = -absl::InfiniteDuration();
   ++turn_;
   metrics_.leader.Set(0);
-  gauges_.Measure(*core_, clock_.Now());
+  gauges_.Measure(*core_, Now());
   sink_->StandsBy(refusal);
 }
 
@@ -282,7 +282,7 @@ void CoreRunner::Tick() {
   Apply(command::Tick{});
   Flush().IgnoreError();      // noted there
   if (turn != turn_) return;  // its commit was refused
-  gauges_.Measure(*core_, clock_.Now());
+  gauges_.Measure(*core_, Now());
   TickLater();
 }
 

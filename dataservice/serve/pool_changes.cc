@@ -161,9 +161,14 @@ absl::Status PoolsService::TakeDownFrom(grpc::ServerContext& context,
     SEER_ASSIGN_OR_RETURN(const TakedownCounts counts, TryTakeDown(store_, id, ids));
     set(counts);
   } else {
+    const absl::Time before = clock_.Now();
     SEER_ASSIGN_OR_RETURN(const TakedownRecord record,
                           TakeDown(store_, clock_, id, std::move(ids), request.reason(), report));
     ToProto(id, record, *message.mutable_takedown());
+    if (record.finished >= before) {  // not by an earlier call
+      metrics_.takedowns.Add(1, {{"pool", id}});
+      metrics_.takedown_seconds.Observe(absl::ToDoubleSeconds(record.finished - record.created));
+    }
     LogInfo("images_taken_down", {{"pool", id},
                                   {"takedown", record.name},
                                   {"images", static_cast<int64_t>(record.ids.size())},

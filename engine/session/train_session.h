@@ -6,6 +6,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -59,11 +60,15 @@ struct StepReport {
   bool overflow = false;
   double prototypes_used_ratio = 0;    // those that are the argmax of at least one code, over K
   double assignment_entropy_nats = 0;  // of the mean code; uniform: ln K
+  double marginal_kl_nats = 0;  // of the mean code to the prototypes' target shares; 0: as wanted
   double top_prototype_share = 0;  // of all codes, those whose argmax is the most used prototype
   double feature_std = 0;        // of the L2-normalised feature, mean over dimensions; collapsed: 0
   double sinkhorn_residual = 0;  // largest deviation of a prototype's marginal from 1/K, relative
-  int64_t images = 0;            // of this rank
-  double flops = 0;              // of this rank, forward + backward by the analytic count
+  // Of the queue of features, absent without one: how full it is, 0 to 1; how many steps' features
+  // it holds.
+  std::optional<double> queue_fill_ratio, queue_age_steps;
+  int64_t images = 0;             // of this rank
+  double flops = 0;               // of this rank, forward + backward by the analytic count
   int64_t device_used_bytes = 0;  // of this rank's device, by tensors as the step ends; on a CPU
   int64_t device_peak_bytes = 0;  // the process's memory; the most so far
   PhaseSeconds phases;

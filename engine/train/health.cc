@@ -11,7 +11,7 @@
 namespace seer::engine {
 
 StepHealth GatherHealth(const RankVote& vote, const at::Tensor& codes, const at::Tensor& features,
-                        Communicator& world) {
+                        const at::Tensor& targets, Communicator& world) {
   const at::NoGradGuard no_grad;
   const int64_t prototypes = codes.size(2), dim = features.size(2);
   const at::Tensor flat_codes = codes.flatten(0, 1),
@@ -46,9 +46,11 @@ StepHealth GatherHealth(const RankVote& vote, const at::Tensor& codes, const at:
                    square = next(dim);
   const at::Tensor used = (share > 0).to(at::kDouble).mean(),
                    entropy = -at::xlogy(mean_code, mean_code).sum(),
+                   divergence = -entropy - (mean_code * targets.log()).sum(),
                    spread = (square - mean.square()).clamp_min(0).sqrt().mean();
   const at::Tensor host =
-      at::cat({votes_sum, at::stack({used, share.max(), entropy, spread})}).cpu();
+      at::cat({votes_sum, at::stack({used, share.max(), entropy, spread, divergence.clamp_min(0)})})
+          .cpu();
   const double* number = host.const_data_ptr<double>();
 
   StepHealth health;
@@ -62,6 +64,7 @@ StepHealth GatherHealth(const RankVote& vote, const at::Tensor& codes, const at:
   health.top_prototype_share = number[1];
   health.assignment_entropy_nats = number[2];
   health.feature_std = number[3];
+  health.marginal_kl_nats = number[4];
   return health;
 }
 

@@ -25,13 +25,15 @@ struct StepHealth {
   int64_t announced = 0;        // likewise
   double prototypes_used_ratio = 0;
   double assignment_entropy_nats = 0;
+  double marginal_kl_nats = 0;
   double top_prototype_share = 0;
   double feature_std = 0;
 };
 
-// codes: [assigned, samples, K] and features: [assigned, samples, D], this rank's. Collective. See
-// StepReport for what the numbers mean.
+// codes: [assigned, samples, K] and features: [assigned, samples, D], this rank's; `targets`: [K]
+// double, the prototypes' target shares, on the same device. Collective. See StepReport for what
+// the numbers mean.
 StepHealth GatherHealth(const RankVote& vote, const at::Tensor& codes, const at::Tensor& features,
-                        Communicator& world);
+                        const at::Tensor& targets, Communicator& world);
 
 }  // namespace seer::engine

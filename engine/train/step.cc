@@ -117,7 +117,9 @@ TrainStep::TrainStep(const TrainConfig& config, Gang& gang, std::unique_ptr<Devi
       executor_(network_.chain, *placement_, std::move(recompute),
                 static_cast<size_t>(config.accumulation_steps)),
       parameters_(WithTensors(std::move(parameters), placement_->own())),
-      optimizer_(MakeOptimizer(parameters_, config.optim, SumsOver(*placement_))) {
+      optimizer_(MakeOptimizer(parameters_, config.optim, SumsOver(*placement_))),
+      prototype_shares_(PrototypeShares(config.head.prototypes, config.swav.power_law_exponent)
+                            .to(device_->where())) {
   communicators_ = {&world_, &norm_group_};
   if (Sharded(config)) {
     const ShardedOptions groups = ShardGroups(config, gang);
@@ -192,7 +194,7 @@ StepReport TrainStep::Run(const Batch& batch) {
   const int64_t announcement = announcement_;
   const StepHealth health = GatherHealth({own_loss, finite, stop_vote_, TraceVote(),
                                           announcement > last_announced_ ? announcement : 0},
-                                         codes.front().codes, assigned, world_);
+                                         codes.front().codes, assigned, prototype_shares_, world_);
   if (health.all_finite) {
     if (config_.optim.clip_norm > 0)
       ClipGradients(parameters_, report.gradient_norm, config_.optim.clip_norm);
@@ -222,8 +224,15 @@ StepReport TrainStep::Run(const Batch& batch) {
   report.loss = health.loss;
   report.prototypes_used_ratio = health.prototypes_used_ratio;
   report.assignment_entropy_nats = health.assignment_entropy_nats;
+  report.marginal_kl_nats = health.marginal_kl_nats;
   report.top_prototype_share = health.top_prototype_share;
   report.feature_std = health.feature_std;
+  if (queue_) {
+    report.queue_fill_ratio =
+        static_cast<double>(queue_->filled()) / static_cast<double>(config_.swav.queue_length);
+    report.queue_age_steps = std::ceil(static_cast<double>(queue_->filled()) /
+                                       static_cast<double>(config_.global_batch));
+  }
   const DeviceMemory memory = device_->memory();
   report.device_used_bytes = memory.used_bytes;
   report.device_peak_bytes = memory.peak_bytes;

@@ -97,6 +97,7 @@ class TrainStep {
   std::optional<WeightMean> mean_;
   std::optional<LossScale> loss_scale_;  // of fp16
   std::optional<FeatureQueue> queue_;
+  const at::Tensor prototype_shares_;  // that the codes aim at, on the device
   int64_t next_step_ = 0;
   std::atomic<bool> stop_vote_ = false;
   std::atomic<int64_t> announcement_ = 0;

@@ -12,6 +12,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/strip.h"
 #include "absl/synchronization/notification.h"
 #include "common/base/await.h"
 #include "common/base/clock.h"
@@ -29,6 +30,7 @@
 #include "worker/agent/log_shipper.h"
 #include "worker/agent/messages.h"
 #include "worker/agent/oom_watch.h"
+#include "worker/agent/rank_metrics.h"
 #include "worker/agent/supervisor.h"
 #include "worker/agent/work_dir.h"
 
@@ -60,6 +62,7 @@ class AgentImpl final : public Agent {
         lease_(clock_.Steady()),
         shipper_(metrics),
         loop_("agent", clock_) {
+    metrics.AddSource([ranks = rank_metrics_] { return ranks->Texts(); });
     // On the loop: what they call back waits behind this, and finds both.
     OnLoop([this] {
       supervisor_ = std::make_unique<Supervisor>(SupervisorCallbacks{
@@ -252,7 +255,15 @@ class AgentImpl final : public Agent {
     if (table_.Running().size() == 1) oom_watch_.Forget();  // what was before concerns no rank
     LogInfo("rank_started", {job, attempt, rank, {"device", assign.device()}});
     const std::string path = work_dir_->AssignmentPath(assignment.attempt_id, assignment.rank);
-    supervisor_->Start(taken.key, {{config_.trainer, "--assignment", path}, /*hold_sigterm=*/true});
+    rank_metrics_->Watch(taken.key,
+                         {{"job", std::string(absl::StripPrefix(assignment.job, "jobs/"))},
+                          {"rank", absl::StrCat(assignment.rank)}},
+                         WorkDir::MetricsPortFile(path));
+    Command command{{config_.trainer, "--assignment", path}, /*hold_sigterm=*/true};
+    if (config_.peak_flops > 0)
+      command.arguments.insert(command.arguments.end(),
+                               {"--peak-flops", absl::StrCat(config_.peak_flops)});
+    supervisor_->Start(taken.key, std::move(command));
     link_->Send(StartedReport(assignment));
     Changed();
   }
@@ -288,6 +299,7 @@ class AgentImpl final : public Agent {
     const auto word = work_dir_->TakeLastWord(entry->assignment.attempt_id, entry->assignment.rank);
     if (exit_code != kExitDone) exit.last_lines = std::move(last_lines_[key]).Take();
     last_lines_.erase(key);
+    rank_metrics_->Forget(key);
     exit.prompted = prompted_.erase(key) > 0;
     exit.oom_killed = exit_code == 128 + SIGKILL && oom_watch_.TakeOne();
     if (word) {
@@ -353,6 +365,8 @@ class AgentImpl final : public Agent {
   const std::string incarnation_;
   Gauge& up_;
   Gauge& ranks_running_;
+  // Shared with the registry, which may outlive this.
+  const std::shared_ptr<RankMetrics> rank_metrics_ = std::make_shared<RankMetrics>();
   absl::Mutex mu_;
   bool changed_ ABSL_GUARDED_BY(mu_) = false;
 
@@ -388,6 +402,12 @@ absl::StatusOr<std::unique_ptr<Agent>> Agent::Start(const AgentConfig& config,
     return Error(absl::StatusCode::kInvalidArgument, reason::kInvalidArgument,
                  absl::StrCat("--device-kind is ", config.device_kind, ", must be cpu or cuda"))
         .Field("device_kind");
+  }
+  if (!(config.peak_flops >= 0)) {
+    return Error(absl::StatusCode::kInvalidArgument, reason::kOutOfRange,
+                 absl::StrCat("--device-peak-flops is ", config.peak_flops, ", must be at least 0"))
+        .Field("device_peak_flops")
+        .Hint("what one device can do in a second, for example 989e12");
   }
   if (::access(config.trainer.c_str(), X_OK) != 0) {
     return Error(absl::StatusCode::kNotFound, reason::kInvalidArgument,

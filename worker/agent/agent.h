@@ -18,6 +18,7 @@ struct AgentConfig {
   std::string name;                           // stable over restarts; default: the host's name
   int devices = 1;                            // ranks this machine may hold
   std::string device_kind = "cpu";            // or "cuda": rank by rank, GPUs 0 to devices − 1
+  double peak_flops = 0;                      // of one device, in a second; 0: not known
   std::string address = "127.0.0.1";          // where other ranks reach it
   std::map<std::string, std::string> labels;  // of the machine, for jobs to choose by
   std::string work_dir;                       // assignments of ranks; of this agent alone

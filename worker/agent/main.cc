@@ -39,6 +39,10 @@ int main(int argc, char** argv) {
   app.add_option("--device-kind", config.device_kind,
                  "cpu, or cuda: rank by rank, GPUs 0 to --devices minus 1 of CUDA_VISIBLE_DEVICES")
       ->capture_default_str();
+  app.add_option("--device-peak-flops", config.peak_flops,
+                 "What one device can do in a second at the precision of its jobs, for example "
+                 "989e12: seer_train_mfu_ratio is measured by it; default: absent")
+      ->envname("SEER_DEVICE_PEAK_FLOPS");
   app.add_option("--address", config.address,
                  "Address at which ranks on other machines reach this one")
       ->capture_default_str();

@@ -93,6 +93,7 @@ std::optional<LastWord> WorkDir::TakeLastWord(int64_t attempt_id, int rank) cons
   // Also a word whose writer was killed: "<path>.exit.tmp-<pid>".
   for (const auto& entry : fs::directory_iterator(path_ + "/ranks", ignored)) {
     if (entry.path() == path || entry.path() == path + ".flight" ||
+        entry.path() == MetricsPortFile(path) ||
         absl::StartsWith(entry.path().string(), path + ".exit"))
       fs::remove(entry.path(), ignored);
   }

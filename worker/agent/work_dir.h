@@ -29,6 +29,10 @@ class WorkDir {
   absl::Status WriteAssignment(const internal::v1::Assign& assign) const;
   // "<assignment>.flight" leads to `target`. UNAVAILABLE with STORAGE_FAILED.
   absl::Status LinkFlight(int64_t attempt_id, int rank, const std::string& target) const;
+  // Where the trainer of this assignment writes the port of its metrics.
+  static std::string MetricsPortFile(const std::string& assignment_path) {
+    return assignment_path + ".metrics";
+  }
   // What the rank's trainer left, if it is a word at all; the rank's files are removed.
   std::optional<LastWord> TakeLastWord(int64_t attempt_id, int rank) const;
 

@@ -19,6 +19,8 @@
 #include "common/metrics/http.h"
 #include "engine/session/host_allocator.h"
 #include "worker/trainer/calibrate.h"
+#include "worker/trainer/collective_metrics.h"
+#include "worker/trainer/train_metrics.h"
 #include "worker/trainer/trainer.h"
 
 namespace {
@@ -54,6 +56,9 @@ int main(int argc, char** argv) {
   app.set_version_flag("--version", SEER_VERSION);
   CLI::Option* assignment =
       app.add_option("--assignment", path, "File with the rank's serialized assignment");
+  double peak_flops = 0;
+  app.add_option("--peak-flops", peak_flops,
+                 "What the rank's device can do in a second; 0: not known");
   // For `seer job plan --calibrate` alone.
   seer::worker::CalibrateOptions calibrate;
   CLI::Option* calibrating = app.add_flag("--calibrate")->group("");
@@ -85,14 +90,18 @@ int main(int argc, char** argv) {
   const auto http = seer::MetricsHttp::Start("127.0.0.1:0", metrics);
   if (http.ok()) {
     seer::LogInfo("metrics", {{"port", (*http)->port()}});
+    // For the agent, which serves them as part of its own.
+    seer::WriteFileAtomically(path + ".metrics", absl::StrCat((*http)->port())).IgnoreError();
   } else {
     seer::LogWarn("metrics_not_served", {{"error", seer::StatusText(http.status())}});
   }
   const auto flight = seer::FlightRecorder::Open(path + ".flight");
   if (!flight.ok())
     seer::LogWarn("flight_not_recorded", {{"error", seer::StatusText(flight.status())}});
-  const seer::worker::RankOutcome outcome =
-      seer::worker::RunRank(assign, stop_requested, metrics, flight.ok() ? flight->get() : nullptr);
+  seer::worker::CollectiveMetrics collectives(metrics, seer::worker::RankLabels(assign));
+  if (flight.ok()) (*flight)->SetObserver(collectives);
+  const seer::worker::RankOutcome outcome = seer::worker::RunRank(
+      assign, stop_requested, {metrics, flight.ok() ? flight->get() : nullptr, peak_flops});
   if (outcome.exit_code != seer::kExitDone) {
     seer::LogWarn("rank_ends", {{"exit_code", outcome.exit_code},
                                 {"reason", outcome.reason},

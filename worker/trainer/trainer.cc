@@ -59,12 +59,13 @@ void SetDeadline(grpc::ClientContext& context) {
 class Rank {
  public:
   Rank(const v1::JobSpec& spec, const Assign& assign, const std::atomic<bool>& stop,
-       MetricsRegistry& metrics, FlightRecorder* flight)
+       const RankEnvironment& environment)
       : spec_(spec),
         assign_(assign),
         stop_(stop),
-        metrics_(metrics),
-        flight_(flight),
+        metrics_(environment.metrics),
+        flight_(environment.flight),
+        peak_flops_(environment.peak_flops),
         coordinator_(internal::v1::Trainers::NewStub(
             MakeChannel(SplitAddresses(assign.coordinator_address())))) {}
 
@@ -121,7 +122,8 @@ class Rank {
  private:
   absl::StatusOr<Ended> Train(PlannedBatches& batches, Checkpointer& checkpointer,
                               ProgressReporter& progress, Profiler& profiler) {
-    TrainMetrics metrics(metrics_, assign_, spec_.loss().swav().prototypes());
+    TrainMetrics metrics(metrics_, assign_, spec_.loss().swav().prototypes(), peak_flops_);
+    metrics.ObserveSpec(spec_);
     StepTally tally;
     RefusedSteps refused(spec_.failure());
     Clock& clock = Clock::Real();
@@ -140,8 +142,9 @@ class Rank {
       if (ids_) SEER_RETURN_IF_ERROR(ids_->Write(batch));
       SEER_FAILPOINT("trainer.before_step");
       SEER_ASSIGN_OR_RETURN(const engine::StepReport report, Step(batch));
-      tally.Add(report, waited, absl::ToDoubleSeconds(clock.Steady() - start));
-      metrics.Observe(report, waited, tally.stall_ratio());
+      const double seconds = absl::ToDoubleSeconds(clock.Steady() - start);
+      tally.Add(report, waited, seconds);
+      metrics.Observe(report, seconds, waited, tally.stall_ratio());
       const int64_t done = session_->next_step();
       // All ranks are told of it by the same step. What is ready by then is still used.
       if (report.announced > 0)
@@ -168,7 +171,9 @@ class Rank {
       if (due || done == total || report.stop_requested) {
         const absl::Duration before = clock.Steady();
         SEER_RETURN_IF_ERROR(TakeCheckpoint(checkpointer));
-        tally.AddCheckpoint(absl::ToDoubleSeconds(clock.Steady() - before));
+        const double held_up = absl::ToDoubleSeconds(clock.Steady() - before);
+        tally.AddCheckpoint(held_up);
+        metrics.ObserveCheckpoint(held_up);
       }
       profiler.StepDone(report);
       if (flight_ != nullptr) flight_->StepDone(report.phases.copy);
@@ -255,6 +260,7 @@ class Rank {
   const std::atomic<bool>& stop_;
   MetricsRegistry& metrics_;
   FlightRecorder* const flight_;  // may be null
+  const double peak_flops_;       // 0: not known
   const std::unique_ptr<internal::v1::Trainers::Stub> coordinator_;
   std::unique_ptr<engine::TrainSession> session_;
   std::optional<IdLog> ids_;
@@ -262,12 +268,12 @@ class Rank {
 
 }  // namespace
 
-RankOutcome RunRank(const Assign& assign, const std::atomic<bool>& stop, MetricsRegistry& metrics,
-                    FlightRecorder* flight) {
+RankOutcome RunRank(const Assign& assign, const std::atomic<bool>& stop,
+                    const RankEnvironment& environment) {
   v1::JobSpec spec;
   if (!spec.ParseFromString(assign.spec()))
     return {kExitInternal, std::string(reason::kInternal), "the assignment's spec cannot be read"};
-  const absl::StatusOr<Ended> ended = Rank(spec, assign, stop, metrics, flight).Run();
+  const absl::StatusOr<Ended> ended = Rank(spec, assign, stop, environment).Run();
   return ended.ok() ? OutcomeOf(*ended) : OutcomeOf(ended.status());
 }
 

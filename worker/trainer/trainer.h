@@ -17,11 +17,17 @@ class MetricsRegistry;
 
 namespace seer::worker {
 
+// What a rank has around it; all of it outlives the rank.
+struct RankEnvironment {
+  MetricsRegistry& metrics;
+  FlightRecorder* flight = nullptr;  // is told what the rank does; may be null
+  double peak_flops = 0;             // that its device can do in a second; 0: not known
+};
+
 // `stop`: set from a signal handler; the rank then checkpoints at the next step boundary that all
-// ranks agree on. A rank without peers that has not begun yet ends at once. `flight` is told what
-// it does; may be null.
+// ranks agree on. A rank without peers that has not begun yet ends at once.
 RankOutcome RunRank(const internal::v1::Assign& assign, const std::atomic<bool>& stop,
-                    MetricsRegistry& metrics, FlightRecorder* flight = nullptr);
+                    const RankEnvironment& environment);
 
 // An evaluation (JOB_KIND_EVAL_KNN): features of both pools, k-NN, one report. `stop`: looked at
 // between batches; an evaluation that is paused begins anew.

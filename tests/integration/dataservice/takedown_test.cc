@@ -1,5 +1,6 @@
 // Takedowns over real gRPC: a stream in progress and older generations get substitutes, the bytes
 // go, and the steps that saw an image are those that the order says.
+#include <gmock/gmock.h>
 #include <grpcpp/grpcpp.h>
 #include <gtest/gtest.h>
 
@@ -136,6 +137,10 @@ TEST_F(TakedownTest, AStreamInProgressGetsSubstitutesAndTheBytesGo) {
   EXPECT_EQ(done->takedown().generation(), 2);
   EXPECT_TRUE(done->takedown().has_finish_time());
   ExpectGone(11);
+  ASSERT_OK(TakeDown({taken}));  // it was finished before
+  EXPECT_THAT(MetricsOf(*server_),
+              ::testing::AllOf(::testing::HasSubstr("seer_pool_takedowns_total{pool=\"p\"} 1\n"),
+                               ::testing::HasSubstr("seer_pool_takedown_seconds_count 1\n")));
 
   // The stream goes on. Within the interval and the batches in flight the image is no longer sent.
   const absl::Duration limit = Clock::Real().Steady() + absl::Seconds(60);

@@ -437,6 +437,11 @@ TEST_F(AgentTest, WhatCannotWorkIsRefusedAtTheStart) {
   EXPECT_THAT(Agent::Start(config, metrics_),
               FailsWith(absl::StatusCode::kInvalidArgument, reason::kOutOfRange, "--devices"));
   config = Config();
+  config.peak_flops = -1;
+  EXPECT_THAT(
+      Agent::Start(config, metrics_),
+      FailsWith(absl::StatusCode::kInvalidArgument, reason::kOutOfRange, "--device-peak-flops"));
+  config = Config();
   config.trainer = "/no/such/trainer";
   EXPECT_THAT(Agent::Start(config, metrics_),
               FailsWith(absl::StatusCode::kNotFound, reason::kInvalidArgument, "cannot run"));

@@ -189,7 +189,7 @@ class TrainerTest : public ::testing::Test {
     assign.add_data_plan()->set_generation(1);
     return assign;
   }
-  RankOutcome Run(const internal::v1::Assign& assign) { return RunRank(assign, stop_, metrics_); }
+  RankOutcome Run(const internal::v1::Assign& assign) { return RunRank(assign, stop_, {metrics_}); }
   RankOutcome Run() { return Run(Assignment()); }
   std::vector<int64_t> CheckpointSteps() const {
     std::vector<int64_t> steps;

@@ -2,6 +2,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <cctype>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
@@ -81,6 +83,53 @@ TEST(DocsTest, CountersAndOnlyTheyEndInTotal) {
     EXPECT_THAT(*types.begin(), testing::AnyOf("counter", "gauge", "histogram")) << name;
     EXPECT_EQ(*types.begin() == "counter", name.ends_with("_total")) << name;
   }
+}
+
+// Names in a text that asks Prometheus, as those of histograms are without their ends.
+std::set<std::string> AskedMetrics(const std::string& text) {
+  static const std::regex kName("\\b(seer_[a-z0-9_]+?)(_bucket|_sum|_count)?\\b");
+  std::set<std::string> names;
+  for (std::sregex_iterator it(text.begin(), text.end(), kName), end; it != end; ++it)
+    names.insert((*it)[1]);
+  return names;
+}
+
+TEST(DocsTest, RulesAndDashboardsAskForDocumentedSeries) {
+  ASSERT_FALSE(Source().empty()) << "run by ctest";
+  const auto documented = DocumentedMetrics();
+  // Of TLS, by every program that has a certificate.
+  const std::set<std::string> others = {"seer_tls_certificate_expiry_timestamp_seconds"};
+  std::set<std::string> asked;
+  for (const char* folder : {"deploy/prometheus/rules", "deploy/grafana/dashboards"})
+    for (const auto& entry : fs::directory_iterator(Source() / folder))
+      asked.merge(AskedMetrics(ReadAll(entry.path())));
+  EXPECT_GT(asked.size(), 50u);
+  for (const std::string& name : asked)
+    EXPECT_TRUE(documented.contains(name) || others.contains(name)) << name;
+}
+
+TEST(DocsTest, EveryAlertHasARunBookAndNoOtherIsThere) {
+  ASSERT_FALSE(Source().empty()) << "run by ctest";
+  static const std::regex kAlert(R"(- alert: (\w+))"),
+      kUrl(R"(runbook_url: docs/runbooks\.md#(\w+))"), kHeading(R"(\n## (\w+)\n)");
+  const auto all = [](const std::string& text, const std::regex& pattern) {
+    std::vector<std::string> found;
+    for (std::sregex_iterator it(text.begin(), text.end(), pattern), end; it != end; ++it)
+      found.push_back((*it)[1]);
+    return found;
+  };
+  const std::string rules = ReadAll(Source() / "deploy/prometheus/rules/alerts.yml");
+  std::vector<std::string> alerts = all(rules, kAlert);
+  EXPECT_GT(alerts.size(), 20u);
+  std::vector<std::string> anchors;
+  for (const std::string& alert : alerts) {
+    std::string& anchor = anchors.emplace_back(alert);
+    std::transform(anchor.begin(), anchor.end(), anchor.begin(),
+                   [](unsigned char c) { return std::tolower(c); });
+  }
+  EXPECT_EQ(all(rules, kUrl), anchors);
+  EXPECT_THAT(all(ReadAll(Source() / "docs/runbooks.md"), kHeading),
+              testing::UnorderedElementsAreArray(alerts));
 }
 
 // That the reasons are all there is error_test's to say.

@@ -3,6 +3,8 @@
 #include <ATen/core/grad_mode.h>
 #include <torch/csrc/autograd/autograd.h>
 
+#include <cmath>
+
 #include "common/base/flight_recorder.h"
 #include "common/base/reasons.h"
 #include "engine/checkpoint/reader.h"
@@ -46,10 +48,27 @@ TEST(Gang, LossDoesNotDependOnTheWorldSize) {
   EXPECT_NEAR(two[5].gradient_norm, one[5].gradient_norm, 1e-3 * one[5].gradient_norm);
   EXPECT_NEAR(four[5].sinkhorn_residual, one[5].sinkhorn_residual, 1e-3);
   EXPECT_EQ(two[0].images, 8);
+  // Equal targets for 20 prototypes.
+  EXPECT_NEAR(one[5].marginal_kl_nats, std::log(20.0) - one[5].assignment_entropy_nats, 1e-5);
+  EXPECT_NEAR(two[5].marginal_kl_nats, one[5].marginal_kl_nats, 1e-4);
+  for (const auto& [step, batches] : {std::pair(3, 0), std::pair(4, 1), std::pair(9, 3)}) {
+    EXPECT_DOUBLE_EQ(two[static_cast<size_t>(step)].queue_fill_ratio.value(), batches / 3.0);
+    EXPECT_EQ(two[static_cast<size_t>(step)].queue_age_steps, batches);
+  }
   config.optim.base_lr = config.optim.start_lr = 0;
   config.optim.final_lr = 0;
   EXPECT_GT(LargestLossGap(one, RunSmall(config, {.until = 20})), 1e-2)
       << "the updates do not matter to the loss";
+}
+
+TEST(Gang, MarginalsAreComparedWithTheTargets) {
+  TrainConfig config = SmallConfig();
+  config.swav.power_law_exponent = 0.5;
+  const auto reports = RunSmall(config, {.until = 3});
+  EXPECT_EQ(reports[2].queue_fill_ratio, std::nullopt);
+  // Sinkhorn has brought the marginals to these targets, which are far from equal ones.
+  EXPECT_LT(reports[2].marginal_kl_nats, 0.02);
+  EXPECT_GT(std::log(20.0) - reports[2].assignment_entropy_nats, 0.05);
 }
 
 TEST(Gang, WithoutSyncedNormsTheLossDiffers) {  // the test above can fail

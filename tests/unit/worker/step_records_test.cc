@@ -10,6 +10,7 @@
 #include "absl/strings/str_cat.h"
 #include "tests/support/status_matchers.h"
 #include "tests/support/temp_dir.h"
+#include "worker/trainer/collective_metrics.h"
 #include "worker/trainer/id_log.h"
 #include "worker/trainer/step_tally.h"
 #include "worker/trainer/train_metrics.h"
@@ -91,9 +92,17 @@ internal::v1::Assign Assignment(const std::string& storage = "") {
 
 TEST(TrainMetricsTest, SeriesCarryJobAndRank) {
   MetricsRegistry registry;
-  TrainMetrics metrics(registry, Assignment(), /*prototypes=*/100);
-  metrics.Observe(Report(6, std::log(100.0)), /*wait_seconds=*/0.25, /*stall_ratio=*/0.5);
-  metrics.Observe(Report(7, std::log(100.0)), 0.25, 0.5);
+  TrainMetrics metrics(registry, Assignment(), /*prototypes=*/100, /*peak_flops=*/0);
+  v1::JobSpec spec;
+  spec.mutable_optim()->set_steps(9);
+  spec.mutable_data()->set_global_batch(30);
+  spec.mutable_loss()->mutable_swav()->set_assign_views(2);
+  spec.mutable_loss()->mutable_swav()->set_prototypes(120);
+  metrics.ObserveSpec(spec);
+  metrics.Observe(Report(6, std::log(100.0)), /*seconds=*/0.5, /*wait_seconds=*/0.25,
+                  /*stall_ratio=*/0.5);
+  metrics.Observe(Report(7, std::log(100.0)), 0.5, 0.25, 0.5);
+  metrics.ObserveCheckpoint(3);
   const std::string text = registry.Render();
   const std::string labels = "{job=\"job_a\",rank=\"3\"} ";
   EXPECT_THAT(text, HasSubstr(absl::StrCat("seer_train_step", labels, "8\n")));
@@ -103,21 +112,63 @@ TEST(TrainMetricsTest, SeriesCarryJobAndRank) {
   EXPECT_THAT(text, HasSubstr(absl::StrCat("seer_swav_loss_over_ln_k_ratio", labels, "1\n")));
   EXPECT_THAT(text, HasSubstr("seer_train_step_seconds_sum{job=\"job_a\",phase=\"data\","
                               "rank=\"3\"} 0.5\n"));
-  EXPECT_THAT(text, Not(HasSubstr("nonfinite"))) << "absent, not zero";
+  EXPECT_THAT(text, HasSubstr("seer_train_step_seconds_sum{job=\"job_a\",phase=\"checkpoint\","
+                              "rank=\"3\"} 3\n"));
+  EXPECT_THAT(text,
+              HasSubstr("seer_train_spec_steps{job=\"job_a\",rank=\"3\",what=\"total\"} 9\n"));
+  EXPECT_THAT(text,
+              HasSubstr(absl::StrCat("seer_swav_codes_per_prototype_ratio", labels, "0.5\n")));
+  for (const char* absent : {"nonfinite", "seer_train_mfu_ratio", "seer_swav_queue"})
+    EXPECT_THAT(text, Not(HasSubstr(absent))) << "absent, not zero";
+}
+
+TEST(TrainMetricsTest, UtilisationIsMeasuredByThePeakOfTheDevice) {
+  MetricsRegistry registry;
+  TrainMetrics metrics(registry, Assignment(), 100, /*peak_flops=*/8000);
+  metrics.Observe(Report(0, 1), /*seconds=*/0.5, 0, 0);  // 1000 FLOPs
+  EXPECT_THAT(registry.Render(),
+              HasSubstr("seer_train_mfu_ratio{job=\"job_a\",rank=\"3\"} 0.25\n"));
+}
+
+TEST(TrainMetricsTest, TheQueueOfFeaturesHasSeriesIfThereIsOne) {
+  MetricsRegistry registry;
+  TrainMetrics metrics(registry, Assignment(), 100, 0);
+  engine::StepReport report = Report(0, 1);
+  report.queue_fill_ratio = 0.75;
+  report.queue_age_steps = 6;
+  metrics.Observe(report, 1, 0, 0);
+  EXPECT_THAT(
+      registry.Render(),
+      ::testing::AllOf(HasSubstr("seer_swav_queue_fill_ratio{job=\"job_a\",rank=\"3\"} 0.75\n"),
+                       HasSubstr("seer_swav_queue_age_steps{job=\"job_a\",rank=\"3\"} 6\n")));
+}
+
+TEST(CollectiveMetricsTest, TellsOpAndGroup) {
+  MetricsRegistry registry;
+  CollectiveMetrics metrics(registry, RankLabels(Assignment()));
+  metrics.Entered("norms", CollectiveKind::kAllReduce, 40);
+  metrics.Entered("norms", CollectiveKind::kAllReduce, 60);
+  metrics.Completed("norms", CollectiveKind::kAllReduce, 0.5);
+  const std::string labels = "{group=\"norms\",job=\"job_a\",op=\"all-reduce\",rank=\"3\"} ";
+  EXPECT_THAT(
+      registry.Render(),
+      ::testing::AllOf(HasSubstr(absl::StrCat("seer_collective_bytes_total", labels, "100\n")),
+                       HasSubstr(absl::StrCat("seer_collective_seconds_sum", labels, "0.5\n")),
+                       HasSubstr(absl::StrCat("seer_collective_seconds_count", labels, "1\n"))));
 }
 
 TEST(TrainMetricsTest, ASkippedStepIsCounted) {
   MetricsRegistry registry;
-  TrainMetrics metrics(registry, Assignment(), 100);
+  TrainMetrics metrics(registry, Assignment(), 100, 0);
   engine::StepReport report = Report(0, 1);
   report.skipped = true;
-  metrics.Observe(report, 0, 0);
+  metrics.Observe(report, 1, 0, 0);
   EXPECT_THAT(registry.Render(),
               HasSubstr("seer_train_nonfinite_steps_total{action=\"skip\",job=\"job_a\","
                         "rank=\"3\"} 1\n"));
   report.overflow = true;
   report.loss_scale = 4096;
-  metrics.Observe(report, 0, 0);
+  metrics.Observe(report, 1, 0, 0);
   EXPECT_THAT(
       registry.Render(),
       ::testing::AllOf(HasSubstr("{action=\"lower_scale\",job=\"job_a\",rank=\"3\"} 1\n"),

@@ -84,6 +84,35 @@ TEST_F(FlightRecorderTest, CollectivesAreNumberedWithinTheirGroup) {
   EXPECT_EQ(Read().groups[1].completed, 2) << "a step that is over has waited for all of them";
 }
 
+// Writes down what it is told.
+class Notes final : public CollectiveObserver {
+ public:
+  void Entered(const std::string& group, CollectiveKind kind, int64_t bytes) override {
+    lines.push_back(absl::StrCat(CollectiveName(kind), " of ", group, ": ", bytes, " bytes"));
+  }
+  void Completed(const std::string& group, CollectiveKind kind, double seconds) override {
+    lines.push_back(absl::StrCat(CollectiveName(kind), " of ", group, ": ", seconds, " s"));
+  }
+  std::vector<std::string> lines;
+};
+
+TEST_F(FlightRecorderTest, AnObserverIsToldOfCollectivesAndOfTheirTime) {
+  const int world = recorder_->AddGroup("world", 0, 2);
+  Notes notes;
+  recorder_->SetObserver(notes);
+  const int norms = recorder_->AddGroup("norms", 0, 2);
+  const int64_t first = recorder_->Entered(world, CollectiveKind::kAllReduce, 8);
+  clock_.Advance(absl::Seconds(1));
+  const int64_t second = recorder_->Entered(norms, CollectiveKind::kBarrier, 0);
+  clock_.Advance(absl::Seconds(2));
+  recorder_->Completed(world, first, CollectiveKind::kAllReduce);
+  recorder_->StepDone(0);  // what is open then was not waited for
+  recorder_->Completed(norms, second, CollectiveKind::kBarrier);
+  EXPECT_THAT(notes.lines,
+              ::testing::ElementsAre("all-reduce of world: 8 bytes", "barrier of norms: 0 bytes",
+                                     "all-reduce of world: 3 s"));
+}
+
 TEST_F(FlightRecorderTest, AStepsTimeIsSplitByWhatTheRankDid) {
   recorder_->Begin(Doing::kHost);
   recorder_->StepDone(0);  // what was before the first step counts for none

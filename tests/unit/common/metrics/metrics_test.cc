@@ -70,6 +70,33 @@ TEST(Metrics, ARemovedSeriesIsGone) {
   EXPECT_TRUE(absl::StrContains(registry.Render(), "job=\"b\""));
 }
 
+// As an agent serves what its trainers serve.
+TEST(Metrics, SeriesOfOtherProcessesBecomePartOfTheirOwn) {
+  MetricsRegistry rank, agent;
+  rank.AddCounter("seer_test_total", "Counts.").Add(2, {{"kind", "a \"b\"\\\n"}});
+  rank.AddGauge("seer_test_ratio", "A ratio.").Set(0.25, {{"rank", "7"}});
+  Histogram& seconds = rank.AddHistogram("seer_test_seconds", "Time.", {1, 2});
+  seconds.Observe(1.5, {{"phase", "x"}});
+  seconds.Observe(5, {{"phase", "y"}});
+  agent.AddGauge("seer_test_ratio", "A ratio.").Set(0.5);
+  agent.AddSource([&] {
+    return std::vector<MetricsText>{{rank.Render(), {{"job", "j"}, {"rank", "0"}}},
+                                    {"seer_x{ 1\n# TYPE seer_y gauge\nseer_y what\n", {}}};
+  });
+  ASSERT_OK_AND_ASSIGN(const auto http, MetricsHttp::Start("127.0.0.1:0", agent));
+  const std::string page = Get(http->port(), "/metrics");
+  for (const char* line :
+       {"seer_test_total{job=\"j\",kind=\"a \\\"b\\\"\\\\\\n\",rank=\"0\"} 2\n",
+        "seer_test_ratio 0.5\n", "seer_test_ratio{job=\"j\",rank=\"7\"} 0.25\n",
+        "# TYPE seer_test_seconds histogram\n",
+        "seer_test_seconds_bucket{job=\"j\",phase=\"x\",rank=\"0\",le=\"1\"} 0\n",
+        "seer_test_seconds_bucket{job=\"j\",phase=\"x\",rank=\"0\",le=\"2\"} 1\n",
+        "seer_test_seconds_bucket{job=\"j\",phase=\"y\",rank=\"0\",le=\"+Inf\"} 1\n",
+        "seer_test_seconds_sum{job=\"j\",phase=\"y\",rank=\"0\"} 5\n"})
+    EXPECT_TRUE(absl::StrContains(page, line)) << line << page;
+  EXPECT_EQ(page.find("# TYPE seer_test_ratio"), page.rfind("# TYPE seer_test_ratio")) << page;
+}
+
 TEST(Metrics, APortInUseIsTold) {
   MetricsRegistry registry;
   ASSERT_OK_AND_ASSIGN(const auto first, MetricsHttp::Start("127.0.0.1:0", registry));
