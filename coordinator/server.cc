@@ -36,6 +36,7 @@
 #include "coordinator/services/profiles_service.h"
 #include "coordinator/services/queues_service.h"
 #include "coordinator/services/schedules_service.h"
+#include "coordinator/services/specs_service.h"
 #include "coordinator/services/storage_watch.h"
 #include "coordinator/services/sweeps_service.h"
 #include "coordinator/services/trainers_service.h"
@@ -237,8 +238,8 @@ class Server final : public CoordinatorServer {
     SEER_ASSIGN_OR_RETURN(
         rpc_, RpcServer::Start(options,
                                {&jobs_service_, &checkpoints_service_, &profiles_service_,
-                                &queues_service_, &schedules_service_, &sweeps_service_,
-                                &workers_service_, &trainers_service_, &agents_},
+                                &queues_service_, &schedules_service_, &specs_service_,
+                                &sweeps_service_, &workers_service_, &trainers_service_, &agents_},
                                registry_));
     if (!database_.lease) return absl::OkStatus();
     rpc_->SetServing(false);
@@ -272,6 +273,7 @@ class Server final : public CoordinatorServer {
   ProfilesService profiles_service_;
   QueuesService queues_service_;
   SchedulesService schedules_service_;
+  SpecsService specs_service_;
   SweepsService sweeps_service_;
   WorkersService workers_service_;
   TrainersService trainers_service_;

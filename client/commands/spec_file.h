@@ -29,9 +29,6 @@ absl::StatusOr<v1::JobSpec> ReadGivenSpec(const SpecOptions& options);
 // file that it waits for by chain.after. CIRCULAR_CHAIN: they wait for each other.
 absl::StatusOr<std::vector<v1::JobSpec>> ReadGivenSpecs(const SpecOptions& options);
 
-// What ReadGivenSpecs puts last.
-absl::StatusOr<std::vector<v1::JobSpec>> InOrder(std::vector<v1::JobSpec> specs);
-
 void AddSpecOptions(CLI::App& app, SpecOptions& options, bool required = true);
 
 }  // namespace seer::client

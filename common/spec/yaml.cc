@@ -274,7 +274,9 @@ absl::StatusOr<std::string> FindRecipe(const std::string& wanted, const Place& p
   for (const std::string& dir : recipe_dirs) {
     const auto path = std::filesystem::path(dir) / (name + ".yaml");
     std::error_code error;
-    if (!absl::StrContains(name, "..") && std::filesystem::is_regular_file(path, error))
+    // Below the folder alone: a text may be somebody else's.
+    if (!absl::StrContains(name, "..") && !absl::StartsWith(name, "/") &&
+        std::filesystem::is_regular_file(path, error))
       return path.string();
     for (const auto& entry : std::filesystem::directory_iterator(dir, error)) {
       if (entry.path().extension() == ".yaml") known.push_back(entry.path().stem().string());

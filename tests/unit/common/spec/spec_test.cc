@@ -97,6 +97,11 @@ TEST(SpecYaml, ExtendsARecipeAndOverridesIt) {
       ParseJobSpec("extends: other", "job.yaml", {dir.path().string()}).status();
   EXPECT_TRUE(HasReason(unknown, reason::kUnknownRecipe));
   EXPECT_TRUE(absl::StrContains(GetErrorDetail(unknown)->hint, "base")) << unknown;
+  // A recipe's name, not a path: whoever wrote the text may not have this machine's files.
+  for (const std::string& path : {dir / "base", std::string("../base")})
+    EXPECT_TRUE(
+        HasReason(ParseJobSpec("extends: " + path, "job.yaml", {dir.path().string()}).status(),
+                  reason::kUnknownRecipe));
   std::ofstream(dir / "circle.yaml") << "extends: circle\n";
   EXPECT_FALSE(ParseJobSpec("extends: circle", "job.yaml", {dir.path().string()}).ok());
 }
