@@ -52,17 +52,19 @@ def config_path() -> pathlib.Path:
 
 
 def load_context(name: str | None = None) -> Context:
-    """The context `name` of the file, or its current one; SEER_COORDINATOR, SEER_DATASERVICE and SEER_TOKEN win."""
+    """The context `name` of the file, or its current one. The environment wins over it: SEER_COORDINATOR,
+    SEER_DATASERVICE, SEER_TOKEN, SEER_TLS_CA, SEER_TLS_CERT, SEER_TLS_KEY."""
     entry = _entry(name)
-    tls = {key: entry[key] for key in ("tls_ca", "tls_cert", "tls_key") if entry.get(key)}
-    token = entry.get("token")
-    if entry.get("token_file"):
-        token = pathlib.Path(str(entry["token_file"])).read_text().splitlines()[0].strip()
+
+    def setting(key: str) -> Any:
+        return os.environ.get(f"SEER_{key.upper()}") or entry.get(key)
+
+    ca, certificate, key, token = (setting(each) for each in ("tls_ca", "tls_cert", "tls_key", "token"))
     return Context(
-        coordinator=split_addresses(os.environ.get("SEER_COORDINATOR") or entry.get("coordinator", "")),
-        dataservice=split_addresses(os.environ.get("SEER_DATASERVICE") or entry.get("dataservice", [])),
-        token=os.environ.get("SEER_TOKEN") or (None if token is None else str(token)),
-        tls=Tls(tls.get("tls_ca"), tls.get("tls_cert"), tls.get("tls_key")) if tls else None,
+        coordinator=split_addresses(setting("coordinator") or ()),
+        dataservice=split_addresses(setting("dataservice") or ()),
+        token=str(token) if token else None,
+        tls=Tls(ca, certificate, key) if ca or certificate else None,
     )
 
 
