@@ -10,6 +10,7 @@
 #include "absl/time/time.h"
 #include "common/base/log.h"
 #include "common/base/process.h"
+#include "common/rpc/security_flags.h"
 #include "coordinator/maintenance.h"
 #include "coordinator/server.h"
 #include "coordinator/store/database_url.h"
@@ -46,6 +47,29 @@ int main(int argc, char** argv) {
   app.set_version_flag("--version", SEER_VERSION);
   app.add_option("--listen", config.listen, "HOST:PORT to serve gRPC on; port 0 takes any free one")
       ->capture_default_str();
+  seer::AddSecurityFlags(app, seer::SecurityRole::kServer, config.security);
+  std::string auth = "none";
+  app.add_option("--auth", auth,
+                 "tokens: every caller shows a token, which gives a role; none: everybody may do "
+                 "everything")
+      ->check(CLI::IsMember({"none", "tokens"}))
+      ->capture_default_str();
+  app.add_option("--bootstrap-token-file", config.bootstrap_token_file,
+                 "File with a secret of 32 characters or more that is an admin's token, to make "
+                 "the first ones with");
+  app.add_option("--oidc-issuer", config.oidc.issuer,
+                 "URL of an OpenID Connect provider, as its tokens say it: they are taken, too");
+  app.add_option("--oidc-audience", config.oidc.audience,
+                 "Client id that its tokens must be meant for");
+  app.add_option("--oidc-roles-claim", config.oidc.roles_claim,
+                 "Claim of its tokens that says the roles, as groups or realm_access.roles")
+      ->capture_default_str();
+  app.add_option("--oidc-role", config.oidc.roles,
+                 "VALUE=ROLE or VALUE=ROLE@queue:QUEUE or @pool:POOL: what a value of the claim "
+                 "gives; may be repeated");
+  app.add_option("--oidc-ca", config.oidc.ca,
+                 "PEM file of the authorities of the provider's own certificate; default: the "
+                 "machine's");
   app.add_option("--webhook-secret-file", config.webhook_secret_file,
                  "File with the key that signs posts to webhooks (HMAC-SHA256); default: none");
   app.add_option("--metrics", config.metrics, "HOST:PORT of the Prometheus endpoint /metrics")
@@ -119,7 +143,9 @@ int main(int argc, char** argv) {
       "      --dataservice 10.0.0.2:7080 --dataservice 10.0.0.3:7080 --log-format json\n"
       "  seer-coordinator --listen 0.0.0.0:7070 --database postgresql://seer@db:5432/seer "
       "--storage "
-      "s3://runs/checkpoints --logs /shared/logs\n");
+      "s3://runs/checkpoints --logs /shared/logs \\\n"
+      "      --tls-cert tls.pem --tls-key tls.key --tls-ca ca.pem --auth tokens "
+      "--bootstrap-token-file admin.token\n");
   int exit_code = 0;
   seer::coordinator::AddMaintenance(app, exit_code);
   app.callback([&] {
@@ -132,6 +158,7 @@ int main(int argc, char** argv) {
     return app.exit(error) == 0 ? 0 : 2;
   }
   if (!app.get_subcommands().empty()) return exit_code;
+  config.authenticate = auth == "tokens";
   seer::InitLogging(log_format, seer::LogLevel::kInfo, {{"process", "coordinator"}});
   auto server = seer::coordinator::CoordinatorServer::Start(config);
   if (!server.ok()) return seer::FailProgram(server.status());

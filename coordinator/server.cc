@@ -2,15 +2,14 @@
 
 #include <algorithm>
 #include <filesystem>
-#include <fstream>
 #include <functional>
 #include <optional>
 #include <utility>
 
-#include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
+#include "common/access/guard.h"
 #include "common/base/clock.h"
 #include "common/base/error.h"
 #include "common/base/loop.h"
@@ -20,7 +19,9 @@
 #include "common/objectstore/open_store.h"
 #include "common/rpc/server.h"
 #include "coordinator/metrics.h"
+#include "coordinator/services/access_service.h"
 #include "coordinator/services/agent_streams.h"
+#include "coordinator/services/audit_log.h"
 #include "coordinator/services/change_feed.h"
 #include "coordinator/services/checkpoint_files.h"
 #include "coordinator/services/checkpoints_service.h"
@@ -61,18 +62,48 @@ std::string StorageUri(std::string uri) {
   return uri;
 }
 
-// Without the end of its line; empty: there is none.
-absl::StatusOr<std::string> ReadSecret(const std::string& path) {
+// Empty: there is none.
+absl::StatusOr<std::string> ReadSecret(const std::string& path, const std::string& field) {
   if (path.empty()) return std::string();
-  std::ifstream file(path);
-  std::string secret;
-  std::getline(file, secret);
-  absl::StripTrailingAsciiWhitespace(&secret);
-  if (!secret.empty()) return secret;
-  return Error(absl::StatusCode::kInvalidArgument, reason::kInvalidArgument,
-               absl::StrCat("no key can be read from ", path))
-      .Field("webhook-secret-file")
-      .Hint("name a file with one line of text, readable by the coordinator alone");
+  return ReadSecretFile(path, field);
+}
+
+constexpr size_t kShortestBootstrapToken = 32;
+
+// Who callers may be, beside the owners of tokens in the database.
+struct Callers {
+  TokenTable::Fixed fixed;
+  std::unique_ptr<JwtVerifier> issuer;
+};
+
+absl::StatusOr<Callers> MakeCallers(const ServerConfig& config, const std::string& own_token) {
+  Callers callers;
+  if (!config.oidc.issuer.empty()) {
+    SEER_ASSIGN_OR_RETURN(callers.issuer, JwtVerifier::Make(config.oidc, Clock::Real()));
+  }
+  SEER_ASSIGN_OR_RETURN(const std::string bootstrap,
+                        ReadSecret(config.bootstrap_token_file, "bootstrap-token-file"));
+  if (!bootstrap.empty() && bootstrap.size() < kShortestBootstrapToken) {
+    return Error(absl::StatusCode::kInvalidArgument, reason::kOutOfRange,
+                 absl::StrCat("the token in ", config.bootstrap_token_file, " is too short"))
+        .Field("bootstrap-token-file")
+        .Hint("make one with `openssl rand -hex 32`");
+  }
+  if (!bootstrap.empty())
+    callers.fixed.push_back({bootstrap, {"bootstrap", {{access::Role::kAdmin, "", ""}}}});
+  // For data services, which ask whose it is.
+  callers.fixed.push_back({own_token, {"coordinator", {{access::Role::kViewer, "", ""}}}});
+  if (config.authenticate) return callers;
+  for (const auto& [given, flag] :
+       {std::pair{!config.bootstrap_token_file.empty(), "bootstrap-token-file"},
+        std::pair{!config.oidc.issuer.empty(), "oidc-issuer"}}) {
+    if (!given) continue;
+    return Error(absl::StatusCode::kInvalidArgument, reason::kInvalidArgument,
+                 absl::StrCat("--", flag, " says who callers may be, but nobody is asked"))
+        .Field(flag)
+        .Hint("give --auth tokens, too");
+  }
+  return callers;
 }
 
 std::string LogsFolder(const ServerConfig& config) {
@@ -172,10 +203,15 @@ class Effects final : public EffectSink {
   const std::function<void(bool)> serving_;
 };
 
+absl::Status TokensChanged() {
+  return Error(absl::StatusCode::kUnavailable, reason::kTokenRevoked,
+               "a token of workers was revoked: agents have to show theirs again");
+}
+
 class Server final : public CoordinatorServer {
  public:
   Server(const ServerConfig& config, OpenedDatabase database, std::unique_ptr<ObjectStore> objects,
-         std::unique_ptr<PoolLookup> pools, WebhookOptions webhooks)
+         std::unique_ptr<PoolLookup> pools, WebhookOptions webhooks, Callers callers)
       : storage_uri_(StorageUri(config.storage)),
         database_(std::move(database)),
         objects_(std::move(objects)),
@@ -188,15 +224,32 @@ class Server final : public CoordinatorServer {
         runner_(OptionsOf(config), *database_.store, Clock::Real(), core_loop_, metrics_),
         files_(*objects_, storage_loop_, Clock::Real(), metrics_,
                [this] { return runner_.leads(); }),
-        agents_(runner_, logs_loop_, logs_, feed_, {config.heartbeat, config.lease}),
+        agents_(runner_, logs_loop_, logs_, feed_,
+                {.heartbeat = config.heartbeat,
+                 .lease = config.lease,
+                 .hello_limit = config.hello_limit}),
         webhooks_(std::move(webhooks), Clock::Real(), metrics_,
                   [this](const std::string& job, const std::string& why) {
                     runner_.Post(command::WebhookFailed{job, why});
                   }),
         effects_(agents_, files_, feed_, logs_, webhooks_, runner_,
                  {storage_uri_, config.dataservices},
-                 [this](bool serving) { rpc_->SetServing(serving); }),
+                 [this](bool serving) {
+                   tokens_.Forget();
+                   rpc_->SetServing(serving);
+                 }),
+        issuer_(std::move(callers.issuer)),
+        tokens_(runner_, Clock::Real(), callers.fixed, issuer_.get()),
+        audit_(runner_),
+        guard_(
+            tokens_,
+            [this](access::About about, const std::string& name) {
+              return FindTarget(runner_, about, name);
+            },
+            [this](const access::AuditEntry& entry) { audit_.Record(entry); }, Clock::Real()),
         maker_(runner_, *pools_),
+        access_service_(runner_, tokens_, Clock::Real(), config.authenticate,
+                        [this] { agents_.Disconnect(TokensChanged()); }),
         jobs_service_(runner_, Clock::Real(), maker_, feed_, logs_),
         checkpoints_service_(runner_, files_, storage_uri_),
         profiles_service_(runner_, feed_),
@@ -235,12 +288,20 @@ class Server final : public CoordinatorServer {
       storage_watch_.emplace(runner_, std::string(folder), kStorageWatchPeriod);
     RpcServerOptions options;
     options.address = config.listen;
+    options.security = config.security;
+    if (config.authenticate) options.guard = &guard_;
     SEER_ASSIGN_OR_RETURN(
-        rpc_, RpcServer::Start(options,
-                               {&jobs_service_, &checkpoints_service_, &profiles_service_,
-                                &queues_service_, &schedules_service_, &specs_service_,
-                                &sweeps_service_, &workers_service_, &trainers_service_, &agents_},
-                               registry_));
+        rpc_,
+        RpcServer::Start(
+            options,
+            {Served<v1::Access>(access_service_), Served<v1::Jobs>(jobs_service_),
+             Served<v1::Checkpoints>(checkpoints_service_), Served<v1::Profiles>(profiles_service_),
+             Served<v1::Queues>(queues_service_), Served<v1::Schedules>(schedules_service_),
+             Served<v1::Specs>(specs_service_),
+             Served<v1::Sweeps>(sweeps_service_), Served<v1::Workers>(workers_service_),
+             Served<internal::v1::Trainers>(trainers_service_),
+             Served<internal::v1::Agents>(agents_)},
+            registry_));
     if (!database_.lease) return absl::OkStatus();
     rpc_->SetServing(false);
     leadership_.emplace(*database_.lease, runner_, Clock::Real(),
@@ -267,7 +328,12 @@ class Server final : public CoordinatorServer {
   AgentStreams agents_;
   Webhooks webhooks_;
   Effects effects_;
+  const std::unique_ptr<JwtVerifier> issuer_;
+  TokenTable tokens_;
+  AuditLog audit_;
+  access::AccessGuard guard_;
   JobMaker maker_;
+  AccessService access_service_;
   JobsService jobs_service_;
   CheckpointsService checkpoints_service_;
   ProfilesService profiles_service_;
@@ -285,15 +351,9 @@ class Server final : public CoordinatorServer {
   std::optional<Leadership> leadership_;
 };
 
-}  // namespace
-
-absl::StatusOr<std::unique_ptr<CoordinatorServer>> CoordinatorServer::Start(
-    const ServerConfig& config) {
-  return Start(config, MakePoolLookup(config.dataservices));
-}
-
-absl::StatusOr<std::unique_ptr<CoordinatorServer>> CoordinatorServer::Start(
-    const ServerConfig& config, std::unique_ptr<PoolLookup> pools) {
+absl::StatusOr<std::unique_ptr<CoordinatorServer>> StartServer(const ServerConfig& config,
+                                                               std::unique_ptr<PoolLookup> pools,
+                                                               const std::string& own_token) {
   if (config.heartbeat <= absl::ZeroDuration() || config.lease < 2 * config.heartbeat) {
     return Error(absl::StatusCode::kInvalidArgument, reason::kOutOfRange,
                  absl::StrCat("a lease of ", absl::FormatDuration(config.lease),
@@ -315,13 +375,31 @@ absl::StatusOr<std::unique_ptr<CoordinatorServer>> CoordinatorServer::Start(
         .Hint("a share from 0% to 100%; the default is 5%, 0% looks at nothing");
   }
   WebhookOptions webhooks;
-  SEER_ASSIGN_OR_RETURN(webhooks.secret, ReadSecret(config.webhook_secret_file));
+  SEER_ASSIGN_OR_RETURN(webhooks.secret,
+                        ReadSecret(config.webhook_secret_file, "webhook-secret-file"));
+  SEER_ASSIGN_OR_RETURN(Callers callers, MakeCallers(config, own_token));
   SEER_ASSIGN_OR_RETURN(auto objects, OpenStore(StorageUri(config.storage)));
   SEER_ASSIGN_OR_RETURN(auto database, OpenDatabase(config.database, config.leader_lease));
   auto server = std::make_unique<Server>(config, std::move(database), std::move(objects),
-                                         std::move(pools), std::move(webhooks));
+                                         std::move(pools), std::move(webhooks), std::move(callers));
   SEER_RETURN_IF_ERROR(server->Serve(config));
   return std::unique_ptr<CoordinatorServer>(std::move(server));
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<CoordinatorServer>> CoordinatorServer::Start(
+    const ServerConfig& config) {
+  const std::string own_token = access::NewToken();
+  SecurityOptions security = config.security;
+  if (config.authenticate && security.token_file.empty()) security.token = own_token;
+  SEER_ASSIGN_OR_RETURN(const auto client, ClientSecurity::Open(security));
+  return StartServer(config, MakePoolLookup(config.dataservices, client), own_token);
+}
+
+absl::StatusOr<std::unique_ptr<CoordinatorServer>> CoordinatorServer::Start(
+    const ServerConfig& config, std::unique_ptr<PoolLookup> pools) {
+  return StartServer(config, std::move(pools), access::NewToken());
 }
 
 }  // namespace seer::coordinator

@@ -7,6 +7,8 @@
 
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
+#include "common/rpc/security.h"
+#include "coordinator/services/jwt_verifier.h"
 
 namespace seer::coordinator {
 
@@ -26,6 +28,12 @@ struct ServerConfig {
   // `listen`; and how long one that leads may be silent.
   std::string advertise;
   absl::Duration leader_lease = absl::Seconds(5);
+  // Its server and its calls to data services. With `authenticate` every caller needs a token.
+  SecurityOptions security;
+  bool authenticate = false;
+  std::string bootstrap_token_file;  // its secret is an admin's; empty: there is none
+  OidcOptions oidc;                  // without an issuer: only the cluster's own tokens do
+  absl::Duration hello_limit = absl::Seconds(10);  // as AgentStreamsOptions
   std::string webhook_secret_file;  // key that signs posts to webhooks; empty: they are not signed
   // As CoreOptions.
   int cordon_after = 3;

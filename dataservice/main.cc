@@ -11,6 +11,7 @@
 #include "common/base/log.h"
 #include "common/base/process.h"
 #include "common/base/status_macros.h"
+#include "common/rpc/security_flags.h"
 #include "dataservice/ingest_once.h"
 #include "dataservice/server.h"
 
@@ -50,6 +51,16 @@ int main(int argc, char** argv) {
       ->required();
   app.add_option("--threads", config.threads, "Threads that decode; 0: one a core")
       ->capture_default_str();
+  seer::AddSecurityFlags(app, seer::SecurityRole::kServer, config.security);
+  std::string auth = "none";
+  app.add_option("--auth", auth,
+                 "tokens: every caller shows a token, which gives a role; none: everybody may do "
+                 "everything")
+      ->check(CLI::IsMember({"none", "tokens"}))
+      ->capture_default_str();
+  app.add_option("--coordinator", config.coordinators,
+                 "HOST:PORT of the coordinator that knows tokens, of several all with commas; for "
+                 "--auth tokens");
   app.add_option("--port-file", port_file,
                  "File to write \"GRPC_PORT METRICS_PORT\" to once serving");
   app.add_option("--log-format", log_format, "text or json")
@@ -82,12 +93,15 @@ int main(int argc, char** argv) {
   app.footer(
       "Examples:\n  seer-dataservice --pools file:///data/pools\n  seer-dataservice --pools "
       "/data/pools --listen 127.0.0.1:0 --port-file ports\n  seer-dataservice --pools "
-      "'s3://photos/pools?region=eu-west-1'");
+      "'s3://photos/pools?region=eu-west-1'\n  seer-dataservice --pools /data/pools --listen "
+      "0.0.0.0:7080 --tls-cert tls.pem --tls-key tls.key --tls-ca ca.pem --auth tokens "
+      "--coordinator head:7070");
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
     return app.exit(error) == 0 ? 0 : 2;
   }
+  config.authenticate = auth == "tokens";
   seer::InitLogging(log_format, seer::LogLevel::kInfo, {{"process", "dataservice"}});
   if (ingest->parsed()) {
     const absl::Status done = Ingest(config, part, once);

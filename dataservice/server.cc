@@ -1,13 +1,19 @@
 #include "dataservice/server.h"
 
+#include <grpcpp/grpcpp.h>
+
 #include <thread>
 #include <utility>
 
+#include "common/access/guard.h"
+#include "common/access/remote_authenticator.h"
 #include "common/base/clock.h"
 #include "common/base/error.h"
+#include "common/base/log.h"
 #include "common/base/status_macros.h"
 #include "common/metrics/http.h"
 #include "common/objectstore/open_store.h"
+#include "common/rpc/channel.h"
 #include "common/rpc/server.h"
 #include "dataservice/metrics.h"
 #include "dataservice/serve/assembler.h"
@@ -27,9 +33,39 @@ struct Storage {
   std::unique_ptr<ObjectStore> objects;
 };
 
+// Lets calls in whose tokens a coordinator knows; what they change goes to the log.
+struct Access {
+  explicit Access(std::shared_ptr<grpc::Channel> coordinator)
+      : authenticator(v1::Access::NewStub(coordinator), Clock::Real()),
+        guard(
+            authenticator,
+            [](access::About, const std::string&) -> absl::StatusOr<access::Target> {
+              return absl::NotFoundError("no jobs are kept here");
+            },
+            access::LogAuditEntry, Clock::Real()) {}
+  access::RemoteAuthenticator authenticator;
+  access::AccessGuard guard;
+};
+
+absl::StatusOr<std::unique_ptr<Access>> MakeAccess(const ServerConfig& config) {
+  if (!config.authenticate) return nullptr;
+  const std::vector<std::string> coordinators = SplitAddresses(config.coordinators);
+  if (coordinators.empty()) {
+    return Error(absl::StatusCode::kInvalidArgument, reason::kMissingField,
+                 "callers are to show tokens, but nobody is named who knows them")
+        .Field("coordinator")
+        .Hint("give --coordinator HOST:PORT with --auth tokens");
+  }
+  SecurityOptions security = config.security;
+  security.token_file.clear();  // it asks with the tokens of its callers
+  SEER_ASSIGN_OR_RETURN(const auto client, ClientSecurity::Open(security));
+  return std::make_unique<Access>(MakeChannel(coordinators, client));
+}
+
 class Server final : public DataServer {
  public:
-  Server(const ServerConfig& config, int threads, std::unique_ptr<Storage> storage)
+  Server(const ServerConfig& config, int threads, std::unique_ptr<Storage> storage,
+         std::unique_ptr<Access> access)
       : storage_(std::move(storage)),
         registry_(storage_->registry),
         objects_(*storage_->objects),
@@ -42,7 +78,8 @@ class Server final : public DataServer {
         batches_service_(generations_, assembler_, metrics_, config.slot_folder, threads),
         pools_service_(pools_, generations_, takedowns_, Clock::Real(), metrics_,
                        config.pools.substr(0, config.pools.find('?')), threads),
-        look_service_(pools_, generations_, takedowns_, Clock::Real()) {}
+        look_service_(pools_, generations_, takedowns_, Clock::Real()),
+        access_(std::move(access)) {}
 
   ~Server() override { batches_service_.Drain(); }
 
@@ -50,9 +87,13 @@ class Server final : public DataServer {
     SEER_ASSIGN_OR_RETURN(http_, MetricsHttp::Start(config.metrics, registry_));
     RpcServerOptions options;
     options.address = config.listen;
-    SEER_ASSIGN_OR_RETURN(
-        rpc_,
-        RpcServer::Start(options, {&batches_service_, &pools_service_, &look_service_}, registry_));
+    options.security = config.security;
+    if (access_) options.guard = &access_->guard;
+    SEER_ASSIGN_OR_RETURN(rpc_, RpcServer::Start(options,
+                                                 {Served<v1::Batches>(batches_service_),
+                                                  Served<v1::Pools>(pools_service_),
+                                                  Served<v1::PoolInspection>(look_service_)},
+                                                 registry_));
     return absl::OkStatus();
   }
   int port() const override { return rpc_->port(); }
@@ -71,6 +112,7 @@ class Server final : public DataServer {
   BatchesService batches_service_;
   PoolsService pools_service_;
   PoolLookService look_service_;
+  const std::unique_ptr<Access> access_;  // nullptr: everybody may do everything
   std::unique_ptr<MetricsHttp> http_;
   std::unique_ptr<RpcServer> rpc_;  // last: stopped first
 };
@@ -92,7 +134,8 @@ absl::StatusOr<std::unique_ptr<DataServer>> DataServer::Start(const ServerConfig
   auto storage = std::make_unique<Storage>();
   SEER_ASSIGN_OR_RETURN(storage->objects,
                         OpenStore(config.pools, StoreUse::kReadAndWrite, &storage->metrics));
-  auto server = std::make_unique<Server>(config, threads, std::move(storage));
+  SEER_ASSIGN_OR_RETURN(auto access, MakeAccess(config));
+  auto server = std::make_unique<Server>(config, threads, std::move(storage), std::move(access));
   SEER_RETURN_IF_ERROR(server->Serve(config));
   return std::unique_ptr<DataServer>(std::move(server));
 }

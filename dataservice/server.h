@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "common/rpc/security.h"
 
 namespace seer::dataservice {
 
@@ -14,6 +15,11 @@ struct ServerConfig {
   std::string metrics = "127.0.0.1:0";
   std::string pools;  // as OpenStore: "file:///dir", "s3://bucket/prefix"; pool P lives in <it>/P
   int threads = 0;    // that decode; 0: the machine's cores
+  // With `authenticate` every caller needs a token, which `coordinators` (host:port, of several all
+  // with commas) know.
+  SecurityOptions security;
+  bool authenticate = false;
+  std::string coordinators;
   std::string slot_folder = "/dev/shm";  // where readers on this machine have their shared memory
 };
 

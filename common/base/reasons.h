@@ -76,6 +76,20 @@
   X(kTooManyBadImages, "TOO_MANY_BAD_IMAGES")                  \
   X(kDataStalled, "DATA_STALLED")                              \
   X(kNoLabels, "NO_LABELS")                                    \
+  /* who may what */                                           \
+  X(kTlsInvalid, "TLS_INVALID")                                \
+  X(kInsecureBind, "INSECURE_BIND")                            \
+  X(kTokenMissing, "TOKEN_MISSING")                            \
+  X(kTokenInvalid, "TOKEN_INVALID")                            \
+  X(kTokenExpired, "TOKEN_EXPIRED")                            \
+  X(kTokenRevoked, "TOKEN_REVOKED")                            \
+  X(kTokenNotFound, "TOKEN_NOT_FOUND")                         \
+  X(kTokenExists, "TOKEN_EXISTS")                              \
+  X(kIssuerUnreachable, "ISSUER_UNREACHABLE")                  \
+  X(kRoleTooLow, "ROLE_TOO_LOW")                               \
+  X(kOutOfScope, "OUT_OF_SCOPE")                               \
+  X(kTooManyCalls, "TOO_MANY_CALLS")                           \
+  X(kRequestTooLarge, "REQUEST_TOO_LARGE")                     \
   /* the machine and the cluster */                            \
   X(kDiskFull, "DISK_FULL")                                    \
   X(kObjectNotFound, "OBJECT_NOT_FOUND")                       \

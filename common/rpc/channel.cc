@@ -14,6 +14,7 @@
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
 #include "common/base/error.h"
+#include "common/rpc/security.h"
 
 namespace seer {
 namespace {
@@ -41,6 +42,35 @@ std::string Resolved(const std::string& address) {
   return absl::StrCat(text, address.substr(colon));
 }
 
+// Puts the token into every call.
+class TokenSender final : public grpc::experimental::Interceptor {
+ public:
+  explicit TokenSender(const ClientSecurity& security) : security_(security) {}
+  void Intercept(grpc::experimental::InterceptorBatchMethods* batch) override {
+    if (batch->QueryInterceptionHookPoint(
+            grpc::experimental::InterceptionHookPoints::PRE_SEND_INITIAL_METADATA)) {
+      if (const std::string token = security_.token(); !token.empty())
+        batch->GetSendInitialMetadata()->emplace("authorization", absl::StrCat("Bearer ", token));
+    }
+    batch->Proceed();
+  }
+
+ private:
+  const ClientSecurity& security_;  // the factory's
+};
+class TokenSenders final : public grpc::experimental::ClientInterceptorFactoryInterface {
+ public:
+  explicit TokenSenders(std::shared_ptr<const ClientSecurity> security)
+      : security_(std::move(security)) {}
+  grpc::experimental::Interceptor* CreateClientInterceptor(
+      grpc::experimental::ClientRpcInfo*) override {
+    return new TokenSender(*security_);
+  }
+
+ private:
+  const std::shared_ptr<const ClientSecurity> security_;
+};
+
 // Not of the call itself, or of a coordinator that another one, or soon this one, answers for.
 bool MayWorkAgain(const absl::Status& status) {
   return status.code() == absl::StatusCode::kUnavailable &&
@@ -58,7 +88,8 @@ std::vector<std::string> SplitAddresses(const std::string& addresses) {
   return split;
 }
 
-std::shared_ptr<grpc::Channel> MakeChannel(const std::vector<std::string>& addresses) {
+std::shared_ptr<grpc::Channel> MakeChannel(const std::vector<std::string>& addresses,
+                                           const std::shared_ptr<const ClientSecurity>& security) {
   grpc::ChannelArguments arguments;
   arguments.SetMaxReceiveMessageSize(kMaxMessageBytes);
   arguments.SetMaxSendMessageSize(kMaxMessageBytes);
@@ -82,7 +113,15 @@ std::shared_ptr<grpc::Channel> MakeChannel(const std::vector<std::string>& addre
     arguments.SetLoadBalancingPolicyName("round_robin");
     arguments.SetServiceConfigJSON(R"({"healthCheckConfig": {"serviceName": ""}})");
   }
-  return grpc::CreateCustomChannel(target, grpc::InsecureChannelCredentials(), arguments);
+  if (security == nullptr)
+    return grpc::CreateCustomChannel(target, grpc::InsecureChannelCredentials(), arguments);
+  // What is said in the greeting of TLS; which certificates do is the credentials' to know.
+  if (security->tls() && !addresses.empty())
+    arguments.SetSslTargetNameOverride(addresses.front().substr(0, addresses.front().rfind(':')));
+  std::vector<std::unique_ptr<grpc::experimental::ClientInterceptorFactoryInterface>> interceptors;
+  interceptors.push_back(std::make_unique<TokenSenders>(security));
+  return grpc::experimental::CreateCustomChannelWithInterceptors(
+      target, security->Credentials(addresses), arguments, std::move(interceptors));
 }
 
 absl::Status CallWithRetry(const RetryOptions& options, const std::string& what,
@@ -107,8 +146,8 @@ absl::Status CallWithRetry(const RetryOptions& options, const std::string& what,
   return Error(status.code(), reason::kServiceUnreachable,
                absl::StrCat("cannot reach ", what, ": ", status.message()))
       .Hint(
-          "check that it runs and that the address is right; `seer cluster up` starts a local "
-          "cluster");
+          "check that it runs, that the address is right and, if it speaks TLS, --tls-ca; `seer "
+          "cluster up` starts a local cluster");
 }
 
 }  // namespace seer

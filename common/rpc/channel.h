@@ -18,13 +18,18 @@ class ClientContext;
 
 namespace seer {
 
+class ClientSecurity;
+
 // "host:port,host:port" -> its addresses, without spaces around them and empty ones.
 std::vector<std::string> SplitAddresses(const std::string& addresses);
 
 // One address "host:port", or several: round robin over those that answer and whose health is
 // SERVING, so that of several coordinators the one that leads is called. Names of several are
-// resolved here, once. Does not wait for the connection.
-std::shared_ptr<grpc::Channel> MakeChannel(const std::vector<std::string>& addresses);
+// resolved here, once. Does not wait for the connection. `security`: nullptr: plain, without a
+// token.
+std::shared_ptr<grpc::Channel> MakeChannel(
+    const std::vector<std::string>& addresses,
+    const std::shared_ptr<const ClientSecurity>& security = nullptr);
 
 struct RetryOptions {
   int attempts = 5;

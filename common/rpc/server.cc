@@ -3,6 +3,7 @@
 #include <grpcpp/ext/proto_server_reflection_plugin.h>
 #include <grpcpp/grpcpp.h>
 #include <grpcpp/health_check_service_interface.h>
+#include <grpcpp/impl/service_type.h>
 
 #include <atomic>
 #include <chrono>
@@ -13,8 +14,10 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
+#include "common/base/check.h"
 #include "common/base/clock.h"
 #include "common/base/error.h"
+#include "common/base/status_macros.h"
 
 namespace seer {
 namespace {
@@ -75,43 +78,76 @@ const char* CodeName(grpc::StatusCode code) {
 // Lives as long as its call; a call that ends without a status of ours was cancelled.
 class CallMeter final : public grpc::experimental::Interceptor {
  public:
-  CallMeter(RpcMetrics& metrics, std::string method)
-      : metrics_(metrics), method_(std::move(method)), start_(Clock::Real().Steady()) {
+  // `guard` may be null.
+  CallMeter(RpcMetrics& metrics, CallGuard* guard, std::string method,
+            grpc::ServerContextBase* context)
+      : metrics_(metrics),
+        guard_(guard),
+        method_(std::move(method)),
+        context_(context),
+        start_(Clock::Real().Steady()) {
     metrics_.Started(method_);
   }
   ~CallMeter() override { metrics_.Ended(method_, code_, Clock::Real().Steady() - start_); }
   void Intercept(InterceptorBatchMethods* batch) override {
-    if (batch->QueryInterceptionHookPoint(InterceptionHookPoints::PRE_SEND_STATUS))
-      code_ = CodeName(batch->GetSendStatus().error_code());
+    if (batch->QueryInterceptionHookPoint(InterceptionHookPoints::PRE_SEND_STATUS)) {
+      const grpc::Status status = batch->GetSendStatus();
+      code_ = CodeName(status.error_code());
+      if (guard_ != nullptr) guard_->Answered(*context_, status);
+    }
     batch->Proceed();
   }
 
  private:
   RpcMetrics& metrics_;
+  CallGuard* const guard_;
   const std::string method_;
+  grpc::ServerContextBase* const context_;
   const absl::Duration start_;
   std::string code_ = "CANCELLED";
 };
 
 class CallMeterFactory final : public grpc::experimental::ServerInterceptorFactoryInterface {
  public:
-  explicit CallMeterFactory(std::shared_ptr<RpcMetrics> metrics) : metrics_(std::move(metrics)) {}
+  CallMeterFactory(std::shared_ptr<RpcMetrics> metrics, CallGuard* guard)
+      : metrics_(std::move(metrics)), guard_(guard) {}
   grpc::experimental::Interceptor* CreateServerInterceptor(
       grpc::experimental::ServerRpcInfo* info) override {
     absl::string_view method = info->method();
     if (!method.empty() && method.front() == '/') method.remove_prefix(1);
-    return new CallMeter(*metrics_, std::string(method));
+    return new CallMeter(*metrics_, guard_, std::string(method), info->server_context());
   }
 
  private:
   const std::shared_ptr<RpcMetrics> metrics_;
+  CallGuard* const guard_;
 };
+
+absl::Status CheckExposure(const RpcServerOptions& options, const std::string& host) {
+  const bool tls = !options.security.certificate.empty();
+  if (options.security.insecure || IsLoopback(host) || (tls && options.guard != nullptr))
+    return absl::OkStatus();
+  return Error(absl::StatusCode::kFailedPrecondition, reason::kInsecureBind,
+               absl::StrCat("other machines reach ", options.address, ", but ",
+                            tls                        ? "callers need not say who they are"
+                            : options.guard != nullptr ? "connections are not encrypted"
+                                                       : "connections are not encrypted and "
+                                                         "callers need not say who they are"))
+      .Field("listen")
+      .Hint(
+          "give --tls-cert, --tls-key and --auth tokens (docs/security.md), listen on 127.0.0.1, "
+          "or give --insecure where the network itself keeps others out");
+}
 
 class GrpcServer final : public RpcServer {
  public:
-  GrpcServer(std::unique_ptr<grpc::Server> server, std::shared_ptr<RpcMetrics> metrics,
+  GrpcServer(std::unique_ptr<grpc::Server> server,
+             std::vector<std::unique_ptr<grpc::Service>> guarded,
+             std::unique_ptr<CertificateWatch> certificate, std::shared_ptr<RpcMetrics> metrics,
              std::string host, int port, absl::Duration drain)
       : metrics_(std::move(metrics)),
+        guarded_(std::move(guarded)),
+        certificate_(std::move(certificate)),
         server_(std::move(server)),
         host_(std::move(host)),
         port_(port),
@@ -131,6 +167,8 @@ class GrpcServer final : public RpcServer {
 
  private:
   const std::shared_ptr<RpcMetrics> metrics_;  // interceptors of calls use it to the end
+  const std::vector<std::unique_ptr<grpc::Service>> guarded_;
+  const std::unique_ptr<CertificateWatch> certificate_;
   const std::unique_ptr<grpc::Server> server_;
   const std::string host_;
   const int port_;
@@ -141,7 +179,7 @@ class GrpcServer final : public RpcServer {
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<RpcServer>> RpcServer::Start(
-    const RpcServerOptions& options, const std::vector<grpc::Service*>& services,
+    const RpcServerOptions& options, const std::vector<ServedService>& services,
     MetricsRegistry& metrics) {
   static std::once_flag plugins;  // process-wide switches of gRPC
   std::call_once(plugins, [] {
@@ -158,21 +196,41 @@ absl::StatusOr<std::unique_ptr<RpcServer>> RpcServer::Start(
         .Field("listen")
         .Hint("write HOST:PORT, for example 127.0.0.1:7070; port 0 takes any free one");
   }
+  const std::string host = options.address.substr(0, colon);
+  SEER_RETURN_IF_ERROR(CheckExposure(options, host));
+  SEER_ASSIGN_OR_RETURN(const auto credentials, MakeServerCredentials(options.security));
   auto rpc_metrics = std::make_shared<RpcMetrics>(metrics);
   grpc::ServerBuilder builder;
   int port = 0;
-  builder.AddListeningPort(options.address, grpc::InsecureServerCredentials(), &port);
+  builder.AddListeningPort(options.address, credentials, &port);
   // A second server on the port is told, not let in.
   builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
   builder.AddChannelArgument(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS, 5000);
   builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1);
   builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIME_MS, 10000);
   builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, 10000);
-  builder.SetMaxReceiveMessageSize(options.max_message_bytes);
+  const auto milliseconds = [&builder](const char* argument, absl::Duration time) {
+    builder.AddChannelArgument(argument, static_cast<int>(absl::ToInt64Milliseconds(time)));
+  };
+  milliseconds(GRPC_ARG_SERVER_HANDSHAKE_TIMEOUT_MS, options.handshake_timeout);
+  milliseconds(GRPC_ARG_MAX_CONNECTION_IDLE_MS, options.max_idle);
+  milliseconds(GRPC_ARG_MAX_CONNECTION_AGE_MS, options.max_age);
+  milliseconds(GRPC_ARG_MAX_CONNECTION_AGE_GRACE_MS, options.max_age_grace);
+  builder.AddChannelArgument(GRPC_ARG_MAX_CONCURRENT_STREAMS, options.max_streams);
+  builder.SetMaxReceiveMessageSize(options.max_request_bytes);
   builder.SetMaxSendMessageSize(options.max_message_bytes);
-  for (grpc::Service* service : services) builder.RegisterService(service);
+  std::vector<std::unique_ptr<grpc::Service>> guarded;
+  for (const ServedService& served : services) {
+    if (options.guard == nullptr) {
+      builder.RegisterService(served.service);
+      continue;
+    }
+    SEER_CHECK(served.name != nullptr) << "a guard has to know the service's name";
+    guarded.push_back(MakeGuardedService(*served.service, served.name, *options.guard));
+    builder.RegisterService(guarded.back().get());
+  }
   std::vector<std::unique_ptr<grpc::experimental::ServerInterceptorFactoryInterface>> interceptors;
-  interceptors.push_back(std::make_unique<CallMeterFactory>(rpc_metrics));
+  interceptors.push_back(std::make_unique<CallMeterFactory>(rpc_metrics, options.guard));
   builder.experimental().SetInterceptorCreators(std::move(interceptors));
   std::unique_ptr<grpc::Server> server = builder.BuildAndStart();
   if (!server || port == 0) {
@@ -185,9 +243,10 @@ absl::StatusOr<std::unique_ptr<RpcServer>> RpcServer::Start(
             "--listen HOST:PORT; port 0 takes any free one")
         .With("address", options.address);
   }
-  return std::unique_ptr<RpcServer>(
-      std::make_unique<GrpcServer>(std::move(server), std::move(rpc_metrics),
-                                   options.address.substr(0, colon), port, options.drain));
+  return std::unique_ptr<RpcServer>(std::make_unique<GrpcServer>(
+      std::move(server), std::move(guarded),
+      std::make_unique<CertificateWatch>(options.security.certificate, metrics),
+      std::move(rpc_metrics), host, port, options.drain));
 }
 
 }  // namespace seer

@@ -164,6 +164,13 @@ grpc::ServerBidiReactor<AgentMessage, CoordinatorMessage>* AgentStreams::Connect
     open_[last_stream_] = stream;
   }
   Stream* const reactor = stream.get();
+  runner_.loop().After(options_.hello_limit, [late = std::weak_ptr<Stream>(stream)] {
+    if (const auto silent = late.lock(); silent && silent->worker.empty())
+      silent->Close(
+          Error(absl::StatusCode::kDeadlineExceeded, reason::kInvalidArgument, "no hello came")
+              .Field("hello")
+              .Hint("an agent says hello at once"));
+  });
   reactor->Begin(stream);
   if (closed) reactor->Close(ShuttingDown());
   return reactor;

@@ -24,6 +24,7 @@ struct AgentStreamsOptions {
   absl::Duration heartbeat = absl::Seconds(1);
   absl::Duration lease = absl::Seconds(15);
   absl::Duration activity_period = absl::Seconds(10);  // between looks at what ranks do
+  absl::Duration hello_limit = absl::Seconds(10);      // a stream that says none by then is ended
 };
 
 // What agents are told to report by, with so many workers known:

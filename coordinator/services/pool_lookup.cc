@@ -17,10 +17,11 @@ namespace {
 
 class GrpcPoolLookup final : public PoolLookup {
  public:
-  explicit GrpcPoolLookup(const std::vector<std::string>& addresses)
+  GrpcPoolLookup(const std::vector<std::string>& addresses,
+                 const std::shared_ptr<const ClientSecurity>& security)
       : what_(absl::StrCat("the data service at ", absl::StrJoin(addresses, ", "))),
         known_(!addresses.empty()),
-        stub_(v1::Pools::NewStub(MakeChannel(addresses))) {}
+        stub_(v1::Pools::NewStub(MakeChannel(addresses, security))) {}
 
   absl::StatusOr<PoolInfo> Get(const std::string& pool,
                                std::optional<int64_t> generation) override {
@@ -50,8 +51,9 @@ class GrpcPoolLookup final : public PoolLookup {
 
 }  // namespace
 
-std::unique_ptr<PoolLookup> MakePoolLookup(const std::vector<std::string>& dataservice_addresses) {
-  return std::make_unique<GrpcPoolLookup>(dataservice_addresses);
+std::unique_ptr<PoolLookup> MakePoolLookup(const std::vector<std::string>& dataservice_addresses,
+                                           const std::shared_ptr<const ClientSecurity>& security) {
+  return std::make_unique<GrpcPoolLookup>(dataservice_addresses, security);
 }
 
 absl::StatusOr<PoolInfo> FakePoolLookup::Get(const std::string& pool,

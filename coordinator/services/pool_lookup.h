@@ -11,6 +11,10 @@
 
 #include "absl/status/statusor.h"
 
+namespace seer {
+class ClientSecurity;
+}
+
 namespace seer::coordinator {
 
 struct PoolInfo {
@@ -28,8 +32,10 @@ class PoolLookup {
                                        std::optional<int64_t> generation) = 0;
 };
 
-// At the data service's replicas, any of them.
-std::unique_ptr<PoolLookup> MakePoolLookup(const std::vector<std::string>& dataservice_addresses);
+// At the data service's replicas, any of them; `security` as MakeChannel.
+std::unique_ptr<PoolLookup> MakePoolLookup(
+    const std::vector<std::string>& dataservice_addresses,
+    const std::shared_ptr<const ClientSecurity>& security = nullptr);
 
 // Knows what it was told.
 class FakePoolLookup final : public PoolLookup {

@@ -56,7 +56,10 @@ class MemoryStore final : public Store {
     return found;
   }
 
+  AccessStore& access() override { return *access_; }
+
  private:
+  const std::unique_ptr<AccessStore> access_ = MakeMemoryAccessStore();
   std::map<std::string, Job> jobs_;
   std::map<CheckpointKey, Checkpoint> checkpoints_;
   std::map<std::string, Worker> workers_;

@@ -18,7 +18,9 @@ namespace {
 class SqlStore final : public Store {
  public:
   SqlStore(std::unique_ptr<SqlDatabase> database, bool shared)
-      : db_(std::move(database)), shared_(shared) {}
+      : db_(std::move(database)),
+        shared_(shared),
+        access_(MakeSqlAccessStore(*db_, [this] { return CheckTerm(); })) {}
 
   absl::Status BeginTerm(int64_t term) override {
     if (!shared_) return absl::OkStatus();
@@ -54,6 +56,8 @@ class SqlStore final : public Store {
         }));
     return events;
   }
+
+  AccessStore& access() override { return *access_; }
 
  private:
   absl::Status CheckTerm() { return shared_ ? CheckLeads(*db_, term_) : absl::OkStatus(); }
@@ -154,6 +158,7 @@ class SqlStore final : public Store {
 
   const std::unique_ptr<SqlDatabase> db_;
   const bool shared_;
+  const std::unique_ptr<AccessStore> access_;
   int64_t term_ = 0;
 };
 

@@ -9,6 +9,7 @@
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "coordinator/core/core.h"
+#include "coordinator/store/access_store.h"
 
 namespace seer::coordinator {
 
@@ -29,6 +30,8 @@ class Store {
   // Events of `job` (empty: of all) with a larger number, oldest first, at most `limit`.
   virtual absl::StatusOr<std::vector<Event>> Events(const std::string& job, int64_t after,
                                                     int limit) = 0;
+  // Tokens and the audit, in the same database and under the same lease.
+  virtual AccessStore& access() = 0;
 };
 
 struct OpenedDatabase {

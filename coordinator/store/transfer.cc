@@ -49,6 +49,17 @@ const std::vector<Table>& Tables() {
         {"to_state", Kind::kText},
         {"reason", Kind::kText},
         {"message", Kind::kText}}},
+      {"tokens", {{"name", Kind::kText}, {"digest", Kind::kText}, {"record", Kind::kText}}},
+      {"audit",
+       {{"number", Kind::kInt},
+        {"time_us", Kind::kInt},
+        {"principal", Kind::kText},
+        {"method", Kind::kText},
+        {"resource", Kind::kText},
+        {"request_id", Kind::kText},
+        {"code", Kind::kText},
+        {"reason", Kind::kText},
+        {"peer", Kind::kText}}},
       {"requests", {{"id", Kind::kText}, {"job", Kind::kText}}},
       {"counters", {{"name", Kind::kText}, {"value", Kind::kInt}}}};
   return tables;

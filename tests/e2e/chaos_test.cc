@@ -75,16 +75,16 @@ class Machines {
 
   void StartCoordinator() {
     coordinator_ = std::make_unique<Process>(
-        std::vector<std::string>{"seer-coordinator", "--listen", kCoordinator, "--database",
-                                 (home() / "state.db").string(), "--storage",
+        std::vector<std::string>{"seer-coordinator", "--insecure", "--listen", kCoordinator,
+                                 "--database", (home() / "state.db").string(), "--storage",
                                  (home() / "storage").string(), "--dataservice", kDataService,
                                  "--lease", "4s", "--heartbeat", "500ms", "--cordon-after", "0"},
         Log("coordinator"), std::vector<std::string>{}, environment_);
   }
   void StartDataService() {
     dataservice_ = std::make_unique<Process>(
-        std::vector<std::string>{"seer-dataservice", "--listen", kDataService, "--pools",
-                                 (cluster_.root() / "pools").string()},
+        std::vector<std::string>{"seer-dataservice", "--insecure", "--listen", kDataService,
+                                 "--pools", (cluster_.root() / "pools").string()},
         Log("dataservice"), std::vector<std::string>{}, environment_);
   }
   void StartAgent(int i) {

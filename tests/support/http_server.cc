@@ -31,7 +31,14 @@ HttpServer::~HttpServer() {
   close(listener_);
 }
 
-std::string HttpServer::url() const { return absl::StrCat("http://127.0.0.1:", port_, "/hook"); }
+std::string HttpServer::root() const { return absl::StrCat("http://127.0.0.1:", port_); }
+
+std::string HttpServer::url() const { return absl::StrCat(root(), "/hook"); }
+
+void HttpServer::Page(const std::string& path, std::string body) {
+  absl::MutexLock lock(&mu_);
+  pages_[path] = std::move(body);
+}
 
 void HttpServer::Answer(std::vector<int> statuses) {
   absl::MutexLock lock(&mu_);
@@ -85,17 +92,20 @@ void HttpServer::Take(int connection) {
   }
   call.body = text.substr(head + 4);
   int status = 200;
+  std::string body;
   {
     absl::MutexLock lock(&mu_);
     if (!answers_.empty()) {
       status = answers_.front();
       answers_.pop_front();
     }
+    if (const auto page = pages_.find(call.path); page != pages_.end()) body = page->second;
     calls_.push_back(std::move(call));
   }
   if (status == 0) return;
   const std::string answer =
-      absl::StrCat("HTTP/1.1 ", status, " x\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+      absl::StrCat("HTTP/1.1 ", status, " x\r\nContent-Length: ", body.size(),
+                   "\r\nConnection: close\r\n\r\n", body);
   (void)!send(connection, answer.data(), answer.size(), MSG_NOSIGNAL);
 }
 

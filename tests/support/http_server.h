@@ -25,6 +25,9 @@ class HttpServer {
   std::string url() const;
   // The status of the next answers, in order; 0: it hangs up without one. Then 200.
   void Answer(std::vector<int> statuses);
+  // What is answered to calls of a path, from now on; others get an empty body.
+  void Page(const std::string& path, std::string body);
+  std::string root() const;  // "http://127.0.0.1:41234"
   // Waits for so many calls; those that came, at the latest after `patience`.
   std::vector<HttpCall> Calls(size_t count, absl::Duration patience = absl::Seconds(30));
 
@@ -35,6 +38,7 @@ class HttpServer {
   int listener_ = -1;
   int port_ = 0;
   absl::Mutex mu_;
+  std::map<std::string, std::string> pages_ ABSL_GUARDED_BY(mu_);
   std::deque<int> answers_ ABSL_GUARDED_BY(mu_);
   std::vector<HttpCall> calls_ ABSL_GUARDED_BY(mu_);
   std::thread thread_;

@@ -5,11 +5,13 @@
 
 #include <algorithm>
 #include <deque>
+#include <filesystem>
 #include <functional>
 #include <map>
 #include <optional>
 #include <set>
 #include <utility>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
@@ -21,6 +23,7 @@
 #include "common/base/loop.h"
 #include "common/base/status_macros.h"
 #include "common/base/trainer_exit.h"
+#include "common/rpc/channel.h"
 #include "worker/agent/activities.h"
 #include "worker/agent/assignment.h"
 #include "worker/agent/devices.h"
@@ -40,6 +43,18 @@ namespace {
 using internal::v1::AgentMessage;
 using internal::v1::CoordinatorMessage;
 
+// As seer-trainer takes them: paths alone, other processes may see them.
+void AddSecurityArguments(const SecurityOptions& options, std::vector<std::string>& command) {
+  for (const auto& [flag, file] : {std::pair{"--tls-ca", options.ca},
+                                   {"--tls-cert", options.certificate},
+                                   {"--tls-key", options.key},
+                                   {"--token-file", options.token_file}}) {
+    if (file.empty()) continue;
+    command.push_back(flag);
+    command.push_back(std::filesystem::absolute(file).string());
+  }
+}
+
 constexpr absl::Duration kMinHeartbeat = absl::Milliseconds(10);
 constexpr absl::Duration kStopGrace = absl::Minutes(10);  // of a Stop that says none
 constexpr absl::Duration kKillTime = absl::Seconds(5);    // for SIGKILL to end what is left
@@ -51,8 +66,10 @@ constexpr size_t kUnsentLogBytes = 1 << 20;
 
 class AgentImpl final : public Agent {
  public:
-  AgentImpl(const AgentConfig& config, std::unique_ptr<WorkDir> work_dir, MetricsRegistry& metrics)
+  AgentImpl(const AgentConfig& config, std::shared_ptr<const ClientSecurity> security,
+            std::unique_ptr<WorkDir> work_dir, MetricsRegistry& metrics)
       : config_(config),
+        security_(std::move(security)),
         work_dir_(std::move(work_dir)),
         clock_(Clock::Real()),
         incarnation_(absl::StrCat(::getpid(), "-", absl::ToUnixMicros(clock_.Now()))),
@@ -71,7 +88,7 @@ class AgentImpl final : public Agent {
             loop_.Post(
                 [this, key, line = std::move(line)]() mutable { TakeLine(key, std::move(line)); });
           }});
-      link_ = std::make_unique<Link>(config_.coordinator, Callbacks());
+      link_ = std::make_unique<Link>(config_.coordinator, security_, Callbacks());
       Beat();
       return true;
     });
@@ -263,6 +280,7 @@ class AgentImpl final : public Agent {
     if (config_.peak_flops > 0)
       command.arguments.insert(command.arguments.end(),
                                {"--peak-flops", absl::StrCat(config_.peak_flops)});
+    AddSecurityArguments(config_.security, command.arguments);
     supervisor_->Start(taken.key, std::move(command));
     link_->Send(StartedReport(assignment));
     Changed();
@@ -360,6 +378,7 @@ class AgentImpl final : public Agent {
   }
 
   const AgentConfig config_;
+  const std::shared_ptr<const ClientSecurity> security_;
   const std::unique_ptr<WorkDir> work_dir_;
   Clock& clock_;
   const std::string incarnation_;
@@ -415,8 +434,11 @@ absl::StatusOr<std::unique_ptr<Agent>> Agent::Start(const AgentConfig& config,
         .Field("trainer")
         .Hint("seer-trainer lies beside seer-worker; or name it with --trainer PATH");
   }
+  SEER_RETURN_IF_ERROR(CheckTokenIsSafe(config.security, SplitAddresses(config.coordinator)));
+  SEER_ASSIGN_OR_RETURN(auto security, ClientSecurity::Open(config.security));
   SEER_ASSIGN_OR_RETURN(auto work_dir, WorkDir::Open(config.work_dir));
-  return std::unique_ptr<Agent>(std::make_unique<AgentImpl>(config, std::move(work_dir), metrics));
+  return std::unique_ptr<Agent>(
+      std::make_unique<AgentImpl>(config, std::move(security), std::move(work_dir), metrics));
 }
 
 }  // namespace seer::worker

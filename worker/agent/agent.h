@@ -10,11 +10,13 @@
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "common/metrics/registry.h"
+#include "common/rpc/security.h"
 
 namespace seer::worker {
 
 struct AgentConfig {
   std::string coordinator;                    // host:port; of several, all with commas
+  SecurityOptions security;                   // its calls and those of its trainers
   std::string name;                           // stable over restarts; default: the host's name
   int devices = 1;                            // ranks this machine may hold
   std::string device_kind = "cpu";            // or "cuda": rank by rank, GPUs 0 to devices − 1

@@ -20,9 +20,11 @@ constexpr absl::Duration kMaxBackoff = absl::Seconds(3);
 
 }  // namespace
 
-Link::Link(const std::string& coordinators, LinkCallbacks callbacks)
+Link::Link(const std::string& coordinators, std::shared_ptr<const ClientSecurity> security,
+           LinkCallbacks callbacks)
     : coordinators_(SplitAddresses(coordinators)),
       named_(absl::StrJoin(coordinators_, ",")),
+      security_(std::move(security)),
       callbacks_(std::move(callbacks)),
       thread_("link", [this] { Run(); }) {}
 
@@ -61,7 +63,7 @@ void Link::LeaveSilent(absl::Duration limit) {
 }
 
 void Link::Run() {
-  std::shared_ptr<grpc::Channel> channel = MakeChannel(coordinators_);
+  std::shared_ptr<grpc::Channel> channel = MakeChannel(coordinators_, security_);
   absl::BitGen random;
   absl::Duration backoff = kFirstBackoff;
   bool said = false;
@@ -94,7 +96,7 @@ void Link::Run() {
     if (welcomed) {
       callbacks_.closed(std::move(unsent));
     } else if (coordinators_.size() > 1) {
-      channel = MakeChannel(coordinators_);  // a name may mean another machine by now
+      channel = MakeChannel(coordinators_, security_);  // a name may mean another machine by now
     }
     absl::MutexLock lock(&mu_);
     AwaitFor(mu_, absl::Condition(&stopping_), backoff * absl::Uniform(random, 0.0, 1.0));

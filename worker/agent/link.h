@@ -15,6 +15,10 @@
 #include "common/base/thread.h"
 #include "seer/internal/v1/agent.grpc.pb.h"
 
+namespace seer {
+class ClientSecurity;
+}
+
 namespace seer::worker {
 
 struct LinkCallbacks {
@@ -30,8 +34,9 @@ class Link {
   // What waits for a coordinator that reads slowly; at either bound Send refuses.
   static constexpr size_t kMaxUnsentMessages = 1000, kMaxUnsentBytes = 64 << 20;
 
-  // `coordinators`: "host:port", or those of several with commas.
-  Link(const std::string& coordinators, LinkCallbacks callbacks);
+  // `coordinators`: "host:port", or those of several with commas. `security`: as MakeChannel.
+  Link(const std::string& coordinators, std::shared_ptr<const ClientSecurity> security,
+       LinkCallbacks callbacks);
   ~Link() { Stop(); }
   // Cancels the stream and joins: no callback runs after it, and Send refuses. Not from a callback.
   void Stop() ABSL_LOCKS_EXCLUDED(mu_);
@@ -53,6 +58,7 @@ class Link {
 
   const std::vector<std::string> coordinators_;
   const std::string named_;  // all of them, for logs
+  const std::shared_ptr<const ClientSecurity> security_;
   const LinkCallbacks callbacks_;
   absl::Mutex mu_;
   bool stopping_ ABSL_GUARDED_BY(mu_) = false;

@@ -11,6 +11,7 @@
 #include "common/base/log.h"
 #include "common/base/process.h"
 #include "common/metrics/http.h"
+#include "common/rpc/security_flags.h"
 #include "worker/agent/agent.h"
 
 int main(int argc, char** argv) {
@@ -33,6 +34,7 @@ int main(int argc, char** argv) {
          "--coordinator", config.coordinator,
          "HOST:PORT of the coordinator; of several, all with commas: the one that leads is found")
       ->required();
+  seer::AddSecurityFlags(app, seer::SecurityRole::kClient, config.security);
   app.add_option("--name", config.name, "Stable name of this worker")->capture_default_str();
   app.add_option("--devices", config.devices, "Ranks this machine may hold at a time")
       ->capture_default_str();
@@ -76,7 +78,8 @@ int main(int argc, char** argv) {
       "--coordinator head:7070 --name node-17 --address 10.0.0.17 --device-kind cuda --devices 8 "
       "--label rack=7 --label gpu=h100\n "
       " "
-      "seer-worker --coordinator head-0:7070,head-1:7070");
+      "seer-worker --coordinator head-0:7070,head-1:7070 --tls-ca ca.pem --token-file "
+      "worker.token");
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
@@ -95,6 +98,7 @@ int main(int argc, char** argv) {
   seer::MetricsRegistry registry;
   auto metrics = seer::MetricsHttp::Start(metrics_address, registry);
   if (!metrics.ok()) return seer::FailProgram(metrics.status());
+  const seer::CertificateWatch certificate(config.security.certificate, registry);
   auto agent = seer::worker::Agent::Start(config, registry);
   if (!agent.ok()) return seer::FailProgram(agent.status());
   if (!port_file.empty()) {

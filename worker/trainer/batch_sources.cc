@@ -12,6 +12,7 @@
 #include "common/base/status_macros.h"
 #include "common/objectstore/open_store.h"
 #include "common/rpc/channel.h"
+#include "common/rpc/security.h"
 #include "common/rpc/status_grpc.h"
 #include "seer/v1/pools.grpc.pb.h"
 #include "worker/trainer/spec_to_config.h"
@@ -19,10 +20,9 @@
 namespace seer::worker {
 namespace {
 
-absl::StatusOr<std::string> FolderOf(const std::string& pool,
-                                     const std::vector<std::string>& replicas) {
-  if (replicas.empty()) return NoReplica();
-  const auto stub = v1::Pools::NewStub(MakeChannel(replicas));
+absl::StatusOr<std::string> FolderOf(const std::string& pool, const BatchStreamOptions& options) {
+  if (options.replicas.empty()) return NoReplica();
+  const auto stub = v1::Pools::NewStub(MakeChannel(options.replicas, options.security));
   v1::GetPoolRequest request;
   request.set_name(absl::StrCat("pools/", pool));
   v1::Pool found;
@@ -48,16 +48,18 @@ std::string PoolsRoot(const std::string& pool_uri, const std::string& pool,
 
 absl::StatusOr<std::unique_ptr<BatchSources>> BatchSources::Create(
     const v1::JobSpec& spec, const internal::v1::Assign& assign, const std::string& pool,
-    MetricsRegistry& metrics) {
+    MetricsRegistry& metrics, const std::shared_ptr<const ClientSecurity>& security) {
   BatchStreamOptions options;
   options.replicas.assign(assign.dataservice_addresses().begin(),
                           assign.dataservice_addresses().end());
+  // Streams go to what the names are resolved to.
+  if (security) options.security = security->WithNames(options.replicas);
   options.first_replica = assign.rank();
   if (spec.data().prefetch_steps() > 0) options.prefetch_steps = spec.data().prefetch_steps();
   options.shared_memory = spec.data().transport() != v1::DATA_TRANSPORT_GRPC;
   std::unique_ptr<LocalPools> local;
   if (spec.data().transport() == v1::DATA_TRANSPORT_IN_TRAINER) {
-    SEER_ASSIGN_OR_RETURN(const std::string folder, FolderOf(pool, options.replicas));
+    SEER_ASSIGN_OR_RETURN(const std::string folder, FolderOf(pool, options));
     const std::string root = PoolsRoot(folder, pool, assign.storage_uri());
     const int threads = ToRankConfig(spec, assign).threads;
     SEER_ASSIGN_OR_RETURN(local, LocalPools::Open(root, pool, threads, metrics));

@@ -26,11 +26,10 @@ class BatchSources {
  public:
   // `pool`: one of the pools that will be read; where it lies the data service says, once, if
   // batches are made here. UNAVAILABLE with SERVICE_UNREACHABLE: it does not answer. Errors of
-  // LocalPools::Open. `spec` is validated.
-  static absl::StatusOr<std::unique_ptr<BatchSources>> Create(const v1::JobSpec& spec,
-                                                              const internal::v1::Assign& assign,
-                                                              const std::string& pool,
-                                                              MetricsRegistry& metrics);
+  // LocalPools::Open. `spec` is validated. `security`: as MakeChannel.
+  static absl::StatusOr<std::unique_ptr<BatchSources>> Create(
+      const v1::JobSpec& spec, const internal::v1::Assign& assign, const std::string& pool,
+      MetricsRegistry& metrics, const std::shared_ptr<const ClientSecurity>& security = nullptr);
 
   std::unique_ptr<engine::BatchSource> Open(const v1::StreamBatchesRequest& request);
 

@@ -64,7 +64,8 @@ absl::Status NoReplica() {
 BatchStream::BatchStream(v1::StreamBatchesRequest request, BatchStreamOptions options)
     : request_(std::move(request)),
       options_(std::move(options)),
-      choice_(ChoiceOf(request_, options_), ReplicaChoice::AskByGrpc(), [this] { Leave(); }),
+      choice_(ChoiceOf(request_, options_), ReplicaChoice::AskByGrpc(options_.security),
+              [this] { Leave(); }),
       reader_("batches", [this] { Read(); }) {}
 
 BatchStream::~BatchStream() {
@@ -139,7 +140,7 @@ absl::Status BatchStream::ReadFrom(const std::string& replica) {
     context_ = &context;
   }
   const std::shared_ptr<SlotFile> slots = OfferSlots(replica);
-  const auto channel = MakeChannel({replica});
+  const auto channel = MakeChannel({replica}, options_.security);
   const auto stream = StreamEncodedBatches(*channel, context, request_);
   grpc::ByteBuffer bytes;
   absl::Status wrong;

@@ -20,10 +20,15 @@
 #include "seer/v1/batches.grpc.pb.h"
 #include "worker/trainer/replica_choice.h"
 
+namespace seer {
+class ClientSecurity;
+}
+
 namespace seer::worker {
 
 struct BatchStreamOptions {
-  std::vector<std::string> replicas;              // host:port, at least one
+  std::vector<std::string> replicas;                    // host:port, at least one
+  std::shared_ptr<const ClientSecurity> security = {};  // as MakeChannel; also of their names
   int first_replica = 0;                          // to spread ranks; the others follow in order
   int prefetch_steps = 4;                         // batches held in host memory, 1 to 64
   absl::Duration stall_limit = absl::Minutes(5);  // no batch for so long fails the stream

@@ -56,7 +56,8 @@ absl::StatusOr<std::optional<int64_t>> AddPool(const v1::JobSpec& spec,
 
 absl::StatusOr<Ended> RunEvaluation(const v1::JobSpec& spec, const internal::v1::Assign& assign,
                                     const std::atomic<bool>& stop, MetricsRegistry& metrics,
-                                    internal::v1::Trainers::StubInterface& coordinator) {
+                                    internal::v1::Trainers::StubInterface& coordinator,
+                                    const std::shared_ptr<const ClientSecurity>& security) {
   SEER_ASSIGN_OR_RETURN(const engine::TrainConfig config, ToTrainConfig(spec, assign.world_size()));
   const engine::RankConfig rank = ToRankConfig(spec, assign);
   SEER_ASSIGN_OR_RETURN(auto session,
@@ -78,8 +79,9 @@ absl::StatusOr<Ended> RunEvaluation(const v1::JobSpec& spec, const internal::v1:
         absl::StatusCode::kInternal, reason::kInternal,
         absl::StrCat("an evaluation with ", assign.data_plan_size(), " data plan entries"));
   }
-  SEER_ASSIGN_OR_RETURN(const auto sources,
-                        BatchSources::Create(spec, assign, spec.eval().train_pool(), metrics));
+  SEER_ASSIGN_OR_RETURN(
+      const auto sources,
+      BatchSources::Create(spec, assign, spec.eval().train_pool(), metrics, security));
   SEER_ASSIGN_OR_RETURN(const auto train_images,
                         AddPool(spec, assign, *sources, stop, spec.eval().train_pool(),
                                 assign.data_plan(0).generation(), Set::kTrain, *session));

@@ -17,6 +17,7 @@
 #include "common/base/process.h"
 #include "common/base/trainer_exit.h"
 #include "common/metrics/http.h"
+#include "common/rpc/security_flags.h"
 #include "engine/session/host_allocator.h"
 #include "worker/trainer/calibrate.h"
 #include "worker/trainer/collective_metrics.h"
@@ -59,6 +60,8 @@ int main(int argc, char** argv) {
   double peak_flops = 0;
   app.add_option("--peak-flops", peak_flops,
                  "What the rank's device can do in a second; 0: not known");
+  seer::SecurityOptions security_options;
+  seer::AddSecurityFlags(app, seer::SecurityRole::kClient, security_options);
   // For `seer job plan --calibrate` alone.
   seer::worker::CalibrateOptions calibrate;
   CLI::Option* calibrating = app.add_flag("--calibrate")->group("");
@@ -95,13 +98,19 @@ int main(int argc, char** argv) {
   } else {
     seer::LogWarn("metrics_not_served", {{"error", seer::StatusText(http.status())}});
   }
+  const auto security = seer::ClientSecurity::Open(security_options);
+  if (!security.ok()) {
+    seer::FailProgram(security.status());
+    return seer::kExitInternal;
+  }
   const auto flight = seer::FlightRecorder::Open(path + ".flight");
   if (!flight.ok())
     seer::LogWarn("flight_not_recorded", {{"error", seer::StatusText(flight.status())}});
   seer::worker::CollectiveMetrics collectives(metrics, seer::worker::RankLabels(assign));
   if (flight.ok()) (*flight)->SetObserver(collectives);
-  const seer::worker::RankOutcome outcome = seer::worker::RunRank(
-      assign, stop_requested, {metrics, flight.ok() ? flight->get() : nullptr, peak_flops});
+  const seer::worker::RankOutcome outcome =
+      seer::worker::RunRank(assign, stop_requested,
+                            {metrics, flight.ok() ? flight->get() : nullptr, peak_flops, *security});
   if (outcome.exit_code != seer::kExitDone) {
     seer::LogWarn("rank_ends", {{"exit_code", outcome.exit_code},
                                 {"reason", outcome.reason},

@@ -31,14 +31,15 @@ double MoveProbability(const v1::ReplicaLoad& own, const v1::ReplicaLoad& other)
   return std::min(1.0, (own.wanted() - other.wanted()) / (2 * own.wanted()));
 }
 
-ReplicaChoice::Ask ReplicaChoice::AskByGrpc() {
-  return [](const std::string& replica,
-            const v1::GetReplicaLoadRequest& request) -> absl::StatusOr<v1::ReplicaLoad> {
+ReplicaChoice::Ask ReplicaChoice::AskByGrpc(std::shared_ptr<const ClientSecurity> security) {
+  return [security = std::move(security)](
+             const std::string& replica,
+             const v1::GetReplicaLoadRequest& request) -> absl::StatusOr<v1::ReplicaLoad> {
     grpc::ClientContext context;
     context.set_deadline(std::chrono::system_clock::now() + kAskDeadline);
     v1::ReplicaLoad load;
-    const absl::Status status = FromGrpc(
-        v1::Batches::NewStub(MakeChannel({replica}))->GetReplicaLoad(&context, request, &load));
+    const absl::Status status = FromGrpc(v1::Batches::NewStub(MakeChannel({replica}, security))
+                                             ->GetReplicaLoad(&context, request, &load));
     if (!status.ok()) return status;
     return load;
   };

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <functional>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -14,6 +15,10 @@
 #include "absl/time/time.h"
 #include "common/base/thread.h"
 #include "seer/v1/batches.pb.h"
+
+namespace seer {
+class ClientSecurity;
+}
 
 namespace seer::worker {
 
@@ -37,7 +42,8 @@ class ReplicaChoice {
   // GetReplicaLoad at an address, with a deadline.
   using Ask = std::function<absl::StatusOr<v1::ReplicaLoad>(const std::string& replica,
                                                             const v1::GetReplicaLoadRequest&)>;
-  static Ask AskByGrpc();
+  // `security`: as MakeChannel.
+  static Ask AskByGrpc(std::shared_ptr<const ClientSecurity> security);
 
   // `leave`: called on this one's thread, ends the stream that is read; its reader then calls Next.
   ReplicaChoice(ReplicaChoiceOptions options, Ask ask, std::function<void()> leave);

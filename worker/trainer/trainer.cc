@@ -66,15 +66,16 @@ class Rank {
         metrics_(environment.metrics),
         flight_(environment.flight),
         peak_flops_(environment.peak_flops),
+        security_(environment.security),
         coordinator_(internal::v1::Trainers::NewStub(
-            MakeChannel(SplitAddresses(assign.coordinator_address())))) {}
+            MakeChannel(SplitAddresses(assign.coordinator_address()), security_))) {}
 
   absl::StatusOr<Ended> Run() {
     // A gang meets first: its ranks stop after the same step, by a vote.
     if (stop_ && assign_.world_size() == 1) return Ended::kPaused;
     if (spec_.kind() == v1::JOB_KIND_EVAL_KNN) {
       const DoingScope evaluating(flight_, Doing::kHost);
-      return RunEvaluation(spec_, assign_, stop_, metrics_, *coordinator_);
+      return RunEvaluation(spec_, assign_, stop_, metrics_, *coordinator_, security_);
     }
     SEER_ASSIGN_OR_RETURN(const engine::TrainConfig config,
                           ToTrainConfig(spec_, assign_.world_size()));
@@ -97,8 +98,9 @@ class Rank {
       SEER_RETURN_IF_ERROR(LoadInitialWeights(config.weights, *session_));
     }
     SEER_ASSIGN_OR_RETURN(ids_, IdLog::Open(spec_, assign_));
-    SEER_ASSIGN_OR_RETURN(const auto sources,
-                          BatchSources::Create(spec_, assign_, spec_.data().pool(), metrics_));
+    SEER_ASSIGN_OR_RETURN(
+        const auto sources,
+        BatchSources::Create(spec_, assign_, spec_.data().pool(), metrics_, security_));
     PlannedBatches batches(
         ToStreamRequest(spec_, assign_, session_->next_step()),
         [&](const v1::StreamBatchesRequest& request) { return sources->Open(request); });
@@ -261,6 +263,7 @@ class Rank {
   MetricsRegistry& metrics_;
   FlightRecorder* const flight_;  // may be null
   const double peak_flops_;       // 0: not known
+  const std::shared_ptr<const ClientSecurity> security_;
   const std::unique_ptr<internal::v1::Trainers::Stub> coordinator_;
   std::unique_ptr<engine::TrainSession> session_;
   std::optional<IdLog> ids_;

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <atomic>
+#include <memory>
 
 #include "absl/status/statusor.h"
 #include "seer/internal/v1/agent.pb.h"
@@ -11,6 +12,7 @@
 #include "worker/trainer/outcome.h"
 
 namespace seer {
+class ClientSecurity;
 class FlightRecorder;
 class MetricsRegistry;
 }  // namespace seer
@@ -22,6 +24,7 @@ struct RankEnvironment {
   MetricsRegistry& metrics;
   FlightRecorder* flight = nullptr;  // is told what the rank does; may be null
   double peak_flops = 0;             // that its device can do in a second; 0: not known
+  std::shared_ptr<const ClientSecurity> security;  // of its calls, as MakeChannel
 };
 
 // `stop`: set from a signal handler; the rank then checkpoints at the next step boundary that all
@@ -33,6 +36,7 @@ RankOutcome RunRank(const internal::v1::Assign& assign, const std::atomic<bool>&
 // between batches; an evaluation that is paused begins anew.
 absl::StatusOr<Ended> RunEvaluation(const v1::JobSpec& spec, const internal::v1::Assign& assign,
                                     const std::atomic<bool>& stop, MetricsRegistry& metrics,
-                                    internal::v1::Trainers::StubInterface& coordinator);
+                                    internal::v1::Trainers::StubInterface& coordinator,
+                                    const std::shared_ptr<const ClientSecurity>& security);
 
 }  // namespace seer::worker

@@ -111,7 +111,7 @@ TEST(Webhooks, AKeyThatCannotBeReadStopsTheStart) {
     if (std::string(name) == "empty") std::ofstream(config.webhook_secret_file) << "\n";
     EXPECT_THAT(coordinator::CoordinatorServer::Start(config),
                 FailsWith(StatusCode::kInvalidArgument, reason::kInvalidArgument,
-                          "no key can be read from " + config.webhook_secret_file));
+                          "no secret can be read from " + config.webhook_secret_file));
   }
 }
 

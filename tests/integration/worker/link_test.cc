@@ -30,7 +30,7 @@ class LinkTest : public ::testing::Test {
  protected:
   void Dial() { Dial(coordinator_.address()); }
   void Dial(const std::string& coordinators) {
-    link_ = std::make_unique<Link>(coordinators,
+    link_ = std::make_unique<Link>(coordinators, nullptr,
                                    LinkCallbacks{[] {
                                                    AgentMessage message;
                                                    message.mutable_hello()->set_worker("w1");

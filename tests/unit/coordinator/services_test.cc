@@ -468,6 +468,7 @@ class FailingStore final : public Store {
                                             int limit) override {
     return inner_->Events(job, after, limit);
   }
+  AccessStore& access() override { return inner_->access(); }
   bool failing = false;
   absl::Status failure = absl::ResourceExhaustedError("disk full");
   int applied = 0;

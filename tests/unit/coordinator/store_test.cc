@@ -290,6 +290,70 @@ TEST(RecordJson, AnOlderCheckpointHasNoPinAndNoLineage) {
   EXPECT_EQ(read->restored_job, "");
 }
 
+TEST_P(StoreTest, TokensAreStoredAndReplacedByName) {
+  TokenRecord token{"ci",
+                    "00ff",
+                    "submitter",
+                    "vision",
+                    "cats",
+                    kNow.wall,
+                    kNow.wall + absl::Hours(1),
+                    absl::InfinitePast(),
+                    "bootstrap"};
+  ASSERT_OK(store_->access().PutToken(token));
+  ASSERT_OK(store_->access().PutToken({.name = "a", .digest = "11", .role = "viewer"}));
+  token.revoked = kNow.wall;
+  ASSERT_OK(store_->access().PutToken(token));
+  Open();
+  ASSERT_OK_AND_ASSIGN(const auto tokens, store_->access().Tokens());
+  ASSERT_EQ(tokens.size(), 2u);
+  EXPECT_EQ(tokens[0].name, "a");
+  EXPECT_EQ(tokens[0].revoked, absl::InfinitePast());
+  EXPECT_EQ(tokens[1].name, "ci");
+  EXPECT_EQ(tokens[1].digest, "00ff");
+  EXPECT_EQ(tokens[1].role, "submitter");
+  EXPECT_EQ(tokens[1].queue, "vision");
+  EXPECT_EQ(tokens[1].pool, "cats");
+  EXPECT_EQ(tokens[1].created, kNow.wall);
+  EXPECT_EQ(tokens[1].expires, kNow.wall + absl::Hours(1));
+  EXPECT_EQ(tokens[1].revoked, kNow.wall);
+  EXPECT_EQ(tokens[1].creator, "bootstrap");
+}
+
+TEST_P(StoreTest, TheAuditIsReadByWhatIsAskedAndDropsWhatIsOld) {
+  AccessStore& access = store_->access();
+  const auto entry = [](int minute, const char* who, const char* method, const char* resource,
+                        const char* request, const char* code) {
+    return AuditRecord{
+        0, kNow.wall + absl::Minutes(minute), who, method, resource, request, code, "", "ipv4:1"};
+  };
+  ASSERT_OK(access.AppendAudit({entry(0, "ann", "seer.v1.Jobs/CreateJob", "a", "r1", "OK"),
+                                entry(1, "bob", "seer.v1.Jobs/CancelJob", "a", "", "OK")}));
+  // A repetition did nothing; somebody else's, one that fails and one without an id are their own.
+  ASSERT_OK(access.AppendAudit({entry(2, "ann", "seer.v1.Jobs/CreateJob", "a", "r1", "OK"),
+                                entry(3, "bob", "seer.v1.Jobs/CreateJob", "a", "r1", "OK"),
+                                entry(4, "ann", "seer.v1.Jobs/CreateJob", "a", "r1", "ABORTED"),
+                                entry(5, "bob", "seer.v1.Jobs/CancelJob", "b", "", "OK")}));
+  const auto minutes = [&](const AuditQuery& query) {
+    std::vector<int64_t> found;
+    const auto entries = access.Audit(query);
+    EXPECT_OK(entries);
+    for (const AuditRecord& e : *entries) found.push_back(absl::ToInt64Minutes(e.time - kNow.wall));
+    return found;
+  };
+  using ::testing::ElementsAre;
+  EXPECT_THAT(minutes({}), ElementsAre(5, 4, 3, 1, 0));
+  EXPECT_THAT(minutes({.principal = "ann"}), ElementsAre(4, 0));
+  EXPECT_THAT(minutes({.method = "CancelJob"}), ElementsAre(5, 1));
+  EXPECT_THAT(minutes({.method = "seer.v1.Jobs/CancelJob", .resource = "b"}), ElementsAre(5));
+  EXPECT_THAT(minutes({.after = kNow.wall + absl::Minutes(3)}), ElementsAre(5, 4));
+  EXPECT_THAT(minutes({.limit = 2}), ElementsAre(5, 4));
+  ASSERT_OK_AND_ASSIGN(const auto page, access.Audit({.limit = 2}));
+  EXPECT_THAT(minutes({.below = page.back().number}), ElementsAre(3, 1, 0));
+  ASSERT_OK(access.DropAuditBefore(kNow.wall + absl::Minutes(3)));
+  EXPECT_THAT(minutes({}), ElementsAre(5, 4, 3));
+}
+
 TEST_P(StoreTest, EventsAreNumberedWithoutGapsAndReadInPieces) {
   const std::string a = Do(Create("a")).job, b = Do(Create("b")).job;
   Hello();
@@ -537,7 +601,8 @@ TEST(SqliteStore, AnOlderSchemaIsMigratedAndItsJobsAreInTheDefaultQueue) {
   ASSERT_EQ(sqlite3_open(path.c_str(), &db), SQLITE_OK);
   ASSERT_EQ(
       sqlite3_exec(db,
-                   "DROP TABLE queues; DROP TABLE schedules; DROP TABLE sweeps; PRAGMA "
+                   "DROP TABLE queues; DROP TABLE schedules; DROP TABLE sweeps; DROP TABLE tokens; "
+                   "DROP TABLE audit; PRAGMA "
                    "user_version = 1; UPDATE jobs SET record = "
                    "json_remove(record, '$.numbers.queue', '$.numbers.priority', "
                    "'$.numbers.within', '$.numbers.selector', '$.numbers.stop_when_preempted', "

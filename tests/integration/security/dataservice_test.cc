@@ -1,0 +1,94 @@
+// A data service that asks a coordinator who its callers are.
+#include <gmock/gmock.h>
+
+#include "dataservice/server.h"
+#include "seer/v1/batches.grpc.pb.h"
+#include "seer/v1/pools.grpc.pb.h"
+#include "tests/integration/security/secured_cluster.h"
+#include "tests/support/status_matchers.h"
+
+namespace seer::testing {
+namespace {
+
+using absl::StatusCode;
+
+class SecuredDataService : public SecuredCluster {
+ protected:
+  void SetUp() override {
+    Start();
+    data_config_.listen = "127.0.0.1:0";
+    data_config_.pools = dir_ / "pools";
+    data_config_.threads = 1;
+    data_config_.security = config_.security;
+    data_config_.security.ca = authority_.file();
+    data_config_.authenticate = true;
+    data_config_.coordinators = address();
+    auto data = dataservice::DataServer::Start(data_config_);
+    ASSERT_OK(data);
+    data_ = *std::move(data);
+  }
+  template <typename Api, typename Request, typename Response>
+  absl::Status Ask(const std::string& token,
+                   grpc::Status (Api::Stub::*method)(grpc::ClientContext*, const Request&,
+                                                     Response*),
+                   const Request& request) const {
+    const auto security = ClientSecurity::Open(Client(token));
+    return CallOn<Api>(MakeChannel({"127.0.0.1:" + std::to_string(data_->port())}, *security),
+                       method, request)
+        .status();
+  }
+  absl::Status Look(const std::string& token, const std::string& pool) const {
+    v1::GetPoolRequest request;
+    request.set_name("pools/" + pool);
+    return Ask<v1::Pools>(token, &v1::Pools::Stub::GetPool, request);
+  }
+  absl::Status Make(const std::string& token, const std::string& pool) const {
+    v1::CreatePoolRequest request;
+    request.set_pool_id(pool);
+    return Ask<v1::Pools>(token, &v1::Pools::Stub::CreatePool, request);
+  }
+
+  dataservice::ServerConfig data_config_;
+  std::unique_ptr<dataservice::DataServer> data_;
+};
+
+TEST_F(SecuredDataService, KnowsTheTokensOfItsCoordinator) {
+  const std::string viewer = Token("v", "viewer"), worker = Token("w", "worker"),
+                    cats = Token("c", "operator", "", "cats");
+  EXPECT_THAT(Look("", "cats"), FailsWith(StatusCode::kUnauthenticated, reason::kTokenMissing, ""));
+  EXPECT_THAT(Look("seer_made-up", "cats"),
+              FailsWith(StatusCode::kUnauthenticated, reason::kTokenInvalid, ""));
+  const auto low = FailsWith(StatusCode::kPermissionDenied, reason::kRoleTooLow, "");
+  EXPECT_THAT(Make(viewer, "cats"), low);
+  EXPECT_THAT(Make(worker, "cats"), low);
+  EXPECT_THAT(Make(cats, "dogs"),
+              FailsWith(StatusCode::kPermissionDenied, reason::kOutOfScope, "pool dogs"));
+  EXPECT_OK(Make(cats, "cats"));
+  EXPECT_OK(Look(viewer, "cats"));
+  EXPECT_OK(Look(worker, "cats"));
+  EXPECT_OK(
+      Ask<v1::Batches>(worker, &v1::Batches::Stub::GetReplicaLoad, v1::GetReplicaLoadRequest()));
+}
+
+TEST_F(SecuredDataService, NeedsACoordinatorToAsk) {
+  data_config_.coordinators = "";
+  EXPECT_THAT(dataservice::DataServer::Start(data_config_).status(),
+              FailsWith(StatusCode::kInvalidArgument, reason::kMissingField, "who knows them"));
+}
+
+// The coordinator looks pools up with a token of its own making.
+TEST_F(SecuredDataService, AnswersTheCoordinatorItself) {
+  ASSERT_OK(Make(kBootstrap, "empty"));
+  server_.reset();
+  config_.security.ca = authority_.file();
+  config_.dataservices = {"127.0.0.1:" + std::to_string(data_->port())};
+  config_.listen = data_config_.coordinators;
+  auto server = coordinator::CoordinatorServer::Start(config_);
+  ASSERT_OK(server);
+  server_ = *std::move(server);
+  EXPECT_THAT(Submit(kBootstrap, "default", "empty").status(),
+              FailsWith(StatusCode::kFailedPrecondition, reason::kPoolEmpty, ""));
+}
+
+}  // namespace
+}  // namespace seer::testing
