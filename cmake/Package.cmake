@@ -11,6 +11,9 @@ function(seer_package component)
   foreach(program IN LISTS ARG_PROGRAMS)
     install(PROGRAMS $<TARGET_FILE:${program}> DESTINATION bin COMPONENT ${component})
     install(CODE "
+      if(NOT EXISTS \"${SEER_PATCHELF}\")
+        message(FATAL_ERROR \"Programs cannot be installed without patchelf: apt-get install patchelf, and configure again\")
+      endif()
       set(file \"\$ENV{DESTDIR}\${CMAKE_INSTALL_PREFIX}/bin/${program}\")
       execute_process(COMMAND \"${SEER_PATCHELF}\" --set-rpath /usr/${private_dir} \"\${file}\" COMMAND_ERROR_IS_FATAL ANY)
       execute_process(COMMAND \"${CMAKE_STRIP}\" \"\${file}\" COMMAND_ERROR_IS_FATAL ANY)"

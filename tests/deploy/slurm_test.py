@@ -1,4 +1,5 @@
 """`seer worker launch slurm` on a real Slurm: its agents train a job, give way to a preemption, and come back."""
+import os
 import pathlib
 import shutil
 import subprocess
@@ -12,6 +13,7 @@ from slurm import Slurm
 SMOKE = ROOT / "recipes/smoke.yaml"
 
 
+@unittest.skipUnless(os.geteuid() == 0, "Slurm's daemons are started as root")
 class SlurmTest(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
