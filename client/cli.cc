@@ -11,6 +11,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
+#include "client/commands/api.h"
 #include "client/commands/man.h"
 #include "client/commands/schedule.h"
 #include "client/commands/sweep.h"
@@ -150,6 +151,7 @@ void BuildCommandTree(CLI::App& app, Session& session) {
   AddSweepCommands(app, session);
   AddScheduleCommands(app, session);
   AddClusterCommands(app, session);
+  AddApiCommands(app, session);
   auto shell = std::make_shared<std::string>();
   CLI::App* completion = app.add_subcommand("completion", "Print a completion script for a shell");
   completion->add_option("shell", *shell, "bash, zsh or fish")

@@ -12,6 +12,7 @@
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
 #include "absl/strings/strip.h"
 #include "absl/time/clock.h"
 #include "client/daemon.h"
@@ -97,13 +98,19 @@ absl::Status LocalCluster::StartProcess(const std::string& name,
   return absl::OkStatus();
 }
 
-absl::StatusOr<std::string> LocalCluster::Ports(const std::string& name) const {
-  const std::string text = ReadFile(fs::path(dir_) / "run" / (name + ".ports"));
-  std::string port = text.substr(0, text.find(' '));
-  if (port.empty())
+absl::StatusOr<std::string> LocalCluster::Port(const std::string& name, size_t index) const {
+  const std::vector<std::string> ports =
+      absl::StrSplit(ReadFile(fs::path(dir_) / "run" / (name + ".ports")), absl::ByAnyChar(" \n"),
+                     absl::SkipEmpty());
+  if (ports.size() <= index)
     return Error(absl::StatusCode::kUnavailable, reason::kClusterNotRunning,
                  absl::StrCat(name, " does not run"));
-  return port;
+  return ports[index];
+}
+
+std::string LocalCluster::Dashboard() const {
+  const absl::StatusOr<std::string> port = Port("coordinator", 2);
+  return port.ok() ? absl::StrCat("http://127.0.0.1:", *port, "/") : "";
 }
 
 std::string LocalCluster::ListenAddress(const std::string& name) const {
@@ -163,15 +170,10 @@ absl::StatusOr<Context> LocalCluster::StartAll(Interrupt& interrupt) {
     return (fs::path(dir_) / "run" / (name + ".ports")).string();
   };
   Context context{"local", "", {}};
-  std::vector<std::string> coordinator = {(bin / "seer-coordinator").string(),
-                                          "--listen",
-                                          ListenAddress("coordinator"),
-                                          "--database",
-                                          dir_ + "/coordinator.db",
-                                          "--storage",
-                                          "file://" + dir_ + "/storage",
-                                          "--port-file",
-                                          ports_file("coordinator")};
+  std::vector<std::string> coordinator = {
+      (bin / "seer-coordinator").string(), "--listen",    ListenAddress("coordinator"), "--http",
+      ListenAddress("dashboard"),          "--database",  dir_ + "/coordinator.db",     "--storage",
+      "file://" + dir_ + "/storage",       "--port-file", ports_file("coordinator")};
   for (int i = 0; i < options_.dataservices; ++i) {
     const std::string name = absl::StrCat("dataservice-", i);
     SEER_RETURN_IF_ERROR(
@@ -179,14 +181,17 @@ absl::StatusOr<Context> LocalCluster::StartAll(Interrupt& interrupt) {
                      {(bin / "seer-dataservice").string(), "--listen", ListenAddress(name),
                       "--pools", "file://" + dir_ + "/pools", "--port-file", ports_file(name)},
                      interrupt));
-    SEER_ASSIGN_OR_RETURN(const std::string port, Ports(name));
+    SEER_ASSIGN_OR_RETURN(const std::string port, Port(name));
     SEER_RETURN_IF_ERROR(WriteFileAtomically(dir_ + "/run/" + name + ".port", port));
     context.dataservice.push_back("127.0.0.1:" + port);
     coordinator.insert(coordinator.end(), {"--dataservice", context.dataservice.back()});
   }
   SEER_RETURN_IF_ERROR(StartProcess("coordinator", coordinator, interrupt));
-  SEER_ASSIGN_OR_RETURN(const std::string port, Ports("coordinator"));
+  SEER_ASSIGN_OR_RETURN(const std::string port, Port("coordinator"));
   SEER_RETURN_IF_ERROR(WriteFileAtomically(dir_ + "/run/coordinator.port", port));
+  // One of an older version, which still runs, has none.
+  if (const auto http_port = Port("coordinator", 2); http_port.ok())
+    SEER_RETURN_IF_ERROR(WriteFileAtomically(dir_ + "/run/dashboard.port", *http_port));
   context.coordinator = "127.0.0.1:" + port;
   for (int i = 0; i < options_.workers; ++i) {
     const std::string name = absl::StrCat("worker-", i);

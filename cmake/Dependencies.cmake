@@ -6,6 +6,7 @@ find_package(Protobuf REQUIRED)
 find_package(OpenSSL REQUIRED)
 find_package(spdlog REQUIRED)
 find_package(CURL REQUIRED)
+find_package(Boost 1.74 REQUIRED)  # headers alone: Asio and Beast
 find_package(PkgConfig REQUIRED)
 find_package(nlohmann_json REQUIRED)
 if(SEER_TESTS)

@@ -74,6 +74,11 @@ int main(int argc, char** argv) {
                  "File with the key that signs posts to webhooks (HMAC-SHA256); default: none");
   app.add_option("--metrics", config.metrics, "HOST:PORT of the Prometheus endpoint /metrics")
       ->capture_default_str();
+  app.add_option("--http", config.http,
+                 "HOST:PORT of the dashboard and of the API as HTTP and JSON, for example "
+                 "127.0.0.1:7071; default: none");
+  app.add_option("--http-host", config.http_hosts,
+                 "A name by which browsers reach the dashboard; may be given several times");
   app.add_option(
          "--database", config.database,
          "All jobs: a SQLite file, made if absent, or postgresql://USER@HOST:PORT/NAME, which "
@@ -130,7 +135,7 @@ int main(int argc, char** argv) {
   app.add_option("--grow-every", ReadDuration(config.grow_every), "And not again for so long [5m]")
       ->type_name("DURATION");
   app.add_option("--port-file", port_file,
-                 "File to write \"GRPC_PORT METRICS_PORT\" to once serving");
+                 "File to write \"GRPC_PORT METRICS_PORT HTTP_PORT\" to once serving; 0: none");
   app.add_option("--log-format", log_format, "text or json")
       ->transform(CLI::CheckedTransformer(std::map<std::string, seer::LogFormat>{
           {"text", seer::LogFormat::kText}, {"json", seer::LogFormat::kJson}}));
@@ -164,11 +169,13 @@ int main(int argc, char** argv) {
   if (!server.ok()) return seer::FailProgram(server.status());
   if (!port_file.empty()) {
     const absl::Status written = seer::WriteFileAtomically(
-        port_file, absl::StrCat((*server)->port(), " ", (*server)->metrics_port()));
+        port_file, absl::StrCat((*server)->port(), " ", (*server)->metrics_port(), " ",
+                                (*server)->http_port()));
     if (!written.ok()) return seer::FailProgram(written);
   }
   seer::LogInfo("serving", {{"port", (*server)->port()},
                             {"metrics_port", (*server)->metrics_port()},
+                            {"http_port", (*server)->http_port()},
                             {"database", *seer::coordinator::DatabaseName(config.database)},
                             {"storage", config.storage}});
   seer::WaitForTermination();

@@ -17,7 +17,9 @@
 #include "common/base/status_macros.h"
 #include "common/metrics/http.h"
 #include "common/objectstore/open_store.h"
+#include "common/rpc/channel.h"
 #include "common/rpc/server.h"
+#include "coordinator/http/http_front.h"
 #include "coordinator/metrics.h"
 #include "coordinator/services/access_service.h"
 #include "coordinator/services/agent_streams.h"
@@ -27,6 +29,9 @@
 #include "coordinator/services/checkpoints_service.h"
 #include "coordinator/services/convert.h"
 #include "coordinator/services/core_runner.h"
+#include "coordinator/services/curve_store.h"
+#include "coordinator/services/curves_service.h"
+#include "coordinator/services/events_service.h"
 #include "coordinator/services/job_maker.h"
 #include "coordinator/services/job_sources.h"
 #include "coordinator/services/jobs_service.h"
@@ -139,12 +144,13 @@ class Effects final : public EffectSink {
  public:
   // `serving` is told whether calls are answered now.
   Effects(AgentStreams& agents, CheckpointFiles& files, ChangeFeed& feed, LogStore& logs,
-          Webhooks& webhooks, CoreRunner& runner, AssignContext context,
+          CurveStore& curves, Webhooks& webhooks, CoreRunner& runner, AssignContext context,
           std::function<void(bool)> serving)
       : agents_(agents),
         files_(files),
         feed_(feed),
         logs_(logs),
+        curves_(curves),
         webhooks_(webhooks),
         runner_(runner),
         context_(std::move(context)),
@@ -179,11 +185,13 @@ class Effects final : public EffectSink {
     files_.Delete(key, [this, key] { runner_.Post(command::FilesDeleted{key.first, key.second}); });
   }
   void Happened(const Event& event, const Core& core) override {
+    feed_.Notify(kAnyEvent);
     webhooks_.Offer(event, core.jobs().at(event.job));
   }
   void JobChanged(const std::string& job) override { feed_.Notify(job); }
   void Leads() override {
     logs_.Reopen();
+    curves_.Reopen();
     serving_(true);
   }
   void StandsBy(const absl::Status& refusal) override {
@@ -197,6 +205,7 @@ class Effects final : public EffectSink {
   CheckpointFiles& files_;
   ChangeFeed& feed_;
   LogStore& logs_;
+  CurveStore& curves_;
   Webhooks& webhooks_;
   CoreRunner& runner_;
   const AssignContext context_;
@@ -218,6 +227,7 @@ class Server final : public CoordinatorServer {
         pools_(std::move(pools)),
         metrics_(registry_),
         logs_(LogsFolder(config)),
+        curves_(LogsFolder(config)),
         core_loop_("core", Clock::Real()),
         storage_loop_("storage", Clock::Real()),
         logs_loop_("logs", Clock::Real()),
@@ -232,7 +242,7 @@ class Server final : public CoordinatorServer {
                   [this](const std::string& job, const std::string& why) {
                     runner_.Post(command::WebhookFailed{job, why});
                   }),
-        effects_(agents_, files_, feed_, logs_, webhooks_, runner_,
+        effects_(agents_, files_, feed_, logs_, curves_, webhooks_, runner_,
                  {storage_uri_, config.dataservices},
                  [this](bool serving) {
                    tokens_.Forget();
@@ -252,12 +262,14 @@ class Server final : public CoordinatorServer {
                         [this] { agents_.Disconnect(TokensChanged()); }),
         jobs_service_(runner_, Clock::Real(), maker_, feed_, logs_),
         checkpoints_service_(runner_, files_, storage_uri_),
+        curves_service_(runner_, curves_),
+        events_service_(runner_, feed_),
         profiles_service_(runner_, feed_),
         queues_service_(runner_),
         schedules_service_(runner_, maker_),
         sweeps_service_(runner_, Clock::Real(), maker_),
         workers_service_(runner_),
-        trainers_service_(runner_) {}
+        trainers_service_(runner_, logs_loop_, curves_) {}
 
   ~Server() override {
     leadership_.reset();  // another coordinator takes over
@@ -266,6 +278,7 @@ class Server final : public CoordinatorServer {
     storage_watch_.reset();
     feed_.Stop();     // watchers leave
     agents_.Close();  // and agents, who dial again until a coordinator is there
+    front_.reset();
     rpc_.reset();
     logs_loop_.Stop();
     storage_loop_.Stop();
@@ -291,17 +304,18 @@ class Server final : public CoordinatorServer {
     options.security = config.security;
     if (config.authenticate) options.guard = &guard_;
     SEER_ASSIGN_OR_RETURN(
-        rpc_,
-        RpcServer::Start(
-            options,
-            {Served<v1::Access>(access_service_), Served<v1::Jobs>(jobs_service_),
-             Served<v1::Checkpoints>(checkpoints_service_), Served<v1::Profiles>(profiles_service_),
-             Served<v1::Queues>(queues_service_), Served<v1::Schedules>(schedules_service_),
-             Served<v1::Specs>(specs_service_),
-             Served<v1::Sweeps>(sweeps_service_), Served<v1::Workers>(workers_service_),
-             Served<internal::v1::Trainers>(trainers_service_),
-             Served<internal::v1::Agents>(agents_)},
-            registry_));
+        rpc_, RpcServer::Start(
+                  options,
+                  {Served<v1::Access>(access_service_), Served<v1::Jobs>(jobs_service_),
+                   Served<v1::Checkpoints>(checkpoints_service_),
+                   Served<v1::Curves>(curves_service_), Served<v1::Events>(events_service_),
+                   Served<v1::Profiles>(profiles_service_), Served<v1::Queues>(queues_service_),
+                   Served<v1::Schedules>(schedules_service_), Served<v1::Specs>(specs_service_),
+                   Served<v1::Sweeps>(sweeps_service_), Served<v1::Workers>(workers_service_),
+                   Served<internal::v1::Trainers>(trainers_service_),
+                   Served<internal::v1::Agents>(agents_)},
+                  registry_));
+    SEER_RETURN_IF_ERROR(ServeHttp(config));
     if (!database_.lease) return absl::OkStatus();
     rpc_->SetServing(false);
     leadership_.emplace(*database_.lease, runner_, Clock::Real(),
@@ -310,8 +324,26 @@ class Server final : public CoordinatorServer {
   }
   int port() const override { return rpc_->port(); }
   int metrics_port() const override { return http_ ? http_->port() : 0; }
+  int http_port() const override { return front_ ? front_->port() : 0; }
 
  private:
+  absl::Status ServeHttp(const ServerConfig& config) {
+    if (config.http.empty()) return absl::OkStatus();
+    HttpFrontOptions options;
+    SEER_RETURN_IF_ERROR(CheckExposure(config.http, config.security, config.authenticate, "http"));
+    options.server.address = config.http;
+    options.server.certificate_file = config.security.certificate;
+    options.server.key_file = config.security.key;
+    options.hosts = config.http_hosts;
+    SecurityOptions callers = config.security;  // the token is each caller's own
+    callers.token.clear();
+    callers.token_file.clear();
+    SEER_ASSIGN_OR_RETURN(const auto security, ClientSecurity::Open(callers));
+    SEER_ASSIGN_OR_RETURN(front_, HttpFront::Start(std::move(options), rpc_->InProcess(),
+                                                   MakeChannel(config.dataservices, security)));
+    return absl::OkStatus();
+  }
+
   const std::string storage_uri_;
   const OpenedDatabase database_;
   const std::unique_ptr<ObjectStore> objects_;
@@ -320,6 +352,7 @@ class Server final : public CoordinatorServer {
   CoordinatorMetrics metrics_;
   ChangeFeed feed_;
   LogStore logs_;
+  CurveStore curves_;
   ThreadLoop core_loop_;
   ThreadLoop storage_loop_;
   ThreadLoop logs_loop_;  // agents' streams wait for it: they must not wait for object storage
@@ -336,6 +369,8 @@ class Server final : public CoordinatorServer {
   AccessService access_service_;
   JobsService jobs_service_;
   CheckpointsService checkpoints_service_;
+  CurvesService curves_service_;
+  EventsService events_service_;
   ProfilesService profiles_service_;
   QueuesService queues_service_;
   SchedulesService schedules_service_;
@@ -348,6 +383,7 @@ class Server final : public CoordinatorServer {
   std::optional<StorageWatch> storage_watch_;  // where the storage is a file system
   std::unique_ptr<MetricsHttp> http_;
   std::unique_ptr<RpcServer> rpc_;
+  std::unique_ptr<HttpFront> front_;  // calls rpc_
   std::optional<Leadership> leadership_;
 };
 

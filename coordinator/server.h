@@ -17,6 +17,8 @@ class PoolLookup;
 struct ServerConfig {
   std::string listen = "127.0.0.1:7070";
   std::string metrics = "127.0.0.1:0";      // empty: no endpoint
+  std::string http;                         // of dashboard and HTTP gateway; empty: none
+  std::vector<std::string> http_hosts;      // as HttpFrontOptions::hosts
   std::string database = "coordinator.db";  // SQLite file, or postgresql:// URL
   std::string logs;                     // of ranks; default: "logs" beside the SQLite file, or here
   std::string storage;                  // root of checkpoints: "file:///dir" or a path
@@ -56,6 +58,7 @@ class CoordinatorServer {
   virtual ~CoordinatorServer() = default;  // drains, then stops
   virtual int port() const = 0;
   virtual int metrics_port() const = 0;  // 0: no endpoint
+  virtual int http_port() const = 0;     // 0: none
 };
 
 }  // namespace seer::coordinator

@@ -20,8 +20,8 @@ int Up(Session& session, const ClusterOptions& options) {
   LocalCluster cluster(options);
   const auto context = cluster.Up(*session.interrupt);
   if (!context.ok()) return Fail(context.status());
-  std::printf("coordinator %s\ndataservice %s\n", context->coordinator.c_str(),
-              absl::StrJoin(context->dataservice, ",").c_str());
+  std::printf("coordinator %s\ndataservice %s\ndashboard %s\n", context->coordinator.c_str(),
+              absl::StrJoin(context->dataservice, ",").c_str(), cluster.Dashboard().c_str());
   Note(absl::StrCat("the cluster runs; its state is in ", cluster.dir(),
                     "; `seer cluster down` stops it"));
   return kExitOk;
@@ -62,14 +62,16 @@ int ShowStatus(const ClusterOptions& options) {
   LocalCluster cluster(options);
   const auto processes = cluster.Status();
   bool all = !processes.empty();
-  std::printf("%-16s %-8s %-8s %-14s %s\n", "PROCESS", "STATE", "PID", "PORTS", "LOG");
+  std::printf("%-16s %-8s %-8s %-18s %s\n", "PROCESS", "STATE", "PID", "PORTS", "LOG");
   for (const auto& process : processes) {
-    std::printf("%-16s %-8s %-8s %-14s %s\n", process.name.c_str(),
+    std::printf("%-16s %-8s %-8s %-18s %s\n", process.name.c_str(),
                 process.running ? "running" : "dead",
                 process.running ? absl::StrCat(process.pid).c_str() : "-", process.ports.c_str(),
                 process.log.c_str());
     all = all && process.running;
   }
+  if (const std::string dashboard = cluster.Dashboard(); !dashboard.empty())
+    Note(absl::StrCat("dashboard: ", dashboard));
   if (!all)
     Note(processes.empty() ? "no cluster runs; `seer cluster up` starts one"
                            : "some processes are dead; `seer cluster up` starts them again");

@@ -17,14 +17,19 @@ namespace seer::client {
 
 std::string ShortId(const std::string& name);  // "jobs/job_ab12cd34" -> "job_ab12cd34"
 std::string StateOf(const v1::Job& job);       // "RUNNING"
-std::string StepsOf(const v1::Job& job);       // "20/400"; "-": it trains nothing
+double GoodputOf(const v1::Job& job);  // productive over all but the queue; NaN: no such time yet
+std::string StepsOf(const v1::Job& job);  // "20/400"; "-": it trains nothing
 
 const std::vector<Column>& JobColumns();
 const std::vector<Column>& TopColumns();
 std::vector<std::pair<std::string, std::string>> JobDescription(const v1::Job& job);
+std::string RanksCell(const v1::Job& job);  // "4"; "3/4" of an elastic gang that has fewer
 // What the job's ranks do, as a table below what stands above; nothing if none says.
 std::string RanksTable(const v1::Job& job, bool wide);
 void PrintRanks(const v1::Job& job, bool wide);
+// All jobs in one of these states, or in any, newest first.
+absl::StatusOr<std::vector<v1::Job>> FetchJobs(const Session& session, v1::Jobs::Stub& stub,
+                                               const std::vector<v1::JobState>& states);
 // All events of the job with this full name, oldest first.
 absl::StatusOr<std::vector<v1::Event>> FetchEvents(const Session& session, v1::Jobs::Stub& stub,
                                                    const std::string& name);

@@ -1,6 +1,5 @@
-// seer job list, describe, events and logs; the shortcuts ps, logs and top.
+// seer job list, describe, events and logs; the shortcuts ps and logs.
 #include <grpcpp/grpcpp.h>
-#include <unistd.h>
 
 #include <CLI/CLI.hpp>
 #include <iostream>
@@ -18,18 +17,7 @@
 namespace seer::client {
 namespace {
 
-constexpr absl::Duration kTopPeriod = absl::Seconds(2);
-
 using google::protobuf::Message;
-
-absl::StatusOr<std::vector<v1::Job>> FetchJobs(const Session& session, v1::Jobs::Stub& stub,
-                                               const std::vector<v1::JobState>& states) {
-  v1::ListJobsRequest request;
-  request.set_page_size(1000);
-  for (const v1::JobState state : states) request.add_states(state);
-  return FetchPages<v1::Job>(session, "the coordinator", stub, &v1::Jobs::Stub::ListJobs, request,
-                             &v1::ListJobsResponse::jobs);
-}
 
 std::vector<const Message*> Pointers(const std::vector<v1::Job>& jobs) {
   std::vector<const Message*> items;
@@ -54,32 +42,6 @@ int List(Session& session, const std::vector<std::string>& names) {
   const auto jobs = FetchJobs(session, *stub, states);
   if (!jobs.ok()) return Fail(jobs.status());
   PrintList(session.form, Pointers(*jobs), JobColumns());
-  return kExitOk;
-}
-
-// What has not ended: on a terminal drawn anew until Ctrl-C, elsewhere once.
-int Top(Session& session, bool once) {
-  const auto channel = session.Coordinator();
-  if (!channel.ok()) return Fail(channel.status());
-  const auto stub = v1::Jobs::NewStub(*channel);
-  const bool live = !once && IsTerminal(STDOUT_FILENO) &&
-                    (session.form == OutputForm::kTable || session.form == OutputForm::kWide);
-  do {
-    const auto jobs =
-        FetchJobs(session, *stub,
-                  {v1::JOB_STATE_QUEUED, v1::JOB_STATE_STARTING, v1::JOB_STATE_RUNNING,
-                   v1::JOB_STATE_PAUSING, v1::JOB_STATE_PAUSED, v1::JOB_STATE_RESTARTING});
-    if (session.interrupt->caught()) break;
-    if (!jobs.ok()) return Fail(jobs.status());
-    if (!live) {
-      PrintList(session.form, Pointers(*jobs), TopColumns());
-      return kExitOk;
-    }
-    // Home, the table, and what stood below it is gone.
-    const std::string table = FormatTable(Pointers(*jobs), TopColumns(), false);
-    std::cout << "\033[H\033[J" << table << "\nCtrl-C ends this, not the jobs" << std::flush;
-  } while (session.interrupt->SleepFor(kTopPeriod));
-  std::cout << std::endl;
   return kExitOk;
 }
 
@@ -147,6 +109,15 @@ absl::StatusOr<std::vector<v1::Event>> FetchEvents(const Session& session, v1::J
   }
 }
 
+absl::StatusOr<std::vector<v1::Job>> FetchJobs(const Session& session, v1::Jobs::Stub& stub,
+                                               const std::vector<v1::JobState>& states) {
+  v1::ListJobsRequest request;
+  request.set_page_size(1000);
+  for (const v1::JobState state : states) request.add_states(state);
+  return FetchPages<v1::Job>(session, "the coordinator", stub, &v1::Jobs::Stub::ListJobs, request,
+                             &v1::ListJobsResponse::jobs);
+}
+
 void AddList(CLI::App& parent, Session& session, const char* verb) {
   auto states = std::make_shared<std::vector<std::string>>();
   CLI::App* command = parent.add_subcommand(verb, "List jobs, the newest first");
@@ -154,14 +125,6 @@ void AddList(CLI::App& parent, Session& session, const char* verb) {
   command->footer(absl::StrCat("Examples:\n  seer ", verb == std::string("ps") ? "ps" : "job list",
                                "\n  seer job list --state running -o json"));
   command->callback([&session, states] { session.exit_code = List(session, *states); });
-}
-
-void AddTop(CLI::App& parent, Session& session) {
-  auto once = std::make_shared<bool>(false);
-  CLI::App* command = parent.add_subcommand("top", "Watch the jobs that have not ended");
-  command->add_flag("--once", *once, "Print them once, as off a terminal");
-  command->footer("Examples:\n  seer top\n  seer top --once");
-  command->callback([&session, once] { session.exit_code = Top(session, *once); });
 }
 
 void AddDescribe(CLI::App& parent, Session& session) {

@@ -1,5 +1,7 @@
 // What tables and `describe` show of a job.
+#include <cmath>
 #include <cstdio>
+#include <limits>
 #include <map>
 
 #include "absl/strings/ascii.h"
@@ -33,33 +35,19 @@ Column PartOfStep(const char* title, double (v1::RankActivity::*seconds)() const
 }
 
 // "88.1% of 2h 3m since it left the queue: ..."; empty: it has waited all the time.
-std::string GoodputOf(const v1::Job& job) {
-  double all = 0, productive = 0;
+std::string GoodputText(const v1::Job& job) {
+  double all = 0;
+  std::string parts;
   for (const v1::TimeShare& share : job.time_shares()) {
     if (share.time_class() == "queue") continue;
     all += share.seconds();
-    if (share.time_class() == "productive") productive += share.seconds();
+    absl::StrAppend(&parts, parts.empty() ? ": " : ", ", share.time_class(), " ",
+                    FormatSeconds(share.seconds()));
   }
-  if (!(all > 0)) return "";
-  std::string text =
-      absl::StrFormat("%.1f%% of %s outside the queue", 100 * productive / all, FormatSeconds(all));
-  const char* separator = ": ";
-  for (const v1::TimeShare& share : job.time_shares()) {
-    if (share.time_class() == "queue") continue;
-    absl::StrAppend(&text, separator, share.time_class(), " ", FormatSeconds(share.seconds()));
-    separator = ", ";
-  }
-  return text;
-}
-
-// "4"; "3/4" of an elastic gang that has fewer; "4+1" with a spare.
-std::string RanksCell(const v1::Job& job) {
-  const int wanted = job.spec().distributed().ranks();
-  std::string cell = absl::StrCat(wanted);
-  if (job.ranks_size() > 0 && job.ranks_size() < wanted)
-    cell = absl::StrCat(job.ranks_size(), "/", wanted);
-  if (job.spare_devices() > 0) absl::StrAppend(&cell, "+", job.spare_devices());
-  return cell;
+  const double goodput = GoodputOf(job);
+  if (std::isnan(goodput)) return "";
+  return absl::StrFormat("%.1f%% of %s outside the queue", 100 * goodput, FormatSeconds(all)) +
+         parts;
 }
 
 // "3 of 4 ranks (elastic, at least 2), 1 spare"
@@ -79,6 +67,26 @@ std::string RanksText(const v1::Job& job) {
 }
 
 }  // namespace
+
+double GoodputOf(const v1::Job& job) {
+  double all = 0, productive = 0;
+  for (const v1::TimeShare& share : job.time_shares()) {
+    if (share.time_class() == "queue") continue;
+    all += share.seconds();
+    if (share.time_class() == "productive") productive += share.seconds();
+  }
+  return all > 0 ? productive / all : std::numeric_limits<double>::quiet_NaN();
+}
+
+// Also "4+1" with a spare.
+std::string RanksCell(const v1::Job& job) {
+  const int wanted = job.spec().distributed().ranks();
+  std::string cell = absl::StrCat(wanted);
+  if (job.ranks_size() > 0 && job.ranks_size() < wanted)
+    cell = absl::StrCat(job.ranks_size(), "/", wanted);
+  if (job.spare_devices() > 0) absl::StrAppend(&cell, "+", job.spare_devices());
+  return cell;
+}
 
 const std::vector<Column>& JobColumns() {
   static const auto& columns = *new std::vector<Column>{
@@ -129,6 +137,12 @@ const std::vector<Column>& TopColumns() {
          return measured(AsJob(m),
                          absl::StrFormat("%.1f%%", AsJob(m).progress().data_stall_ratio() * 100));
        }},
+      {"GOODPUT",
+       [](const Message& m) {
+         const double goodput = GoodputOf(AsJob(m));
+         return std::isnan(goodput) ? std::string("-") : absl::StrFormat("%.0f%%", goodput * 100);
+       }},
+      {"RANKS", [](const Message& m) { return RanksCell(AsJob(m)); }},
       {"ETA",
        [=](const Message& m) {
          const auto& p = AsJob(m).progress();
@@ -172,7 +186,7 @@ std::vector<std::pair<std::string, std::string>> JobDescription(const v1::Job& j
   }
   if (!job.avoided_workers().empty())
     lines.emplace_back("Avoids", absl::StrJoin(job.avoided_workers(), ", "));
-  if (const std::string goodput = GoodputOf(job); !goodput.empty())
+  if (const std::string goodput = GoodputText(job); !goodput.empty())
     lines.emplace_back("Goodput", goodput);
   if (job.preemptions() > 0) lines.emplace_back("Preemptions", absl::StrCat(job.preemptions()));
   if (p.step() > 0) {

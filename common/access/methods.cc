@@ -62,6 +62,8 @@ constexpr MethodRule kMethods[] = {
      "schedule.name"},
     {"seer.v1.Schedules/DeleteSchedule", kSubmitter, kPeople, kChanges, About::kSchedule, "name"},
 
+    {"seer.v1.Curves/GetCurve", kViewer, kPeople, kReads, About::kJob, "name"},
+    {"seer.v1.Events/WatchEvents", kViewer, kPeople, kReads, About::kNothing, ""},
     {"seer.v1.Specs/ParseSpecs", kViewer, kPeople, kReads, About::kNothing, ""},
 
     {"seer.v1.Sweeps/CreateSweep", kSubmitter, kPeople, kChanges, About::kSpec, "sweep.spec"},

@@ -110,6 +110,10 @@
   X(kBackupCorrupt, "BACKUP_CORRUPT")                          \
   X(kNotLeader, "NOT_LEADER")                                  \
   X(kServiceUnreachable, "SERVICE_UNREACHABLE")                \
+  X(kPathNotFound, "PATH_NOT_FOUND")                           \
+  X(kRequestTooLarge, "REQUEST_TOO_LARGE")                     \
+  X(kTooManyStreams, "TOO_MANY_STREAMS")                       \
+  X(kForeignOrigin, "FOREIGN_ORIGIN")                          \
   X(kClusterRunning, "CLUSTER_RUNNING")                        \
   X(kClusterNotRunning, "CLUSTER_NOT_RUNNING")                 \
   X(kKubernetesNotConfigured, "KUBERNETES_NOT_CONFIGURED")     \

@@ -123,22 +123,6 @@ class CallMeterFactory final : public grpc::experimental::ServerInterceptorFacto
   CallGuard* const guard_;
 };
 
-absl::Status CheckExposure(const RpcServerOptions& options, const std::string& host) {
-  const bool tls = !options.security.certificate.empty();
-  if (options.security.insecure || IsLoopback(host) || (tls && options.guard != nullptr))
-    return absl::OkStatus();
-  return Error(absl::StatusCode::kFailedPrecondition, reason::kInsecureBind,
-               absl::StrCat("other machines reach ", options.address, ", but ",
-                            tls                        ? "callers need not say who they are"
-                            : options.guard != nullptr ? "connections are not encrypted"
-                                                       : "connections are not encrypted and "
-                                                         "callers need not say who they are"))
-      .Field("listen")
-      .Hint(
-          "give --tls-cert, --tls-key and --auth tokens (docs/security.md), listen on 127.0.0.1, "
-          "or give --insecure where the network itself keeps others out");
-}
-
 class GrpcServer final : public RpcServer {
  public:
   GrpcServer(std::unique_ptr<grpc::Server> server,
@@ -155,6 +139,11 @@ class GrpcServer final : public RpcServer {
   ~GrpcServer() override { Stop(); }
   int port() const override { return port_; }
   std::string address() const override { return absl::StrCat(host_, ":", port_); }
+  std::shared_ptr<grpc::Channel> InProcess() override {
+    grpc::ChannelArguments arguments;
+    arguments.SetMaxReceiveMessageSize(-1);  // the server's own limit counts
+    return server_->InProcessChannel(arguments);
+  }
   void SetServing(bool serving) override {
     if (auto* health = server_->GetHealthCheckService()) health->SetServingStatus(serving);
   }
@@ -178,6 +167,24 @@ class GrpcServer final : public RpcServer {
 
 }  // namespace
 
+absl::Status CheckExposure(const std::string& address, const SecurityOptions& security,
+                           bool authenticates, const std::string& flag) {
+  const bool tls = !security.certificate.empty();
+  if (security.insecure || IsLoopback(address.substr(0, address.rfind(':'))) ||
+      (tls && authenticates))
+    return absl::OkStatus();
+  return Error(absl::StatusCode::kFailedPrecondition, reason::kInsecureBind,
+               absl::StrCat("other machines reach ", address, ", but ",
+                            tls             ? "callers need not say who they are"
+                            : authenticates ? "connections are not encrypted"
+                                            : "connections are not encrypted and "
+                                              "callers need not say who they are"))
+      .Field(flag)
+      .Hint(
+          "give --tls-cert, --tls-key and --auth tokens (docs/security.md), listen on 127.0.0.1, "
+          "or give --insecure where the network itself keeps others out");
+}
+
 absl::StatusOr<std::unique_ptr<RpcServer>> RpcServer::Start(
     const RpcServerOptions& options, const std::vector<ServedService>& services,
     MetricsRegistry& metrics) {
@@ -197,7 +204,8 @@ absl::StatusOr<std::unique_ptr<RpcServer>> RpcServer::Start(
         .Hint("write HOST:PORT, for example 127.0.0.1:7070; port 0 takes any free one");
   }
   const std::string host = options.address.substr(0, colon);
-  SEER_RETURN_IF_ERROR(CheckExposure(options, host));
+  SEER_RETURN_IF_ERROR(
+      CheckExposure(options.address, options.security, options.guard != nullptr, "listen"));
   SEER_ASSIGN_OR_RETURN(const auto credentials, MakeServerCredentials(options.security));
   auto rpc_metrics = std::make_shared<RpcMetrics>(metrics);
   grpc::ServerBuilder builder;

@@ -14,6 +14,7 @@
 #include "common/rpc/security.h"
 
 namespace grpc {
+class Channel;
 class Service;
 class Server;
 }  // namespace grpc
@@ -36,6 +37,11 @@ struct RpcServerOptions {
   absl::Duration max_age_grace = absl::Hours(24);
   int max_streams = 1000;  // calls at a time of one connection; more wait at the client
 };
+
+// FAILED_PRECONDITION with INSECURE_BIND at `flag`: other machines reach `address`, HOST:PORT, and
+// there is no TLS, or callers are not asked who they are, and it is not said that this is meant.
+absl::Status CheckExposure(const std::string& address, const SecurityOptions& security,
+                           bool authenticates, const std::string& flag);
 
 // A service and its full name, which a guard needs to know.
 struct ServedService {
@@ -62,6 +68,9 @@ class RpcServer {
   virtual ~RpcServer() = default;
   virtual int port() const = 0;
   virtual std::string address() const = 0;  // host:port with the real port
+  // To this server without a connection, for calls that this process hands on. Metadata and limits
+  // are those of a connection.
+  virtual std::shared_ptr<grpc::Channel> InProcess() = 0;
   // What health answers; SERVING from the start. False: clients of several servers call another.
   virtual void SetServing(bool serving) = 0;
   // Health NOT_SERVING, no new calls;

@@ -88,6 +88,7 @@ class Core {
   const std::map<std::string, Queue>& queues() const { return queues_; }
   const std::map<std::string, JobSchedule>& schedules() const { return schedules_; }
   const std::map<std::string, Sweep>& sweeps() const { return sweeps_; }
+  int64_t last_event() const { return last_event_; }  // its number; 0: nothing has happened yet
   // Jobs by when they were made, and by name.
   const JobIndex& index() const { return index_; }
   // By id, "jobs/<id>", or name (the newest job of that name). NOT_FOUND with JOB_NOT_FOUND.

@@ -36,23 +36,6 @@ const char* RankStateName(RankState state) {
   return "";
 }
 
-void SetProgress(const Job& job, v1::Progress* out) {
-  const Progress& p = job.progress;
-  out->set_step(p.step);
-  out->set_total_steps(job.numbers.steps);
-  out->set_loss(p.loss);
-  out->set_learning_rate(p.learning_rate);
-  out->set_images_per_second(p.images_per_second);
-  out->set_step_seconds(p.step_seconds);
-  out->set_data_stall_ratio(p.data_stall_ratio);
-  out->set_prototypes_used_ratio(p.prototypes_used_ratio);
-  out->set_assignment_entropy_nats(p.assignment_entropy_nats);
-  out->set_feature_std(p.feature_std);
-  out->set_gradient_norm(p.gradient_norm);
-  out->set_skipped_steps(p.skipped_steps);
-  if (p.updated > absl::UnixEpoch()) SetTime(p.updated, out->mutable_update_time());
-}
-
 void SetEval(const EvalResult& eval, v1::EvalResult* out) {
   for (const KnnResult& knn : eval.knn) {
     v1::EvalResult::Knn* const to = out->add_knn();
@@ -139,6 +122,24 @@ v1::Queue ToProto(const Queue& queue, const Core& core) {
   return out;
 }
 
+v1::Progress ToProto(const Progress& p, int64_t total_steps) {
+  v1::Progress out;
+  out.set_step(p.step);
+  out.set_total_steps(total_steps);
+  out.set_loss(p.loss);
+  out.set_learning_rate(p.learning_rate);
+  out.set_images_per_second(p.images_per_second);
+  out.set_step_seconds(p.step_seconds);
+  out.set_data_stall_ratio(p.data_stall_ratio);
+  out.set_prototypes_used_ratio(p.prototypes_used_ratio);
+  out.set_assignment_entropy_nats(p.assignment_entropy_nats);
+  out.set_feature_std(p.feature_std);
+  out.set_gradient_norm(p.gradient_norm);
+  out.set_skipped_steps(p.skipped_steps);
+  if (p.updated > absl::UnixEpoch()) SetTime(p.updated, out.mutable_update_time());
+  return out;
+}
+
 v1::Job ToProto(const Job& job, const Core& core, Moment now) {
   v1::Job out;
   out.set_name(absl::StrCat("jobs/", job.id));
@@ -161,7 +162,7 @@ v1::Job ToProto(const Job& job, const Core& core, Moment now) {
   if (job.started != absl::InfinitePast()) SetTime(job.started, out.mutable_start_time());
   if (job.ended != absl::InfinitePast()) SetTime(job.ended, out.mutable_end_time());
   out.set_attempt(job.attempts);
-  SetProgress(job, out.mutable_progress());
+  *out.mutable_progress() = ToProto(job.progress, job.numbers.steps);
   out.set_last_checkpoint_step(core.NewestCheckpoint(job.id));
   out.set_etag(absl::StrCat(job.changes));
   for (const PlanEntry& entry : job.plan) {

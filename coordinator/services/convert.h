@@ -23,6 +23,7 @@ void SetDuration(absl::Duration duration, google::protobuf::Duration* out);
 absl::Duration FromProto(const google::protobuf::Duration& duration);
 
 v1::Job ToProto(const Job& job, const Core& core, Moment now);
+v1::Progress ToProto(const Progress& progress, int64_t total_steps);
 v1::Checkpoint ToProto(const Checkpoint& checkpoint, const RetentionDecision& retention,
                        const std::string& storage_uri);
 v1::Worker ToProto(const Worker& worker, const Core& core);

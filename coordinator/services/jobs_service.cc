@@ -13,6 +13,7 @@
 #include "coordinator/services/activities.h"
 #include "coordinator/services/convert.h"
 #include "coordinator/services/page_token.h"
+#include "coordinator/services/stream_begin.h"
 
 namespace seer::coordinator {
 namespace {
@@ -149,6 +150,7 @@ absl::Status JobsService::Logs(grpc::ServerContext& context, const v1::ReadLogsR
   v1::Job job;
   SEER_RETURN_IF_ERROR(Get(request.name(), job));
   const std::string id = job.name().substr(5);
+  BeginStream(context, writer);
   const auto send = [&](const LogRecord& record) {
     v1::LogLine line;
     SetTime(record.time, line.mutable_time());

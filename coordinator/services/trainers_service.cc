@@ -5,7 +5,10 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/strip.h"
+#include "common/base/clock.h"
 #include "common/base/error.h"
+#include "common/base/log.h"
 #include "common/rpc/status_grpc.h"
 #include "coordinator/services/convert.h"
 #include "seer/v1/profiles.pb.h"
@@ -30,9 +33,19 @@ absl::Status ForTrainer(const absl::Status& status) {
 grpc::Status TrainersService::ReportProgress(grpc::ServerContext*,
                                              const internal::v1::ReportProgressRequest* request,
                                              internal::v1::ReportProgressResponse* out) {
-  const Reply reply = runner_.Execute(command::ReportProgress{
-      request->attempt_id(), request->job(), FromProto(*request), request->profile(),
-      request->profile_first_step(), FromProto(request->data_plan())});
+  const Progress progress = FromProto(*request);
+  const Reply reply = runner_.Execute(
+      command::ReportProgress{request->attempt_id(), request->job(), progress, request->profile(),
+                              request->profile_first_step(), FromProto(request->data_plan())});
+  if (reply.status.ok()) {
+    v1::Progress point = ToProto(progress, 0);
+    SetTime(Clock::Real().Now(), point.mutable_update_time());
+    const std::string job(absl::StripPrefix(request->job(), "jobs/"));
+    writer_.Post([this, job, point = std::move(point)] {
+      const absl::Status added = curves_.Add(job, point);
+      if (!added.ok()) LogWarn("curve_not_written", {{"job", job}, {"error", StatusText(added)}});
+    });
+  }
   out->set_pause(reply.yes);
   out->set_profile(reply.profile);
   out->set_profile_steps(reply.profile_steps);

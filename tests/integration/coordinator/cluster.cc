@@ -187,6 +187,8 @@ coordinator::ServerConfig Cluster::Config() const {
   coordinator::ServerConfig config;
   config.listen = "127.0.0.1:0";
   config.metrics = "127.0.0.1:0";
+  config.http = http;
+  config.http_hosts = {"trusted.example"};
   config.database = url_.empty() ? dir_ / "state/coordinator.db" : url_;
   config.logs = dir_ / "state/logs";
   config.leader_lease = absl::Seconds(3);

@@ -102,6 +102,7 @@ class Cluster {
   coordinator::ServerConfig Config() const;
   int port(size_t number = 0) const { return servers_[number]->port(); }
   int metrics_port(size_t number = 0) const { return servers_[number]->metrics_port(); }
+  int http_port() const { return servers_[0]->http_port(); }
   const TempDir& dir() const { return dir_; }
 
   // Unary calls, as absl statuses.
@@ -122,6 +123,7 @@ class Cluster {
   absl::StatusOr<bool> Checkpoint(const internal::v1::Assign& assign, int64_t step);
 
   std::string webhook_secret_file;  // from the next Start on, as all here
+  std::string http;
   double storage_low_watermark = 0;
   absl::Duration hang_after = absl::Seconds(30);
 

@@ -127,6 +127,8 @@ TEST_F(CommandTree, HasTheNounsVerbsAndShortcutsOfTheDesign) {
                            "seer ps",
                            "seer logs",
                            "seer top",
+                           "seer api descriptor",
+                           "seer api openapi",
                            "seer completion"})
     EXPECT_THAT(commands, ::testing::Contains(path));
 }
