@@ -111,7 +111,6 @@
   X(kNotLeader, "NOT_LEADER")                                  \
   X(kServiceUnreachable, "SERVICE_UNREACHABLE")                \
   X(kPathNotFound, "PATH_NOT_FOUND")                           \
-  X(kRequestTooLarge, "REQUEST_TOO_LARGE")                     \
   X(kTooManyStreams, "TOO_MANY_STREAMS")                       \
   X(kForeignOrigin, "FOREIGN_ORIGIN")                          \
   X(kClusterRunning, "CLUSTER_RUNNING")                        \
