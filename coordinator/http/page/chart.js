@@ -9,7 +9,7 @@ function ticks(low, high, count) {
   const step = [1, 2, 2.5, 5, 10].map((factor) => factor * power).find((value) => value >= raw) || raw;
   const out = [];
   for (let at = Math.ceil(low / step) * step; at <= high + step * 1e-6; at += step) out.push(at);
-  return out;
+  return { values: out, digits: Math.max(0, -Math.floor(Math.log10(step))) };
 }
 
 // `lines`: [{label, value: point -> number}], at most two on one axis.
@@ -56,10 +56,13 @@ export class LineChart {
     this.values = values;
     this.size = [w, hgt];
     const parts = [];
-    for (const value of ticks(low, high, 4)) {
+    const marks = ticks(low, high, 4);
+    // So many digits that no two of them read alike.
+    const label = (value) => (this.format === short && Math.abs(value) < 1e4 ? value.toFixed(Math.min(6, marks.digits)) : this.format(value));
+    for (const value of marks.values) {
       const y = this.y(value);
       parts.push(svg("line", { class: "gridline", x1: left, x2: w - right, y1: y, y2: y }),
-        svg("text", { x: left - 6, y: y + 4, "text-anchor": "end" }, this.format(value)));
+        svg("text", { x: left - 6, y: y + 4, "text-anchor": "end" }, label(value)));
     }
     parts.push(svg("text", { x: left, y: hgt - 6 }, `step ${short(first)}`),
       svg("text", { x: w - right, y: hgt - 6, "text-anchor": "end" }, short(points.at(-1).step)));

@@ -19,6 +19,7 @@
 #include "coordinator/services/checkpoint_files.h"
 #include "coordinator/services/convert.h"
 #include "coordinator/services/core_runner.h"
+#include "coordinator/services/curve_store.h"
 #include "coordinator/services/log_store.h"
 #include "coordinator/services/page_token.h"
 #include "coordinator/services/trainers_service.h"
@@ -701,7 +702,9 @@ TEST(TrainersService, AReportThatCannotBeStoredIsToBeRepeatedNotGivenUp) {
   const Reply created = runner.Execute(create);
   ASSERT_OK(created.status);
 
-  TrainersService service(runner);
+  TempDir dir;
+  CurveStore curves(dir.path());
+  TrainersService service(runner, loop, curves);
   internal::v1::ReportCheckpointRequest request;
   request.set_attempt_id(1);
   request.set_job("jobs/" + created.job);

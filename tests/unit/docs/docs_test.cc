@@ -150,7 +150,8 @@ TEST(DocsTest, LinksLeadToFiles) {
   ASSERT_FALSE(Source().empty()) << "run by ctest";
   static const std::regex kLink(R"(\]\(([^)#]+)[^)]*\))");
   std::vector<fs::path> pages = {Source() / "README.md", Source() / "CONTRIBUTING.md"};
-  for (const auto& entry : fs::directory_iterator(Source() / "docs")) pages.push_back(entry.path());
+  for (const auto& entry : fs::directory_iterator(Source() / "docs"))
+    if (entry.path().extension() == ".md") pages.push_back(entry.path());
   int links = 0;
   for (const fs::path& page : pages) {
     const std::string text = ReadAll(page);
