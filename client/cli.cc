@@ -12,6 +12,7 @@
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
 #include "client/commands/api.h"
+#include "client/commands/auth.h"
 #include "client/commands/man.h"
 #include "client/commands/schedule.h"
 #include "client/commands/sweep.h"
@@ -20,6 +21,7 @@
 #include "common/base/error.h"
 #include "common/base/status_macros.h"
 #include "common/rpc/channel.h"
+#include "common/rpc/security_flags.h"
 #include "common/spec/yaml.h"
 
 namespace seer::client {
@@ -34,6 +36,13 @@ absl::Status NoAddress(const char* what) {
       .Hint(
           "`seer cluster up` starts a cluster on this machine; or name one with --coordinator and "
           "--dataservice");
+}
+
+absl::StatusOr<std::shared_ptr<grpc::Channel>> SecureChannel(
+    const Context& context, const std::vector<std::string>& addresses) {
+  SEER_RETURN_IF_ERROR(CheckTokenIsSafe(context.security, addresses));
+  SEER_ASSIGN_OR_RETURN(const auto security, ClientSecurity::Open(context.security));
+  return MakeChannel(addresses, security);
 }
 
 std::vector<std::string> Names(const CLI::App& app) {
@@ -82,17 +91,17 @@ Misused Explain(const CLI::App& app, const CLI::ParseError& error, int argc,
 }  // namespace
 
 absl::StatusOr<std::shared_ptr<grpc::Channel>> Session::Coordinator() {
-  SEER_ASSIGN_OR_RETURN(const Context context, LoadContext(coordinator_flag, dataservice_flag));
+  SEER_ASSIGN_OR_RETURN(const Context context, LoadContext(flags));
   const std::vector<std::string> addresses = SplitAddresses(context.coordinator);
   if (addresses.empty()) return NoAddress("a coordinator");
   coordinators = static_cast<int>(addresses.size());
-  return MakeChannel(addresses);
+  return SecureChannel(context, addresses);
 }
 
 absl::StatusOr<std::shared_ptr<grpc::Channel>> Session::DataService() const {
-  SEER_ASSIGN_OR_RETURN(const Context context, LoadContext(coordinator_flag, dataservice_flag));
+  SEER_ASSIGN_OR_RETURN(const Context context, LoadContext(flags));
   if (context.dataservice.empty()) return NoAddress("a data service");
-  return MakeChannel(context.dataservice);
+  return SecureChannel(context, context.dataservice);
 }
 
 std::string NewRequestId() {
@@ -137,11 +146,12 @@ void BuildCommandTree(CLI::App& app, Session& session) {
                                                                     {"yaml", OutputForm::kYaml},
                                                                     {"name", OutputForm::kName}}));
   app.add_option(
-      "--coordinator", session.coordinator_flag,
+      "--coordinator", session.flags.coordinator,
       "HOST:PORT, of several coordinators all with commas: the one that leads is asked; default: "
       "of the current context");
-  app.add_option("--dataservice", session.dataservice_flag,
+  app.add_option("--dataservice", session.flags.dataservice,
                  "HOST:PORT, may be repeated; default: of the current context");
+  AddSecurityFlags(app, SecurityRole::kClient, session.flags.security);
   AddJobCommands(app, session);
   AddCheckpointCommands(app, session);
   AddPoolCommands(app, session);
@@ -152,6 +162,7 @@ void BuildCommandTree(CLI::App& app, Session& session) {
   AddScheduleCommands(app, session);
   AddClusterCommands(app, session);
   AddApiCommands(app, session);
+  AddAuthCommands(app, session);
   auto shell = std::make_shared<std::string>();
   CLI::App* completion = app.add_subcommand("completion", "Print a completion script for a shell");
   completion->add_option("shell", *shell, "bash, zsh or fish")

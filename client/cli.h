@@ -24,8 +24,7 @@ namespace seer::client {
 // What every command may use. Filled while the command line is read, valid when the command runs.
 struct Session {
   OutputForm form = OutputForm::kTable;
-  std::string coordinator_flag;
-  std::vector<std::string> dataservice_flag;
+  ContextFlags flags;
   Interrupt* interrupt = nullptr;
   int exit_code = 0;     // of the command that ran
   int coordinators = 1;  // known addresses: Call waits for one of several to take over

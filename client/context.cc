@@ -5,7 +5,9 @@
 
 #include <cstdlib>
 #include <filesystem>
+#include <map>
 
+#include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "common/base/error.h"
@@ -31,6 +33,14 @@ absl::StatusOr<YAML::Node> LoadFile() {
   }
 }
 
+// What the file and the environment say of security, by its key in the file.
+std::map<std::string, std::string*> Fields(SecurityOptions& security) {
+  return {{"tls_ca", &security.ca},
+          {"tls_cert", &security.certificate},
+          {"tls_key", &security.key},
+          {"token", &security.token}};
+}
+
 }  // namespace
 
 std::string ConfigPath() {
@@ -40,8 +50,7 @@ std::string ConfigPath() {
   return base + "/seer/config.yaml";
 }
 
-absl::StatusOr<Context> LoadContext(const std::string& coordinator_flag,
-                                    const std::vector<std::string>& dataservice_flag) {
+absl::StatusOr<Context> SavedContext() {
   Context context;
   SEER_ASSIGN_OR_RETURN(const YAML::Node file, LoadFile());
   try {
@@ -53,18 +62,34 @@ absl::StatusOr<Context> LoadContext(const std::string& coordinator_flag,
       if (entry["coordinator"]) context.coordinator = entry["coordinator"].as<std::string>();
       if (entry["dataservice"])
         context.dataservice = entry["dataservice"].as<std::vector<std::string>>();
+      for (const auto& [key, value] : Fields(context.security))
+        if (entry[key]) *value = entry[key].as<std::string>();
     }
   } catch (const YAML::Exception& error) {
     return Error(absl::StatusCode::kInvalidArgument, reason::kWrongType,
                  absl::StrCat(ConfigPath(), ": ", error.what()))
         .Hint("mend the file or remove it; `seer cluster up` writes a new one");
   }
+  return context;
+}
+
+absl::StatusOr<Context> LoadContext(const ContextFlags& flags) {
+  SEER_ASSIGN_OR_RETURN(Context context, SavedContext());
   if (const std::string value = Environment("SEER_COORDINATOR"); !value.empty())
     context.coordinator = value;
   if (const std::string value = Environment("SEER_DATASERVICE"); !value.empty())
     context.dataservice = absl::StrSplit(value, ',');
-  if (!coordinator_flag.empty()) context.coordinator = coordinator_flag;
-  if (!dataservice_flag.empty()) context.dataservice = dataservice_flag;
+  for (const auto& [key, value] : Fields(context.security)) {
+    const std::string name = absl::StrCat("SEER_", absl::AsciiStrToUpper(key));
+    if (const std::string said = Environment(name.c_str()); !said.empty()) *value = said;
+  }
+  if (!flags.coordinator.empty()) context.coordinator = flags.coordinator;
+  if (!flags.dataservice.empty()) context.dataservice = flags.dataservice;
+  SecurityOptions said = flags.security;
+  for (const auto& [key, value] : Fields(said))
+    if (!value->empty()) *Fields(context.security).at(key) = *value;
+  context.security.token_file = said.token_file;
+  context.security.insecure = said.insecure;
   return context;
 }
 
@@ -79,13 +104,16 @@ absl::Status SaveContext(const Context& context) {
   YAML::Node entry;
   entry["coordinator"] = context.coordinator;
   entry["dataservice"] = context.dataservice;
+  SecurityOptions security = context.security;
+  for (const auto& [key, value] : Fields(security))
+    if (!value->empty()) entry[key] = *value;
   file["contexts"][context.name] = entry;
   YAML::Emitter out;
   out << file;
   std::error_code error;
   const std::filesystem::path folder = std::filesystem::path(ConfigPath()).parent_path();
   if (!folder.empty()) std::filesystem::create_directories(folder, error);
-  // For the user's eyes alone: it will hold what opens a cluster.
+  // For the user's eyes alone: it may hold what opens a cluster.
   const mode_t before = ::umask(077);
   const absl::Status written = WriteFileAtomically(ConfigPath(), out.c_str());
   ::umask(before);

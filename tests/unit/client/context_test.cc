@@ -37,7 +37,7 @@ class ContextTest : public ::testing::Test {
 };
 
 TEST_F(ContextTest, WithoutAFileThereAreNoAddresses) {
-  ASSERT_OK_AND_ASSIGN(const Context context, LoadContext("", {}));
+  ASSERT_OK_AND_ASSIGN(const Context context, LoadContext({}));
   EXPECT_TRUE(context.coordinator.empty());
   EXPECT_TRUE(context.dataservice.empty());
 }
@@ -45,13 +45,39 @@ TEST_F(ContextTest, WithoutAFileThereAreNoAddresses) {
 TEST_F(ContextTest, WhatWasSavedIsReadAgainAndOtherContextsStay) {
   ASSERT_OK(SaveContext({"lab", "lab:7070", {"lab:7080"}}));
   ASSERT_OK(SaveContext({"local", "127.0.0.1:1", {"127.0.0.1:2", "127.0.0.1:3"}}));
-  ASSERT_OK_AND_ASSIGN(const Context context, LoadContext("", {}));
+  ASSERT_OK_AND_ASSIGN(const Context context, LoadContext({}));
   EXPECT_EQ(context.name, "local");
   EXPECT_EQ(context.coordinator, "127.0.0.1:1");
   EXPECT_EQ(context.dataservice, (std::vector<std::string>{"127.0.0.1:2", "127.0.0.1:3"}));
   std::stringstream text;
   text << std::ifstream(path_).rdbuf();
   EXPECT_NE(text.str().find("lab:7070"), std::string::npos) << text.str();
+}
+
+TEST_F(ContextTest, ATokenAndFilesOfTlsAreKeptForTheUserAlone) {
+  Context saved{"lab", "lab:7070", {"lab:7080"}};
+  saved.security.token = "of-the-file";
+  saved.security.ca = "/ca.pem";
+  ASSERT_OK(SaveContext(saved));
+  EXPECT_EQ(std::filesystem::status(path_).permissions(),
+            std::filesystem::perms::owner_read | std::filesystem::perms::owner_write);
+  ASSERT_OK_AND_ASSIGN(Context context, LoadContext({}));
+  EXPECT_EQ(context.security.token, "of-the-file");
+  EXPECT_EQ(context.security.ca, "/ca.pem");
+  setenv("SEER_TOKEN", "of-the-environment", 1);
+  setenv("SEER_TLS_CA", "/environment.pem", 1);
+  ContextFlags flags;
+  flags.security.token_file = "file";
+  flags.security.key = "/flag.key";
+  ASSERT_OK_AND_ASSIGN(context, LoadContext(flags));
+  EXPECT_EQ(context.security.token, "of-the-environment");
+  EXPECT_EQ(context.security.token_file, "file");
+  EXPECT_EQ(context.security.ca, "/environment.pem");
+  EXPECT_EQ(context.security.key, "/flag.key");
+  ASSERT_OK_AND_ASSIGN(context, SavedContext());
+  EXPECT_EQ(context.security.token, "of-the-file");
+  unsetenv("SEER_TOKEN");
+  unsetenv("SEER_TLS_CA");
 }
 
 TEST_F(ContextTest, KeysThatThisVersionDoesNotKnowStayInTheFile) {
@@ -67,21 +93,21 @@ TEST_F(ContextTest, FlagsWinOverTheEnvironmentWhichWinsOverTheFile) {
   ASSERT_OK(SaveContext({"local", "file:1", {"file:2"}}));
   setenv("SEER_COORDINATOR", "environment:1", 1);
   setenv("SEER_DATASERVICE", "environment:2,environment:3", 1);
-  ASSERT_OK_AND_ASSIGN(Context context, LoadContext("", {}));
+  ASSERT_OK_AND_ASSIGN(Context context, LoadContext({}));
   EXPECT_EQ(context.coordinator, "environment:1");
   EXPECT_EQ(context.dataservice, (std::vector<std::string>{"environment:2", "environment:3"}));
-  ASSERT_OK_AND_ASSIGN(context, LoadContext("flag:1", {"flag:2"}));
+  ASSERT_OK_AND_ASSIGN(context, LoadContext({"flag:1", {"flag:2"}}));
   EXPECT_EQ(context.coordinator, "flag:1");
   EXPECT_EQ(context.dataservice, (std::vector<std::string>{"flag:2"}));
 }
 
 TEST_F(ContextTest, ABrokenFileIsNamed) {
   Write("current: [never closed\n");
-  EXPECT_THAT(LoadContext("", {}),
+  EXPECT_THAT(LoadContext({}),
               FailsWith(absl::StatusCode::kInvalidArgument, reason::kYamlSyntax, path_));
   EXPECT_FALSE(SaveContext({"local", "a:1", {}}).ok()) << "it must not be overwritten";
   Write("current: {a: map}\n");
-  EXPECT_THAT(LoadContext("", {}),
+  EXPECT_THAT(LoadContext({}),
               FailsWith(absl::StatusCode::kInvalidArgument, reason::kWrongType, path_));
   Write("just a sentence\n");
   EXPECT_THAT(SaveContext({"local", "a:1", {}}),
@@ -90,7 +116,7 @@ TEST_F(ContextTest, ABrokenFileIsNamed) {
 
 TEST_F(ContextTest, ACurrentContextThatIsNotThereHasNoAddresses) {
   Write("current: gone\n");
-  ASSERT_OK_AND_ASSIGN(const Context context, LoadContext("", {}));
+  ASSERT_OK_AND_ASSIGN(const Context context, LoadContext({}));
   EXPECT_TRUE(context.coordinator.empty());
 }
 
