@@ -38,13 +38,6 @@ absl::Status NoAddress(const char* what) {
           "--dataservice");
 }
 
-absl::StatusOr<std::shared_ptr<grpc::Channel>> SecureChannel(
-    const Context& context, const std::vector<std::string>& addresses) {
-  SEER_RETURN_IF_ERROR(CheckTokenIsSafe(context.security, addresses));
-  SEER_ASSIGN_OR_RETURN(const auto security, ClientSecurity::Open(context.security));
-  return MakeChannel(addresses, security);
-}
-
 std::vector<std::string> Names(const CLI::App& app) {
   std::vector<std::string> names;
   for (const CLI::App* command : app.get_subcommands(nullptr)) names.push_back(command->get_name());
@@ -89,6 +82,13 @@ Misused Explain(const CLI::App& app, const CLI::ParseError& error, int argc,
 }
 
 }  // namespace
+
+absl::StatusOr<std::shared_ptr<grpc::Channel>> SecureChannel(
+    const Context& context, const std::vector<std::string>& addresses) {
+  SEER_RETURN_IF_ERROR(CheckTokenIsSafe(context.security, addresses));
+  SEER_ASSIGN_OR_RETURN(const auto security, ClientSecurity::Open(context.security));
+  return MakeChannel(addresses, security);
+}
 
 absl::StatusOr<std::shared_ptr<grpc::Channel>> Session::Coordinator() {
   SEER_ASSIGN_OR_RETURN(const Context context, LoadContext(flags));

@@ -40,6 +40,11 @@ struct Session {
                     absl::Duration deadline = absl::Seconds(10)) const;
 };
 
+// To servers at these addresses, by the context's token and TLS files. Errors as
+// ClientSecurity::Open and CheckTokenIsSafe.
+absl::StatusOr<std::shared_ptr<grpc::Channel>> SecureChannel(
+    const Context& context, const std::vector<std::string>& addresses);
+
 // The end of a stream: one that `what` did not give gets SERVICE_UNREACHABLE and a hint.
 absl::Status StreamStatus(const std::string& what, const absl::Status& status);
 

@@ -36,8 +36,10 @@ absl::Status Ask(const std::function<absl::Status(grpc::ClientContext&)>& call) 
   return CallWithRetry(options, "the server", call);
 }
 
-ServerAnswer AskCoordinator(const std::string& address) {
-  const auto stub = v1::Workers::NewStub(MakeChannel({address}));
+ServerAnswer AskCoordinator(const Context& of, const std::string& address) {
+  const auto channel = SecureChannel(of, {address});
+  if (!channel.ok()) return {address, channel.status()};
+  const auto stub = v1::Workers::NewStub(*channel);
   v1::ListWorkersRequest request;
   request.set_page_size(1);
   v1::ListWorkersResponse response;
@@ -46,8 +48,10 @@ ServerAnswer AskCoordinator(const std::string& address) {
           })};
 }
 
-ServerAnswer AskDataService(const std::string& address) {
-  const auto stub = v1::Pools::NewStub(MakeChannel({address}));
+ServerAnswer AskDataService(const Context& of, const std::string& address) {
+  const auto channel = SecureChannel(of, {address});
+  if (!channel.ok()) return {address, channel.status()};
+  const auto stub = v1::Pools::NewStub(*channel);
   v1::ListPoolsRequest request;
   request.set_page_size(1);
   v1::ListPoolsResponse response;
@@ -122,14 +126,14 @@ void Print(const std::vector<CheckResult>& results) {
 }
 
 int Doctor(Session& session) {
-  const auto context = LoadContext(session.coordinator_flag, session.dataservice_flag);
+  const auto context = LoadContext(session.flags);
   if (!context.ok()) return Fail(context.status());
   ClusterFacts facts;
   LookAtThisMachine(facts);
   for (const std::string& address : SplitAddresses(context->coordinator))
-    facts.coordinators.push_back(AskCoordinator(address));
+    facts.coordinators.push_back(AskCoordinator(*context, address));
   for (const std::string& address : context->dataservice)
-    facts.dataservices.push_back(AskDataService(address));
+    facts.dataservices.push_back(AskDataService(*context, address));
   if (AnyAnswered(facts.coordinators))
     if (const absl::Status status = AskLeader(session, facts); !status.ok()) return Fail(status);
   if (AnyAnswered(facts.dataservices))

@@ -53,8 +53,7 @@ absl::Status Complete(const Session& session, AgentFlags& flags) {
                  absl::StrCat("--grace is '", flags.grace, "', no duration as 90s, 5m"))
         .Field("grace");
   }
-  SEER_ASSIGN_OR_RETURN(const Context context,
-                        LoadContext(session.coordinator_flag, session.dataservice_flag));
+  SEER_ASSIGN_OR_RETURN(const Context context, LoadContext(session.flags));
   flags.agents.coordinator = context.coordinator;
   return absl::OkStatus();
 }

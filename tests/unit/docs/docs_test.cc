@@ -97,15 +97,13 @@ std::set<std::string> AskedMetrics(const std::string& text) {
 TEST(DocsTest, RulesAndDashboardsAskForDocumentedSeries) {
   ASSERT_FALSE(Source().empty()) << "run by ctest";
   const auto documented = DocumentedMetrics();
-  // Of TLS, by every program that has a certificate.
-  const std::set<std::string> others = {"seer_tls_certificate_expiry_timestamp_seconds"};
   std::set<std::string> asked;
   for (const char* folder : {"deploy/prometheus/rules", "deploy/grafana/dashboards"})
     for (const auto& entry : fs::directory_iterator(Source() / folder))
       asked.merge(AskedMetrics(ReadAll(entry.path())));
   EXPECT_GT(asked.size(), 50u);
   for (const std::string& name : asked)
-    EXPECT_TRUE(documented.contains(name) || others.contains(name)) << name;
+    EXPECT_TRUE(documented.contains(name)) << name;
 }
 
 TEST(DocsTest, EveryAlertHasARunBookAndNoOtherIsThere) {
