@@ -14,6 +14,7 @@
 #include "client/commands/api.h"
 #include "client/commands/auth.h"
 #include "client/commands/man.h"
+#include "client/commands/recipe.h"
 #include "client/commands/schedule.h"
 #include "client/commands/sweep.h"
 #include "client/completion.h"
@@ -160,6 +161,7 @@ void BuildCommandTree(CLI::App& app, Session& session) {
   AddQueueCommands(app, session);
   AddSweepCommands(app, session);
   AddScheduleCommands(app, session);
+  AddRecipeCommands(app, session);
   AddClusterCommands(app, session);
   AddApiCommands(app, session);
   AddAuthCommands(app, session);

@@ -119,6 +119,10 @@ TEST_F(CommandTree, HasTheNounsVerbsAndShortcutsOfTheDesign) {
                            "seer schedule list",
                            "seer schedule describe",
                            "seer schedule delete",
+                           "seer recipe list",
+                           "seer recipe show",
+                           "seer cluster doctor",
+                           "seer man",
                            "seer auth login",
                            "seer auth logout",
                            "seer auth whoami",
@@ -284,6 +288,24 @@ TEST(Cli, PlanAndDryRunNeedNoCluster) {
   EXPECT_EQ(dry.code, 0) << dry.err;
   EXPECT_THAT(dry.out, HasSubstr("lr: 0.25"));
   EXPECT_EQ(Seer({"job", "plan", recipe.c_str(), "--set", "optim.lr=fast"}).code, kExitUsage);
+}
+
+TEST(Cli, RecipesAreListedAndShown) {
+  const std::string dir = absl::StrCat(std::getenv("SEER_SOURCE_DIR"), "/recipes");
+  setenv("SEER_RECIPES", dir.c_str(), 1);
+  const Outcome list = Seer({"recipe", "list"});
+  EXPECT_EQ(list.code, 0) << list.err;
+  EXPECT_THAT(list.out,
+              HasSubstr("smoke                Twenty steps of a very small trunk: does the "
+                        "whole system work? Seconds on two CPU cores.\n"));
+  EXPECT_THAT(Seer({"recipe", "list", "-o", "name"}).out, HasSubstr("seer-128gf\n"));
+  EXPECT_THAT(Seer({"recipe", "list", "-o", "json"}).out, HasSubstr("\"name\": \"seer-10b\""));
+  for (const char* name : {"smoke", "recipes/smoke", "smoke.yaml"})
+    EXPECT_THAT(Seer({"recipe", "show", name}).out, HasSubstr("metadata: {name: smoke}\n")) << name;
+  const Outcome none = Seer({"recipe", "show", "smokee"});
+  EXPECT_EQ(none.code, kExitUsage);
+  EXPECT_THAT(none.err, HasSubstr("did you mean 'smoke'?"));
+  unsetenv("SEER_RECIPES");
 }
 
 TEST(Timeout, IsADurationOfAtLeastZero) {
