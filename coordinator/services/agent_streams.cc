@@ -255,7 +255,6 @@ void AgentStreams::Hello(const std::shared_ptr<Stream>& stream, const internal::
   SetDuration(stream->heartbeat, welcome.mutable_welcome()->mutable_heartbeat_period());
   SetDuration(options_.lease, welcome.mutable_welcome()->mutable_lease());
   SetDuration(options_.activity_period, welcome.mutable_welcome()->mutable_activity_period());
-  stream->Send(std::move(welcome));
   Worker worker;
   worker.name = hello.worker();
   worker.hostname = hello.hostname();
@@ -265,7 +264,9 @@ void AgentStreams::Hello(const std::shared_ptr<Stream>& stream, const internal::
   worker.version = hello.version();
   worker.labels = {hello.labels().begin(), hello.labels().end()};
   worker.incarnation = hello.incarnation();
+  // Who hears the welcome may count on the worker: what is asked then comes behind its hello.
   runner_.Post(command::WorkerHello{std::move(worker), FromProto(hello.running())});
+  stream->Send(std::move(welcome));
 }
 
 void AgentStreams::Rank(const std::string& worker, const internal::v1::RankReport& report) {

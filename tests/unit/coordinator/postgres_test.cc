@@ -278,7 +278,7 @@ TEST_F(PostgresTest, TwoThatStartAtOnceOnAnEmptyDatabaseAgree) {
   for (std::thread& thread : threads) thread.join();
   EXPECT_EQ(std::count(terms.begin(), terms.end(), 1), 1);
   EXPECT_EQ(std::count(terms.begin(), terms.end(), 0), 3);
-  EXPECT_EQ(Sql("SELECT version FROM schema_version"), "4");
+  EXPECT_EQ(Sql("SELECT version FROM schema_version"), "5");
 }
 
 }  // namespace
