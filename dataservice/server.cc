@@ -89,11 +89,12 @@ class Server final : public DataServer {
     options.address = config.listen;
     options.security = config.security;
     if (access_) options.guard = &access_->guard;
-    SEER_ASSIGN_OR_RETURN(rpc_, RpcServer::Start(options,
-                                                 {Served<v1::Batches>(batches_service_),
-                                                  Served<v1::Pools>(pools_service_),
-                                                  Served<v1::PoolInspection>(look_service_)},
-                                                 registry_));
+    SEER_ASSIGN_OR_RETURN(
+        rpc_, RpcServer::Start(
+                  options,
+                  {Served<v1::Batches>(batches_service_, "StreamBatches"),
+                   Served<v1::Pools>(pools_service_), Served<v1::PoolInspection>(look_service_)},
+                  registry_));
     return absl::OkStatus();
   }
   int port() const override { return rpc_->port(); }

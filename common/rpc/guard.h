@@ -36,8 +36,9 @@ class CallGuard {
 };
 
 // `service`, whose full name in the API is `name`, behind `guard`: the same methods, in the same
-// way. Both must outlive it.
+// way. Both must outlive it. `streamed`: the method that is marked as streamed, so that its handler
+// reads the request itself; empty: none. Of its calls there is Begin alone, without the request.
 std::unique_ptr<grpc::Service> MakeGuardedService(grpc::Service& service, const std::string& name,
-                                                  CallGuard& guard);
+                                                  const std::string& streamed, CallGuard& guard);
 
 }  // namespace seer

@@ -5,7 +5,9 @@
 #include <grpcpp/impl/rpc_service_method.h>
 #include <grpcpp/impl/service_type.h>
 #include <grpcpp/support/callback_common.h>
+#include <grpcpp/support/method_handler.h>
 #include <grpcpp/support/server_callback.h>
+#include <grpcpp/support/sync_stream.h>
 
 #include <utility>
 #include <vector>
@@ -83,10 +85,30 @@ class Stream final : public MethodHandler {
   CallGuard& guard_;
 };
 
+// A call whose handler reads the one request from the stream itself.
+class OneRequestRead final : public MethodHandler {
+ public:
+  OneRequestRead(MethodHandler& handler, std::string method, CallGuard& guard)
+      : handler_(handler), method_(std::move(method)), guard_(guard) {}
+  void RunHandler(const HandlerParameter& param) override {
+    const absl::Status allowed = guard_.Begin({method_, *param.server_context, nullptr});
+    if (allowed.ok()) return handler_.RunHandler(param);
+    using Messages = grpc::ServerReaderWriter<grpc::ByteBuffer, grpc::ByteBuffer>;
+    grpc::internal::TemplatedBidiStreamingHandler<Messages, false> refuse(
+        [&allowed](grpc::ServerContext*, Messages*) { return ToGrpc(allowed); });
+    refuse.RunHandler(param);
+  }
+
+ private:
+  MethodHandler& handler_;  // of the service
+  const std::string method_;
+  CallGuard& guard_;
+};
+
 class GuardedService final : public grpc::Service {
  public:
   GuardedService(grpc::Service& service, const google::protobuf::ServiceDescriptor& api,
-                 CallGuard& guard) {
+                 const std::string& streamed, CallGuard& guard) {
     for (int i = 0; i < api.method_count(); ++i) {
       const google::protobuf::MethodDescriptor& method = *api.method(i);
       MethodHandler& handler = *Registered::HandlerOf(service, i);
@@ -97,6 +119,10 @@ class GuardedService final : public grpc::Service {
         AddMethod(new grpc::internal::RpcServiceMethod(names_.back()->c_str(),
                                                        RpcMethod::BIDI_STREAMING, nullptr));
         MarkMethodCallback(i, new Stream(handler, name, guard));
+      } else if (method.name() == streamed) {
+        AddMethod(new grpc::internal::RpcServiceMethod(names_.back()->c_str(),
+                                                       RpcMethod::BIDI_STREAMING,
+                                                       new OneRequestRead(handler, name, guard)));
       } else {
         SEER_CHECK(!method.client_streaming()) << name;
         AddMethod(new grpc::internal::RpcServiceMethod(
@@ -114,10 +140,10 @@ class GuardedService final : public grpc::Service {
 }  // namespace
 
 std::unique_ptr<grpc::Service> MakeGuardedService(grpc::Service& service, const std::string& name,
-                                                  CallGuard& guard) {
+                                                  const std::string& streamed, CallGuard& guard) {
   const auto* api = google::protobuf::DescriptorPool::generated_pool()->FindServiceByName(name);
   SEER_CHECK(api != nullptr) << name;
-  return std::make_unique<GuardedService>(service, *api, guard);
+  return std::make_unique<GuardedService>(service, *api, streamed, guard);
 }
 
 }  // namespace seer

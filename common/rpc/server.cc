@@ -234,7 +234,8 @@ absl::StatusOr<std::unique_ptr<RpcServer>> RpcServer::Start(
       continue;
     }
     SEER_CHECK(served.name != nullptr) << "a guard has to know the service's name";
-    guarded.push_back(MakeGuardedService(*served.service, served.name, *options.guard));
+    guarded.push_back(
+        MakeGuardedService(*served.service, served.name, served.streamed, *options.guard));
     builder.RegisterService(guarded.back().get());
   }
   std::vector<std::unique_ptr<grpc::experimental::ServerInterceptorFactoryInterface>> interceptors;

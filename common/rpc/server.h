@@ -46,14 +46,16 @@ absl::Status CheckExposure(const std::string& address, const SecurityOptions& se
 // A service and its full name, which a guard needs to know.
 struct ServedService {
   ServedService(grpc::Service* served) : service(served) {}  // NOLINT: one without a guard
-  ServedService(grpc::Service* served, const char* full_name) : service(served), name(full_name) {}
+  ServedService(grpc::Service* served, const char* full_name, const char* streamed_method)
+      : service(served), name(full_name), streamed(streamed_method) {}
   grpc::Service* service;
   const char* name = nullptr;
+  const char* streamed = "";  // as MakeGuardedService
 };
 // Served<v1::Jobs>(service)
 template <typename Api>
-ServedService Served(grpc::Service& service) {
-  return {&service, Api::service_full_name()};
+ServedService Served(grpc::Service& service, const char* streamed = "") {
+  return {&service, Api::service_full_name(), streamed};
 }
 
 class RpcServer {

@@ -17,7 +17,7 @@ class HealthTest : public ClusterTest {
   // Of recipes/smoke.yaml with these alerts.
   static std::string SpecWith(const std::string& name, const std::string& alerts) {
     const std::string path = (cluster().root() / (name + ".yaml")).string();
-    std::ofstream(path) << "extends: " << Cluster::Recipe() << "\nmetadata: {name: " << name
+    std::ofstream(path) << "extends: recipes/smoke\nmetadata: {name: " << name
                         << "}\noptim: {steps: 100000}\ncheckpoint: {everySteps: 20}\n"
                         << alerts;
     return path;
