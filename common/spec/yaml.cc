@@ -283,6 +283,7 @@ absl::StatusOr<std::string> FindRecipe(const std::string& wanted, const Place& p
     }
   }
   std::sort(known.begin(), known.end());
+  known.erase(std::unique(known.begin(), known.end()), known.end());  // of several folders
   return Error(absl::StatusCode::kInvalidArgument, reason::kUnknownRecipe,
                absl::StrCat(place.At(node), ": no recipe '", wanted, "'"))
       .Field("extends")

@@ -42,6 +42,19 @@ class SecuredDataService : public SecuredCluster {
     request.set_name("pools/" + pool);
     return Ask<v1::Pools>(token, &v1::Pools::Stub::GetPool, request);
   }
+  absl::Status Stream(const std::string& token) const {
+    const auto security = ClientSecurity::Open(Client(token));
+    const auto stub = v1::Batches::NewStub(
+        MakeChannel({"127.0.0.1:" + std::to_string(data_->port())}, *security));
+    grpc::ClientContext context;
+    v1::StreamBatchesRequest request;
+    request.set_pool("pools/none");
+    const auto stream = stub->StreamBatches(&context, request);
+    v1::BatchMessage message;
+    while (stream->Read(&message)) {
+    }
+    return FromGrpc(stream->Finish());
+  }
   absl::Status Make(const std::string& token, const std::string& pool) const {
     v1::CreatePoolRequest request;
     request.set_pool_id(pool);
@@ -68,6 +81,16 @@ TEST_F(SecuredDataService, KnowsTheTokensOfItsCoordinator) {
   EXPECT_OK(Look(worker, "cats"));
   EXPECT_OK(
       Ask<v1::Batches>(worker, &v1::Batches::Stub::GetReplicaLoad, v1::GetReplicaLoadRequest()));
+}
+
+// Its handler reads the request by itself.
+TEST_F(SecuredDataService, GuardsTheStreamOfBatches) {
+  EXPECT_THAT(Stream(""), FailsWith(StatusCode::kUnauthenticated, reason::kTokenMissing, ""));
+  EXPECT_THAT(Stream("seer_made-up"),
+              FailsWith(StatusCode::kUnauthenticated, reason::kTokenInvalid, ""));
+  const absl::Status served = Stream(Token("w", "worker"));
+  EXPECT_THAT(served.code(), ::testing::AnyOf(StatusCode::kNotFound, StatusCode::kInvalidArgument))
+      << served;
 }
 
 TEST_F(SecuredDataService, NeedsACoordinatorToAsk) {
