@@ -63,8 +63,15 @@ class Slurm:
         key = self.folder / "munge.key"
         key.write_bytes(os.urandom(1024))
         key.chmod(0o400)
-        self.start("munged", "--foreground", "--force", f"--socket={folder}/munge.sock", f"--key-file={key}", f"--pid-file={folder}/munge.pid",
-                   f"--log-file={folder}/munge.log", f"--seed-file={folder}/munge.seed")
+        try:
+            self.begin(key)
+        except BaseException:
+            self.end()  # nobody has it to stop it
+            raise
+
+    def begin(self, key):
+        self.start("munged", "--foreground", "--force", f"--socket={self.folder}/munge.sock", f"--key-file={key}", f"--pid-file={self.folder}/munge.pid",
+                   f"--log-file={self.folder}/munge.log", f"--seed-file={self.folder}/munge.seed")
         wait_for((self.folder / "munge.sock").exists, what="munged serves")
         self.start("slurmctld", "-D")
         for node in ("n1", "n2"):
