@@ -5,12 +5,12 @@
 #include <nlohmann/json.hpp>
 #include <set>
 
-#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/strip.h"
 #include "client/output.h"
 #include "common/base/error.h"
+#include "common/rpc/security.h"
 
 namespace seer::client {
 namespace {
@@ -35,17 +35,9 @@ void Unknown(Results& out, const char* check, const char* why) {
 }
 
 std::string HostOf(const std::string& address) { return address.substr(0, address.rfind(':')); }
-bool OnlyThisMachine(const std::string& host) {
-  return host == "localhost" || host == "::1" || host == "[::1]" || absl::StartsWith(host, "127.");
-}
 std::string NameOf(const v1::Worker& worker) {
   return std::string(absl::StripPrefix(worker.name(), "workers/"));
 }
-bool Answered(const std::vector<ServerAnswer>& servers) {
-  return std::any_of(servers.begin(), servers.end(),
-                     [](const ServerAnswer& server) { return server.status.ok(); });
-}
-
 // What to do about a server that did not answer as one should.
 std::string FixOf(const absl::Status& status, const char* program) {
   if (const auto detail = GetErrorDetail(status); detail && !detail->hint.empty())
@@ -171,7 +163,7 @@ void CheckAddresses(const ClusterFacts& facts, Results& out) {
   for (const v1::Worker& worker : facts.workers) {
     hosts.insert(worker.hostname());
     by_address[worker.address()].insert(worker.hostname());
-    if (OnlyThisMachine(worker.address())) unreachable.push_back(NameOf(worker));
+    if (IsLoopback(worker.address())) unreachable.push_back(NameOf(worker));
   }
   if (hosts.size() > 1 && !unreachable.empty()) {
     return Bad(
@@ -188,7 +180,7 @@ void CheckAddresses(const ClusterFacts& facts, Results& out) {
     }
   }
   for (const ServerAnswer& server : facts.coordinators) {
-    if (hosts.size() > 1 && OnlyThisMachine(HostOf(server.address)))
+    if (hosts.size() > 1 && IsLoopback(HostOf(server.address)))
       return Warn(out, "addresses",
                   absl::StrCat("the coordinator is named by ", server.address,
                                ", which other machines cannot reach"),
@@ -304,6 +296,11 @@ const char* CheckStateName(CheckState state) {
       return "unknown";
   }
   return "";
+}
+
+bool Answered(const std::vector<ServerAnswer>& servers) {
+  return std::any_of(servers.begin(), servers.end(),
+                     [](const ServerAnswer& server) { return server.status.ok(); });
 }
 
 std::vector<CheckResult> Examine(const ClusterFacts& facts) {

@@ -19,6 +19,8 @@ struct ServerAnswer {
   absl::Status status;
 };
 
+bool Answered(const std::vector<ServerAnswer>& servers);  // one of them did, with OK
+
 // What there is to know. Nothing is known of workers, jobs and pools whose server did not answer.
 struct ClusterFacts {
   std::string config_path;               // where the context file would be

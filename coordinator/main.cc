@@ -48,12 +48,7 @@ int main(int argc, char** argv) {
   app.add_option("--listen", config.listen, "HOST:PORT to serve gRPC on; port 0 takes any free one")
       ->capture_default_str();
   seer::AddSecurityFlags(app, seer::SecurityRole::kServer, config.security);
-  std::string auth = "none";
-  app.add_option("--auth", auth,
-                 "tokens: every caller shows a token, which gives a role; none: everybody may do "
-                 "everything")
-      ->check(CLI::IsMember({"none", "tokens"}))
-      ->capture_default_str();
+  seer::AddAuthFlag(app, config.authenticate);
   app.add_option("--bootstrap-token-file", config.bootstrap_token_file,
                  "File with a secret of 32 characters or more that is an admin's token, to make "
                  "the first ones with");
@@ -163,7 +158,6 @@ int main(int argc, char** argv) {
     return app.exit(error) == 0 ? 0 : 2;
   }
   if (!app.get_subcommands().empty()) return exit_code;
-  config.authenticate = auth == "tokens";
   seer::InitLogging(log_format, seer::LogLevel::kInfo, {{"process", "coordinator"}});
   auto server = seer::coordinator::CoordinatorServer::Start(config);
   if (!server.ok()) return seer::FailProgram(server.status());

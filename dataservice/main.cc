@@ -52,12 +52,7 @@ int main(int argc, char** argv) {
   app.add_option("--threads", config.threads, "Threads that decode; 0: one a core")
       ->capture_default_str();
   seer::AddSecurityFlags(app, seer::SecurityRole::kServer, config.security);
-  std::string auth = "none";
-  app.add_option("--auth", auth,
-                 "tokens: every caller shows a token, which gives a role; none: everybody may do "
-                 "everything")
-      ->check(CLI::IsMember({"none", "tokens"}))
-      ->capture_default_str();
+  seer::AddAuthFlag(app, config.authenticate);
   app.add_option("--coordinator", config.coordinators,
                  "HOST:PORT of the coordinator that knows tokens, of several all with commas; for "
                  "--auth tokens");
@@ -101,7 +96,6 @@ int main(int argc, char** argv) {
   } catch (const CLI::ParseError& error) {
     return app.exit(error) == 0 ? 0 : 2;
   }
-  config.authenticate = auth == "tokens";
   seer::InitLogging(log_format, seer::LogLevel::kInfo, {{"process", "dataservice"}});
   if (ingest->parsed()) {
     const absl::Status done = Ingest(config, part, once);

@@ -60,12 +60,6 @@ ServerAnswer AskDataService(const Context& of, const std::string& address) {
           })};
 }
 
-bool AnyAnswered(const std::vector<ServerAnswer>& servers) {
-  for (const ServerAnswer& server : servers)
-    if (server.status.ok()) return true;
-  return false;
-}
-
 absl::Status AskLeader(Session& session, ClusterFacts& facts) {
   SEER_ASSIGN_OR_RETURN(const auto channel, session.Coordinator());
   const auto workers = v1::Workers::NewStub(channel);
@@ -134,9 +128,9 @@ int Doctor(Session& session) {
     facts.coordinators.push_back(AskCoordinator(*context, address));
   for (const std::string& address : context->dataservice)
     facts.dataservices.push_back(AskDataService(*context, address));
-  if (AnyAnswered(facts.coordinators))
+  if (Answered(facts.coordinators))
     if (const absl::Status status = AskLeader(session, facts); !status.ok()) return Fail(status);
-  if (AnyAnswered(facts.dataservices))
+  if (Answered(facts.dataservices))
     if (const absl::Status status = AskForPools(session, facts); !status.ok()) return Fail(status);
   if (session.interrupt->caught()) return Fail(absl::CancelledError("interrupted"));
   facts.now = Clock::Real().Now();

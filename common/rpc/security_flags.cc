@@ -1,6 +1,7 @@
 #include "common/rpc/security_flags.h"
 
 #include <CLI/CLI.hpp>
+#include <string>
 
 namespace seer {
 
@@ -23,6 +24,15 @@ void AddSecurityFlags(CLI::App& app, SecurityRole role, SecurityOptions& options
   app.add_option("--tls-client-ca", options.client_ca,
                  "PEM file of the authorities whose certificates clients must have; without it "
                  "they need none");
+}
+
+void AddAuthFlag(CLI::App& app, bool& authenticate) {
+  app.add_option_function<std::string>(
+         "--auth", [&authenticate](const std::string& value) { authenticate = value == "tokens"; },
+         "tokens: every caller shows a token, which gives a role; none: everybody may do "
+         "everything")
+      ->check(CLI::IsMember({"none", "tokens"}))
+      ->default_str("none");
 }
 
 }  // namespace seer

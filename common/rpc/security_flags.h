@@ -17,4 +17,7 @@ enum class SecurityRole {
 // `options` outlives `app`.
 void AddSecurityFlags(CLI::App& app, SecurityRole role, SecurityOptions& options);
 
+// A server's --auth, none or tokens. `authenticate`: whether it is tokens; outlives `app`.
+void AddAuthFlag(CLI::App& app, bool& authenticate);
+
 }  // namespace seer

@@ -8,6 +8,7 @@
 #include "absl/strings/strip.h"
 #include "common/base/error.h"
 #include "common/base/status_macros.h"
+#include "common/rpc/security.h"
 #include "common/rpc/status_grpc.h"
 #include "coordinator/http/files.h"
 #include "coordinator/http/http_error.h"
@@ -28,16 +29,11 @@ std::string HostOf(absl::string_view authority) {
   return absl::AsciiStrToLower(authority);
 }
 
-bool IsLoopback(const std::string& address) {
-  const std::string host = HostOf(address);
-  return LoopbackNames().count(host) > 0 || absl::StartsWith(host, "127.");
-}
-
 }  // namespace
 
 HttpFront::HttpFront(const HttpFrontOptions& options, std::shared_ptr<grpc::Channel> coordinator,
                      std::shared_ptr<grpc::Channel> dataservice)
-    : loopback_(IsLoopback(options.server.address)),
+    : loopback_(IsLoopback(HostOf(options.server.address))),
       gateway_(std::move(coordinator), std::move(dataservice)) {
   for (const std::string& host : options.hosts) hosts_.insert(absl::AsciiStrToLower(host));
   if (loopback_) hosts_.insert(HostOf(options.server.address));
