@@ -54,6 +54,9 @@ struct CoordinatorMetrics {
                                 "A step of a running job, exponential mean of rank 0.")),
         heartbeat_age(
             r.AddGauge("seer_worker_heartbeat_age_seconds", "Since a worker's last heartbeat.")),
+        heartbeat(r.AddHistogram("seer_worker_heartbeat_seconds",
+                                 "From a heartbeat's arrival to its acknowledgement.",
+                                 {.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5})),
         commit(r.AddHistogram("seer_database_commit_seconds", "One transaction of the database.",
                               {.0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 5})),
         commit_failures(r.AddCounter("seer_database_commit_failures_total",
@@ -99,6 +102,7 @@ struct CoordinatorMetrics {
   Gauge& step_age;
   Gauge& step_seconds;
   Gauge& heartbeat_age;
+  Histogram& heartbeat;
   Histogram& commit;
   Counter& commit_failures;
   Gauge& leader;

@@ -229,12 +229,14 @@ class Server final : public CoordinatorServer {
         logs_(LogsFolder(config)),
         curves_(LogsFolder(config)),
         core_loop_("core", Clock::Real()),
+        database_loop_("database", Clock::Real()),
         storage_loop_("storage", Clock::Real()),
         logs_loop_("logs", Clock::Real()),
-        runner_(OptionsOf(config), *database_.store, Clock::Real(), core_loop_, metrics_),
+        runner_(OptionsOf(config), *database_.store, Clock::Real(), core_loop_, database_loop_,
+                metrics_),
         files_(*objects_, storage_loop_, Clock::Real(), metrics_,
                [this] { return runner_.leads(); }),
-        agents_(runner_, logs_loop_, logs_, feed_,
+        agents_(runner_, logs_loop_, logs_, feed_, metrics_,
                 {.heartbeat = config.heartbeat,
                  .lease = config.lease,
                  .hello_limit = config.hello_limit}),
@@ -283,6 +285,7 @@ class Server final : public CoordinatorServer {
     logs_loop_.Stop();
     storage_loop_.Stop();
     core_loop_.Stop();
+    database_loop_.Stop();
   }
 
   absl::Status Serve(const ServerConfig& config) {
@@ -354,6 +357,7 @@ class Server final : public CoordinatorServer {
   LogStore logs_;
   CurveStore curves_;
   ThreadLoop core_loop_;
+  ThreadLoop database_loop_;  // commits, so that the core's answers heartbeats meanwhile
   ThreadLoop storage_loop_;
   ThreadLoop logs_loop_;  // agents' streams wait for it: they must not wait for object storage
   CoreRunner runner_;

@@ -81,6 +81,9 @@ class Core {
   // again; nothing is placed meanwhile.
   Decision Load(StoredState state, Moment now);
   Decision Step(const Command& command, Moment now);
+  // What most heartbeats are: the worker runs what it should. True: noted, which changes nothing
+  // that is stored. False: nothing was done, and the command is to be stepped.
+  bool Renew(const command::WorkerHeartbeat& heartbeat, Moment now);
 
   const std::map<std::string, Job>& jobs() const { return jobs_; }
   const std::map<std::string, Worker>& workers() const { return workers_; }

@@ -127,6 +127,27 @@ void Core::GreetRanks(Job& job, const std::string& worker, bool same_agent,
   if (lost) Settle(job, now, out);
 }
 
+bool Core::Renew(const command::WorkerHeartbeat& heartbeat, Moment now) {
+  const auto it = workers_.find(heartbeat.worker);
+  if (it == workers_.end() || !it->second.connected || !it->second.up) return false;
+  std::set<Rank*> reported;
+  for (const RunningRank& rank : heartbeat.running) {
+    Rank* const found = LiveRank(rank, heartbeat.worker);
+    if (found == nullptr || Live(rank.attempt_id)->attempt->stopping) return false;
+    reported.insert(found);
+  }
+  size_t expected = 0;
+  for (const Job* job : LiveJobsOn(heartbeat.worker)) {
+    for (const Rank& rank : job->attempt->ranks)
+      expected += rank.worker == heartbeat.worker && rank.state != RankState::kExited;
+  }
+  if (reported.size() != expected) return false;
+  for (Rank* rank : reported) rank->missed = 0;
+  it->second.heard_time = now.wall;
+  leases_.Renew(heartbeat.worker, now.steady);
+  return true;
+}
+
 void Core::On(const command::WorkerHeartbeat& c, Moment now, Decision& out) {
   const auto it = workers_.find(c.worker);
   if (it == workers_.end() || !it->second.connected) return;  // a hello comes first

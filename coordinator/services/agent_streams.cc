@@ -110,6 +110,7 @@ class AgentStreams::Stream final
 
   void OnReadDone(bool ok) override {
     if (!ok) return Close(absl::OkStatus());  // the agent hung up
+    arrived_ = Clock::Real().Steady();
     owner_.runner_.loop().Post([stream = Self()] {
       if (stream) stream->owner_.Handle(stream, stream->incoming_);
     });
@@ -135,6 +136,8 @@ class AgentStreams::Stream final
     owner.runner_.loop().Post([&owner, self = std::move(self)] { owner.Ended(self); });
   }
 
+  absl::Duration arrived() const { return arrived_; }  // of the message that is handled
+
   std::string worker;        // empty before its hello; the loop only
   absl::Duration heartbeat;  // that it was told; the loop only
 
@@ -146,7 +149,8 @@ class AgentStreams::Stream final
 
   AgentStreams& owner_;
   const uint64_t number_;
-  AgentMessage incoming_;  // between OnReadDone and the next Read: the loop's
+  AgentMessage incoming_;   // between OnReadDone and the next Read: the loop's
+  absl::Duration arrived_;  // as well
   absl::Mutex mu_;
   std::shared_ptr<Stream> self_ ABSL_GUARDED_BY(mu_);           // until OnDone
   std::deque<CoordinatorMessage> unsent_ ABSL_GUARDED_BY(mu_);  // the first one is being written
@@ -213,17 +217,13 @@ void AgentStreams::Handle(const std::shared_ptr<Stream>& stream, const AgentMess
   if (it == workers_.end() || it->second != stream) return;  // a newer stream took over
   if (message.has_heartbeat()) {
     // Acknowledged also while the database cannot be written: gangs must not die of it.
-    runner_.Post(command::WorkerHeartbeat{stream->worker, FromProto(message.heartbeat().running())},
-                 [this, stream](const Reply& reply, const Core& core) {
-                   if (HasReason(reply.status, reason::kNotLeader))
-                     return stream->Close(reply.status);
-                   CoordinatorMessage ack;
-                   ack.mutable_ack();
-                   const absl::Duration period = HeartbeatPeriod(options_, core.workers().size());
-                   if (std::exchange(stream->heartbeat, period) != period)
-                     SetDuration(period, ack.mutable_ack()->mutable_heartbeat_period());
-                   stream->Send(std::move(ack));
-                 });
+    runner_.Heartbeat(
+        {stream->worker, FromProto(message.heartbeat().running())},
+        [this, stream, arrived = stream->arrived()](const Reply& reply, const Core& core) {
+          if (HasReason(reply.status, reason::kNotLeader)) return stream->Close(reply.status);
+          Acknowledge(*stream, core.workers().size());
+          metrics_.heartbeat.Observe(absl::ToDoubleSeconds(Clock::Real().Steady() - arrived));
+        });
   } else if (message.has_rank()) {
     Rank(stream->worker, message.rank());
   } else if (message.has_activities()) {
@@ -232,6 +232,15 @@ void AgentStreams::Handle(const std::shared_ptr<Stream>& stream, const AgentMess
     return Logs(stream, message.logs());
   }
   stream->Read();
+}
+
+void AgentStreams::Acknowledge(Stream& stream, size_t workers) {
+  CoordinatorMessage ack;
+  ack.mutable_ack();
+  const absl::Duration period = HeartbeatPeriod(options_, workers);
+  if (std::exchange(stream.heartbeat, period) != period)
+    SetDuration(period, ack.mutable_ack()->mutable_heartbeat_period());
+  stream.Send(std::move(ack));
 }
 
 void AgentStreams::Hello(const std::shared_ptr<Stream>& stream, const internal::v1::Hello& hello) {

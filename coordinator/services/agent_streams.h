@@ -39,8 +39,13 @@ class AgentStreams final : public internal::v1::Agents::CallbackService {
   // All must outlive it, and the loops must run until Close() and the server's stop are through.
   // Log lines are written on `writer`; a stream that brings some is read on when they are.
   AgentStreams(CoreRunner& runner, Loop& writer, LogStore& logs, ChangeFeed& feed,
-               AgentStreamsOptions options)
-      : runner_(runner), writer_(writer), logs_(logs), feed_(feed), options_(options) {}
+               CoordinatorMetrics& metrics, AgentStreamsOptions options)
+      : runner_(runner),
+        writer_(writer),
+        logs_(logs),
+        feed_(feed),
+        metrics_(metrics),
+        options_(options) {}
 
   grpc::ServerBidiReactor<internal::v1::AgentMessage, internal::v1::CoordinatorMessage>* Connect(
       grpc::CallbackServerContext* context) override;
@@ -56,6 +61,7 @@ class AgentStreams final : public internal::v1::Agents::CallbackService {
  private:
   class Stream;
   void Handle(const std::shared_ptr<Stream>& stream, const internal::v1::AgentMessage& message);
+  void Acknowledge(Stream& stream, size_t workers);
   void Hello(const std::shared_ptr<Stream>& stream, const internal::v1::Hello& hello);
   void Rank(const std::string& worker, const internal::v1::RankReport& report);
   void Logs(const std::shared_ptr<Stream>& stream, const internal::v1::LogLines& lines);
@@ -65,6 +71,7 @@ class AgentStreams final : public internal::v1::Agents::CallbackService {
   Loop& writer_;
   LogStore& logs_;
   ChangeFeed& feed_;
+  CoordinatorMetrics& metrics_;
   const AgentStreamsOptions options_;
   std::map<std::string, std::shared_ptr<Stream>> workers_;  // the runner's loop only
   absl::Mutex mu_;

@@ -13,8 +13,7 @@ void AuditLog::Record(const access::AuditEntry& entry) {
     absl::MutexLock lock(&mu_);
     waiting_.push_back(entry);
   }
-  const absl::Status written =
-      runner_.Read([this](const Core&, Store& store) { return Write(store); });
+  const absl::Status written = runner_.Write([this](Store& store) { return Write(store); });
   if (written.ok()) return;
   std::vector<access::AuditEntry> left;
   {

@@ -25,7 +25,7 @@ class AuditLog {
   CoreRunner& runner_;
   absl::Mutex mu_;
   std::vector<access::AuditEntry> waiting_ ABSL_GUARDED_BY(mu_);
-  absl::Time dropped_ = absl::InfinitePast();  // when old ones were; the loop's
+  absl::Time dropped_ = absl::InfinitePast();  // when old ones were; the writer's
 };
 
 }  // namespace seer::coordinator

@@ -48,14 +48,16 @@ void CoreRunner::StartStandingBy(EffectSink& sink, absl::Duration tick) {
 }
 
 void CoreRunner::Lead(int64_t term, std::function<void(const absl::Status&)> done) {
-  loop_.Post([this, term, done = std::move(done)] {
-    if (leading_) StopLeading(NotLeader(""));
-    const absl::Status status = BeginToLead(term);
-    if (status.ok()) {
-      LogInfo("leading", {{"term", term}});
-      sink_->Leads();
-    }
-    done(status);
+  loop_.Post([this, term, done = std::move(done)]() mutable {
+    WhenWritten([this, term, done = std::move(done)] {
+      if (leading_) StopLeading(NotLeader(""));
+      const absl::Status status = BeginToLead(term);
+      if (status.ok()) {
+        LogInfo("leading", {{"term", term}});
+        sink_->Leads();
+      }
+      if (done) done(status);
+    });
   });
 }
 
@@ -77,12 +79,8 @@ void CoreRunner::StopLeading(const absl::Status& refusal) {
   wished_.clear();
   unsaved_ = {};
   waiting_ = {};
-  for (Answer& answer : std::exchange(answers_, {})) {
-    answer.reply.status = refusal;
-    Give(answer);
-  }
-  commit_after_ = -absl::InfiniteDuration();
   ++turn_;
+  AnswerAll(refusal);
   metrics_.leader.Set(0);
   gauges_.Measure(*core_, Now());
   sink_->StandsBy(refusal);
@@ -103,24 +101,96 @@ absl::Status CoreRunner::BeginToLead(int64_t term) {
   return absl::OkStatus();
 }
 
-void CoreRunner::Post(Command command, Done done) {
-  loop_.Post([this, command = std::move(command), done = std::move(done)]() mutable {
-    Answer answer;
-    answer.done = std::move(done);
-    if (answer.reply.status = CheckLeads(); !answer.reply.status.ok()) return Give(answer);
-    answer.reply = Apply(command);
-    answer.progress = std::holds_alternative<command::ReportProgress>(command);
-    answers_.push_back(std::move(answer));
-    // Behind the commands that are ready by now: one commit for all of them.
-    if (answers_.size() == 1) loop_.Post([this] { CommitAndAnswer(); });
+void CoreRunner::WhenWritten(Loop::Task task) {
+  if (writing_) {
+    deferred_.push_back(std::move(task));
+  } else {
+    task();
+  }
+}
+
+void CoreRunner::RunOnWriter(Loop::Task work, Loop::Task done) {
+  writing_ = true;
+  writer_.Post([this, work = std::move(work), done = std::move(done)]() mutable {
+    work();
+    loop_.Post([this, done = std::move(done)]() mutable {
+      writing_ = false;
+      done();
+      while (!writing_ && !deferred_.empty()) {
+        Loop::Task task = std::move(deferred_.front());
+        deferred_.pop_front();
+        task();
+      }
+    });
   });
 }
 
-void CoreRunner::CommitAndAnswer() {
-  std::vector<Answer> answers = std::exchange(answers_, {});
-  if (answers.empty()) return;  // it no longer leads, and they have been told
-  const absl::Status saved = Flush();
-  for (Answer& answer : answers) {
+void CoreRunner::Post(Command command, Done done) {
+  loop_.Post([this, command = std::move(command), done = std::move(done)]() mutable {
+    WhenWritten([this, command = std::move(command), done = std::move(done)]() mutable {
+      Answer answer;
+      answer.done = std::move(done);
+      if (answer.reply.status = CheckLeads(); !answer.reply.status.ok()) return Give(answer);
+      answer.reply = Apply(command);
+      answer.progress = std::holds_alternative<command::ReportProgress>(command);
+      answers_.push_back(std::move(answer));
+      CommitSoon();
+    });
+  });
+}
+
+void CoreRunner::Heartbeat(command::WorkerHeartbeat heartbeat, Done done) {
+  CheckThread();
+  if (!leading_ || !core_->Renew(heartbeat, Now()))
+    return Post(std::move(heartbeat), std::move(done));
+  done(Reply(), *core_);
+}
+
+void CoreRunner::CommitSoon() {
+  // Behind the commands that are ready by now: one commit for all of them.
+  if (std::exchange(commit_due_, true)) return;
+  loop_.Post([this] {
+    commit_due_ = false;
+    WhenWritten([this] { Commit(); });
+  });
+}
+
+void CoreRunner::Commit() {
+  if (!CheckLeads().ok()) return;
+  if (unsaved_.empty()) return Committed(absl::OkStatus(), absl::ZeroDuration());
+  struct Write {
+    Store::Commit commit;
+    absl::Status saved;
+    absl::Duration took;
+  };
+  auto write = std::make_shared<Write>();
+  write->commit = store_.Prepare(unsaved_, *core_);
+  RunOnWriter(
+      [this, write] {
+        const absl::Duration start = clock_.Steady();
+        write->saved = write->commit();
+        write->took = clock_.Steady() - start;
+      },
+      [this, write, turn = turn_] {
+        if (turn == turn_) Committed(write->saved, write->took);
+      });
+}
+
+void CoreRunner::Committed(const absl::Status& saved, absl::Duration took) {
+  if (HasReason(saved, reason::kNotLeader)) return StopLeading(saved);
+  if (saved.ok()) {
+    const Changes changes = std::exchange(unsaved_, {});
+    if (!changes.empty()) metrics_.commit.Observe(absl::ToDoubleSeconds(took));
+    CarryOut(std::exchange(waiting_, {}), changes);
+  } else {
+    metrics_.commit_failures.Add();
+    LogError("database_commit_failed", {{"error", StatusText(saved)}});
+  }
+  AnswerAll(saved);
+}
+
+void CoreRunner::AnswerAll(const absl::Status& saved) {
+  for (Answer& answer : std::exchange(answers_, {})) {
     if (!saved.ok()) {
       answer.reply.status = saved;
     } else if (answer.progress && !answer.reply.job.empty()) {
@@ -128,6 +198,8 @@ void CoreRunner::CommitAndAnswer() {
     }
     Give(answer);
   }
+  for (const WaitingRead& waiting : std::exchange(reads_, {}))
+    waiting.done(saved.ok() ? waiting.read(*core_, store_) : saved);
 }
 
 void CoreRunner::Give(const Answer& answer) {
@@ -149,11 +221,30 @@ absl::Status CoreRunner::Read(
     const std::function<absl::Status(const Core& core, Store& store)>& read) {
   absl::Notification ready;
   absl::Status status;
-  loop_.Post([&] {
-    status = CheckLeads();
-    if (status.ok()) status = Flush();
-    if (status.ok()) status = read(*core_, store_);
+  const auto done = [&](const absl::Status& got) {
+    status = got;
     ready.Notify();
+  };
+  loop_.Post([&] {
+    WhenWritten([&] {
+      if (const absl::Status leads = CheckLeads(); !leads.ok()) return done(leads);
+      if (unsaved_.empty()) return done(read(*core_, store_));
+      reads_.push_back({read, done});
+      CommitSoon();
+    });
+  });
+  ready.WaitForNotification();
+  return status;
+}
+
+absl::Status CoreRunner::Write(const std::function<absl::Status(Store& store)>& write) {
+  absl::Notification ready;
+  absl::Status status;
+  loop_.Post([&] {
+    WhenWritten([&] {
+      if (status = CheckLeads(); !status.ok()) return ready.Notify();
+      RunOnWriter([&] { status = write(store_); }, [&] { ready.Notify(); });
+    });
   });
   ready.WaitForNotification();
   return status;
@@ -173,31 +264,6 @@ Reply CoreRunner::Apply(const Command& command) {
   unsaved_.Merge(std::move(decision.changes));
   Append(waiting_, std::move(decision.effects));
   return std::move(decision.reply);
-}
-
-absl::Status CoreRunner::Flush() {
-  CheckThread();
-  if (!unsaved_.empty()) {
-    const absl::Duration start = clock_.Steady();
-    if (start < commit_after_) return commit_failure_;
-    const absl::Status saved = store_.Apply(unsaved_, *core_);
-    const absl::Duration took = clock_.Steady() - start;
-    if (HasReason(saved, reason::kNotLeader)) {
-      StopLeading(saved);
-      return saved;
-    }
-    if (!saved.ok()) {
-      metrics_.commit_failures.Add();
-      LogError("database_commit_failed", {{"error", StatusText(saved)}});
-      commit_failure_ = saved;
-      commit_after_ = start + 2 * took;  // half of the time is for heartbeats
-      return saved;
-    }
-    metrics_.commit.Observe(absl::ToDoubleSeconds(took));
-  }
-  const Changes saved = std::exchange(unsaved_, {});
-  CarryOut(std::exchange(waiting_, {}), saved);
-  return absl::OkStatus();
 }
 
 void CoreRunner::CarryOut(Effects effects, const Changes& changes) {
@@ -272,16 +338,16 @@ void CoreRunner::CountPreemption(const Job& victim) {
 
 void CoreRunner::TickLater() {
   loop_.After(tick_, [this, turn = turn_] {
-    if (turn == turn_) Tick();
+    WhenWritten([this, turn] {
+      if (turn == turn_) Tick();
+    });
   });
 }
 
 void CoreRunner::Tick() {
   if (!CheckLeads().ok()) return;
-  const uint64_t turn = turn_;
   Apply(command::Tick{});
-  Flush().IgnoreError();      // noted there
-  if (turn != turn_) return;  // its commit was refused
+  CommitSoon();
   gauges_.Measure(*core_, Now());
   TickLater();
 }

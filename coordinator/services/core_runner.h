@@ -1,8 +1,9 @@
 // Runs the core on its loop: takes commands from any thread, commits what they change, and only
-// then lets replies and effects out. Commits happen on the loop's thread, one for all commands that
-// are ready. If one fails, their senders are told, effects wait, and the same changes go with the
-// next commit: the core is never behind its own answers. One that took long to fail is not tried
-// again for as long, so that heartbeats are answered meanwhile.
+// then lets replies and effects out. Commits are prepared on the loop and made on the writer, one
+// for all commands that are ready. While one is made, commands and reads wait for it, so that
+// nobody sees what is not committed; heartbeats that tell nothing new do not wait. If one fails,
+// its commands' senders are told, effects wait, and the same changes go with the next commit: the
+// core is never behind its own answers.
 // Where several coordinators share the store, one leads and the others stand by: they refuse every
 // call. A leader whose lease has run out, or whose commit is refused, forgets what is not
 // committed, and reads the store again before it leads again.
@@ -10,6 +11,7 @@
 
 #include <atomic>
 #include <cstdint>
+#include <deque>
 #include <functional>
 #include <limits>
 #include <map>
@@ -50,14 +52,16 @@ class CoreRunner {
  public:
   using Done = std::function<void(const Reply& reply, const Core& core)>;  // on the loop's thread
 
-  // All must outlive the runner; the loop must have stopped when it is destroyed.
-  CoreRunner(CoreOptions options, Store& store, Clock& clock, Loop& loop,
+  // All must outlive the runner; both loops must have stopped when it is destroyed. `writer`: where
+  // the store may block; it may be the loop itself.
+  CoreRunner(CoreOptions options, Store& store, Clock& clock, Loop& loop, Loop& writer,
              CoordinatorMetrics& metrics)
       : options_(options),
         core_(std::make_unique<Core>(options)),
         store_(store),
         clock_(clock),
         loop_(loop),
+        writer_(writer),
         metrics_(metrics),
         gauges_(metrics) {}
 
@@ -67,8 +71,8 @@ class CoreRunner {
   // The store is shared: stands by until Lead.
   void StartStandingBy(EffectSink& sink, absl::Duration tick);
 
-  // Thread-safe. Reads the store and leads in the term `term`, after an Extend. `done` gets errors
-  // as Store::BeginTerm and Load, on the loop's thread.
+  // Thread-safe. Reads the store and leads in the term `term`, after an Extend. `done`, if any,
+  // gets errors as Store::BeginTerm and Load, on the loop's thread.
   void Lead(int64_t term, std::function<void(const absl::Status&)> done);
   // Thread-safe. The lease runs until `until`, steady time.
   void Extend(absl::Duration until) { lease_until_ = absl::ToInt64Nanoseconds(until); }
@@ -82,9 +86,13 @@ class CoreRunner {
   void Post(Command command, Done done = nullptr);
   // Not from the loop's thread, and not once the loop was stopped.
   Reply Execute(Command command);
+  // On the loop's thread. Answered at once if it tells nothing new, else as Post does.
+  void Heartbeat(command::WorkerHeartbeat heartbeat, Done done);
   // Runs `read` on the loop's thread and waits.
   // Sees only what is committed: fails while a commit does.
   absl::Status Read(const std::function<absl::Status(const Core& core, Store& store)>& read);
+  // Runs `write` on the writer's thread, between commits, and waits. UNAVAILABLE with NOT_LEADER.
+  absl::Status Write(const std::function<absl::Status(Store& store)>& write);
   Loop& loop() { return loop_; }
   const Core& core() const {  // on the loop's thread
     CheckThread();
@@ -104,10 +112,19 @@ class CoreRunner {
     Done done;
     bool progress = false;  // of a report of progress
   };
+  struct WaitingRead {
+    std::function<absl::Status(const Core& core, Store& store)> read;
+    std::function<void(const absl::Status&)> done;
+  };
   Reply Apply(const Command& command);
-  void CommitAndAnswer();
+  // Runs `task` now, or after what the writer does, in the order of the calls.
+  void WhenWritten(Loop::Task task);
+  void RunOnWriter(Loop::Task work, Loop::Task done);
+  void CommitSoon();
+  void Commit();
+  void Committed(const absl::Status& saved, absl::Duration took);
+  void AnswerAll(const absl::Status& saved);
   void Give(const Answer& answer);
-  absl::Status Flush();
   void CarryOut(Effects effects, const Changes& changes);
   void Count(const Changes& changes);
   void NoteGangWait(const Event& event);
@@ -122,17 +139,19 @@ class CoreRunner {
   Store& store_;
   Clock& clock_;
   Loop& loop_;
+  Loop& writer_;
   CoordinatorMetrics& metrics_;
   EffectSink* sink_ = nullptr;
   absl::Duration tick_;
   uint64_t turn_ = 0;     // as the leader: ticks of an earlier one do nothing
   absl::Status refusal_;  // of calls while it stands by
   Changes unsaved_;
-  Effects waiting_;              // for the commit of unsaved_
-  std::vector<Answer> answers_;  // as well
-  // A commit that waited for a lock and failed is not tried again before: steady time.
-  absl::Duration commit_after_ = -absl::InfiniteDuration();
-  absl::Status commit_failure_;
+  Effects waiting_;                           // for the commit of unsaved_
+  std::vector<Answer> answers_;               // as well
+  std::vector<WaitingRead> reads_;            // as well
+  bool commit_due_ = false;                   // a task for it is on the loop
+  bool writing_ = false;                      // the writer has the store
+  std::deque<Loop::Task> deferred_;           // until it has not
   std::map<std::string, absl::Time> wished_;  // job id -> since when it has wanted a gang
   CoreGauges gauges_;
 };

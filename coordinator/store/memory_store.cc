@@ -1,5 +1,7 @@
+#include <functional>
 #include <map>
 #include <utility>
+#include <vector>
 
 #include "coordinator/store/store.h"
 
@@ -22,28 +24,36 @@ class MemoryStore final : public Store {
     return state;
   }
 
-  absl::Status Apply(const Changes& changes, const Core& core) override {
-    for (const std::string& id : changes.jobs) jobs_.insert_or_assign(id, core.jobs().at(id));
-    for (const auto& key : changes.checkpoints) {
-      const auto it = core.checkpoints().find(key);
-      if (it != core.checkpoints().end()) checkpoints_.insert_or_assign(key, it->second);
-    }
-    for (const auto& key : changes.removed_checkpoints) checkpoints_.erase(key);
-    for (const std::string& name : changes.workers)
-      workers_.insert_or_assign(name, core.workers().at(name));
-    for (const std::string& name : changes.removed_workers) workers_.erase(name);
-    for (const std::string& name : changes.queues)
-      queues_.insert_or_assign(name, core.queues().at(name));
-    for (const std::string& name : changes.removed_queues) queues_.erase(name);
-    for (const std::string& name : changes.schedules)
-      schedules_.insert_or_assign(name, core.schedules().at(name));
-    for (const std::string& name : changes.removed_schedules) schedules_.erase(name);
-    for (const std::string& name : changes.sweeps)
-      sweeps_.insert_or_assign(name, core.sweeps().at(name));
-    for (const Event& event : changes.events) events_.emplace(event.number, event);
-    for (const auto& [id, job] : changes.requests) requests_[id] = job;
-    last_attempt_ = core.last_attempt();
-    return absl::OkStatus();
+  Commit Prepare(const Changes& changes, const Core& core) override {
+    std::vector<std::function<void()>> edits;
+    const auto put = [&edits](auto& records, const auto& keys, const auto& values) {
+      for (const auto& key : keys) {
+        if (const auto it = values.find(key); it != values.end())
+          edits.push_back(
+              [&records, key, value = it->second] { records.insert_or_assign(key, value); });
+      }
+    };
+    const auto remove = [&edits](auto& records, const auto& keys) {
+      for (const auto& key : keys) edits.push_back([&records, key] { records.erase(key); });
+    };
+    put(jobs_, changes.jobs, core.jobs());
+    put(checkpoints_, changes.checkpoints, core.checkpoints());
+    remove(checkpoints_, changes.removed_checkpoints);
+    put(workers_, changes.workers, core.workers());
+    remove(workers_, changes.removed_workers);
+    put(queues_, changes.queues, core.queues());
+    remove(queues_, changes.removed_queues);
+    put(schedules_, changes.schedules, core.schedules());
+    remove(schedules_, changes.removed_schedules);
+    put(sweeps_, changes.sweeps, core.sweeps());
+    return [this, edits = std::move(edits), events = changes.events, requests = changes.requests,
+            last_attempt = core.last_attempt()] {
+      for (const auto& edit : edits) edit();
+      for (const Event& event : events) events_.emplace(event.number, event);
+      for (const auto& [id, job] : requests) requests_[id] = job;
+      last_attempt_ = last_attempt;
+      return absl::OkStatus();
+    };
   }
 
   absl::StatusOr<std::vector<Event>> Events(const std::string& job, int64_t after,

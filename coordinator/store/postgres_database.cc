@@ -17,6 +17,7 @@
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_replace.h"
 #include "absl/strings/str_split.h"
+#include "absl/types/span.h"
 #include "common/base/clock.h"
 #include "common/base/error.h"
 #include "common/base/log.h"
@@ -192,6 +193,15 @@ class PostgresDatabase final : public SqlDatabase {
     return Reliably(
         doing, [&] { return parameters.Send(connection_, sql); }, reader);
   }
+  // Without waiting for one answer before the next statement is sent.
+  absl::Status RunAll(const std::vector<SqlStatement>& statements) override {
+    // So few that neither side's buffers fill while the other does not read.
+    constexpr size_t kAtOnce = 256;
+    for (size_t i = 0; i < statements.size(); i += kAtOnce)
+      SEER_RETURN_IF_ERROR(
+          RunPipeline({statements.data() + i, std::min(kAtOnce, statements.size() - i)}));
+    return absl::OkStatus();
+  }
   absl::Status RunScript(const char* doing, const std::string& sql) override {
     return Reliably(
         doing, [&] { return PQsendQuery(connection_, sql.c_str()) == 1; }, nullptr);
@@ -283,23 +293,58 @@ class PostgresDatabase final : public SqlDatabase {
     return Once(doing, send, reader);
   }
 
+  absl::Status RunPipeline(absl::Span<const SqlStatement> statements) {
+    const char* const first = statements.front().doing;
+    if (connection_ == nullptr) return Lost(first, "the connection broke within the transaction");
+    if (PQenterPipelineMode(connection_) == 0) return Broken(first, PQerrorMessage(connection_));
+    for (const SqlStatement& statement : statements) {
+      if (!Parameters(statement.values).Send(connection_, statement.sql))
+        return Broken(statement.doing, PQerrorMessage(connection_));
+    }
+    if (PQpipelineSync(connection_) == 0) return Broken(first, PQerrorMessage(connection_));
+    absl::Status status;
+    for (const SqlStatement& statement : statements) {
+      absl::Status result = TakeResults(statement.doing, nullptr);
+      if (connection_ == nullptr) return result;
+      if (status.ok()) status = std::move(result);  // those after it are not run
+    }
+    // What ends the pipeline has a result of its own, and no end after it.
+    SEER_RETURN_IF_ERROR(AwaitResult(first, Patience()));
+    PQclear(PQgetResult(connection_));
+    if (PQexitPipelineMode(connection_) == 0) return Broken(first, PQerrorMessage(connection_));
+    return status;
+  }
+
   // Closes the connection if it broke, or if the reader failed.
   absl::Status Once(const char* doing, const std::function<bool()>& send,
                     const SqlRowReader& reader) {
     if (!send()) return Broken(doing, PQerrorMessage(connection_));
     PQsetSingleRowMode(connection_);
-    absl::Duration deadline = Clock::Real().Steady() + kPatience * options_.limit;
+    return TakeResults(doing, reader);
+  }
+
+  absl::Duration Patience() const { return Clock::Real().Steady() + kPatience * options_.limit; }
+
+  // Until PQgetResult does not block, or `deadline` (steady time).
+  absl::Status AwaitResult(const char* doing, absl::Duration deadline) {
+    while (PQisBusy(connection_) == 1) {
+      if (!Wait(POLLIN, deadline)) {
+        return Broken(doing, absl::StrCat("no answer in ", absl::FormatDuration(options_.limit)));
+      }
+      if (PQconsumeInput(connection_) == 0) return Broken(doing, PQerrorMessage(connection_));
+    }
+    return absl::OkStatus();
+  }
+
+  // Of one statement or script.
+  absl::Status TakeResults(const char* doing, const SqlRowReader& reader) {
+    absl::Duration deadline = Patience();
     absl::Status status;
     while (true) {
-      while (PQisBusy(connection_) == 1) {
-        if (!Wait(POLLIN, deadline)) {
-          return Broken(doing, absl::StrCat("no answer in ", absl::FormatDuration(options_.limit)));
-        }
-        if (PQconsumeInput(connection_) == 0) return Broken(doing, PQerrorMessage(connection_));
-      }
+      SEER_RETURN_IF_ERROR(AwaitResult(doing, deadline));
       const std::unique_ptr<PGresult, decltype(&PQclear)> result(PQgetResult(connection_), PQclear);
       if (!result) break;
-      deadline = Clock::Real().Steady() + kPatience * options_.limit;
+      deadline = Patience();
       const ExecStatusType kind = PQresultStatus(result.get());
       if (kind == PGRES_SINGLE_TUPLE) {
         if (!reader) continue;
@@ -307,6 +352,8 @@ class PostgresDatabase final : public SqlDatabase {
           Disconnect();
           return read;
         }
+      } else if (kind == PGRES_PIPELINE_ABORTED) {
+        status = absl::AbortedError("one before it failed");
       } else if (kind != PGRES_TUPLES_OK && kind != PGRES_COMMAND_OK && status.ok()) {
         status = Failed(doing, result.get());
       }

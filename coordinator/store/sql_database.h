@@ -20,6 +20,13 @@ struct SqlBytes {
 };
 using SqlValue = std::variant<int64_t, std::string, SqlBytes>;
 
+// As Run takes it, of one that gives no rows.
+struct SqlStatement {
+  const char* doing;
+  const char* sql;
+  std::vector<SqlValue> values;
+};
+
 // A row of a result, valid until the reader of rows returns. Columns count from 0.
 class SqlRow {
  public:
@@ -41,6 +48,12 @@ class SqlDatabase {
   virtual absl::Status Run(const char* doing, const std::string& sql,
                            const std::vector<SqlValue>& values = {},
                            const SqlRowReader& reader = nullptr) = 0;
+  // In order, up to the first that fails. Within a transaction.
+  virtual absl::Status RunAll(const std::vector<SqlStatement>& statements) {
+    for (const SqlStatement& statement : statements)
+      SEER_RETURN_IF_ERROR(Run(statement.doing, statement.sql, statement.values));
+    return absl::OkStatus();
+  }
   // Several statements, without parameters.
   virtual absl::Status RunScript(const char* doing, const std::string& sql) = 0;
   // All that `body` runs, or nothing of it. A commit whose answer was lost may have happened: what

@@ -5,7 +5,7 @@
 #include "absl/strings/str_cat.h"
 #include "common/base/error.h"
 #include "common/base/failpoint.h"
-#include "coordinator/core/job_states.h"
+#include "coordinator/store/commit_statements.h"
 #include "coordinator/store/leader_lease.h"
 #include "coordinator/store/record_json.h"
 #include "store_migrations.h"
@@ -13,8 +13,6 @@
 namespace seer::coordinator {
 namespace {
 
-// Statements that change something come to the same when they are repeated: a commit whose answer
-// was lost is made again.
 class SqlStore final : public Store {
  public:
   SqlStore(std::unique_ptr<SqlDatabase> database, bool shared)
@@ -31,14 +29,16 @@ class SqlStore final : public Store {
 
   absl::StatusOr<StoredState> Load() override { return LoadState(*db_); }
 
-  absl::Status Apply(const Changes& changes, const Core& core) override {
-    SEER_RETURN_IF_ERROR(SEER_FAILPOINT_STATUS("coordinator.before_commit"));
-    SEER_RETURN_IF_ERROR(db_->Transact([&]() -> absl::Status {
-      SEER_RETURN_IF_ERROR(CheckTerm());
-      return Write(changes, core);
-    }));
-    SEER_FAILPOINT("coordinator.after_commit");
-    return absl::OkStatus();
+  Commit Prepare(const Changes& changes, const Core& core) override {
+    return [this, statements = CommitStatements(changes, core)]() -> absl::Status {
+      SEER_RETURN_IF_ERROR(SEER_FAILPOINT_STATUS("coordinator.before_commit"));
+      SEER_RETURN_IF_ERROR(db_->Transact([&]() -> absl::Status {
+        SEER_RETURN_IF_ERROR(CheckTerm());
+        return db_->RunAll(statements);
+      }));
+      SEER_FAILPOINT("coordinator.after_commit");
+      return absl::OkStatus();
+    };
   }
 
   absl::StatusOr<std::vector<Event>> Events(const std::string& job, int64_t after,
@@ -61,100 +61,6 @@ class SqlStore final : public Store {
 
  private:
   absl::Status CheckTerm() { return shared_ ? CheckLeads(*db_, term_) : absl::OkStatus(); }
-
-  absl::Status Write(const Changes& changes, const Core& core) {
-    for (const std::string& id : changes.jobs) {
-      const Job& job = core.jobs().at(id);
-      SEER_RETURN_IF_ERROR(
-          db_->Run("writing a job",
-                   "INSERT INTO jobs (id, state, spec, record) VALUES ($1, $2, $3, $4) ON CONFLICT "
-                   "(id) DO UPDATE SET state = excluded.state, spec = excluded.spec, record = "
-                   "excluded.record",
-                   {id, StateName(job.state), SqlBytes{job.spec}, ToJson(job)}));
-    }
-    for (const auto& key : changes.checkpoints) {
-      const auto it = core.checkpoints().find(key);
-      if (it == core.checkpoints().end()) continue;
-      SEER_RETURN_IF_ERROR(
-          db_->Run("writing a checkpoint",
-                   "INSERT INTO checkpoints (job, step, record) VALUES ($1, $2, $3) ON CONFLICT "
-                   "(job, step) DO UPDATE SET record = excluded.record",
-                   {key.first, key.second, ToJson(it->second)}));
-    }
-    for (const auto& [job, step] : changes.removed_checkpoints) {
-      SEER_RETURN_IF_ERROR(db_->Run("removing a checkpoint",
-                                    "DELETE FROM checkpoints WHERE job = $1 AND step = $2",
-                                    {job, step}));
-    }
-    for (const std::string& name : changes.workers) {
-      SEER_RETURN_IF_ERROR(
-          db_->Run("writing a worker",
-                   "INSERT INTO workers (name, record) VALUES ($1, $2) ON CONFLICT (name) DO "
-                   "UPDATE SET record = excluded.record",
-                   {name, ToJson(core.workers().at(name))}));
-    }
-    for (const std::string& name : changes.removed_workers)
-      SEER_RETURN_IF_ERROR(
-          db_->Run("removing a worker", "DELETE FROM workers WHERE name = $1", {name}));
-    for (const std::string& name : changes.queues) {
-      const auto it = core.queues().find(name);
-      if (it == core.queues().end()) continue;
-      SEER_RETURN_IF_ERROR(
-          db_->Run("writing a queue",
-                   "INSERT INTO queues (name, record) VALUES ($1, $2) ON CONFLICT (name) DO "
-                   "UPDATE SET record = excluded.record",
-                   {name, ToJson(it->second)}));
-    }
-    for (const std::string& name : changes.removed_queues)
-      SEER_RETURN_IF_ERROR(
-          db_->Run("removing a queue", "DELETE FROM queues WHERE name = $1", {name}));
-    SEER_RETURN_IF_ERROR(WriteSources(changes, core));
-    for (const Event& e : changes.events) {
-      SEER_RETURN_IF_ERROR(
-          db_->Run("writing an event",
-                   "INSERT INTO events (number, time_us, job, attempt, type, from_state, to_state, "
-                   "reason, message) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) ON CONFLICT "
-                   "(number) DO NOTHING",
-                   {e.number, absl::ToUnixMicros(e.created), e.job, e.attempt, e.type, e.from, e.to,
-                    e.reason, e.message}));
-    }
-    for (const auto& [id, job] : changes.requests) {
-      SEER_RETURN_IF_ERROR(db_->Run("writing a request",
-                                    "INSERT INTO requests (id, job) VALUES ($1, $2) ON CONFLICT "
-                                    "(id) DO UPDATE SET job = excluded.job",
-                                    {id, job}));
-    }
-    return db_->Run("writing a counter",
-                    "INSERT INTO counters (name, value) VALUES ('attempt', $1) ON CONFLICT (name) "
-                    "DO UPDATE SET value = excluded.value",
-                    {core.last_attempt()});
-  }
-
-  // Schedules and sweeps.
-  absl::Status WriteSources(const Changes& changes, const Core& core) {
-    for (const std::string& name : changes.schedules) {
-      const auto it = core.schedules().find(name);
-      if (it == core.schedules().end()) continue;
-      SEER_RETURN_IF_ERROR(
-          db_->Run("writing a schedule",
-                   "INSERT INTO schedules (name, spec, record) VALUES ($1, $2, $3) ON CONFLICT "
-                   "(name) DO UPDATE SET spec = excluded.spec, record = excluded.record",
-                   {name, SqlBytes{it->second.spec}, ToJson(it->second)}));
-    }
-    for (const std::string& name : changes.removed_schedules)
-      SEER_RETURN_IF_ERROR(
-          db_->Run("removing a schedule", "DELETE FROM schedules WHERE name = $1", {name}));
-    for (const std::string& name : changes.sweeps) {
-      const Sweep& sweep = core.sweeps().at(name);
-      SEER_RETURN_IF_ERROR(
-          db_->Run("writing a sweep",
-                   "INSERT INTO sweeps (name, definition, record) VALUES ($1, $2, $3) ON CONFLICT "
-                   "(name) DO UPDATE SET definition = excluded.definition, record = "
-                   "excluded.record",
-                   {name, SqlBytes{sweep.definition}, ToJson(sweep)}));
-    }
-    return absl::OkStatus();
-  }
 
   const std::unique_ptr<SqlDatabase> db_;
   const bool shared_;

@@ -1,10 +1,12 @@
-// Where the coordinator's truth lives. One writer: the loop that owns the core. Not thread-safe.
+// Where the coordinator's truth lives. Not thread-safe: CoreRunner sees to it that one thread at a
+// time uses it.
 #pragma once
 
 #include <memory>
 #include <string>
 #include <vector>
 
+#include "absl/functional/any_invocable.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
@@ -22,11 +24,14 @@ class Store {
   // NOT_LEADER once that is over. Where the store is this process's alone it means nothing.
   virtual absl::Status BeginTerm(int64_t term) { return absl::OkStatus(); }
   virtual absl::StatusOr<StoredState> Load() = 0;
-  // All of it or nothing, durable on return. `core` holds the new values.
+  // All of `changes` or nothing, durable on return. To be run once.
   // RESOURCE_EXHAUSTED with DISK_FULL; UNAVAILABLE with STORAGE_FAILED, DATABASE_LOCKED or
-  // DATABASE_UNREACHABLE: it may be tried again, with more changes on top. UNAVAILABLE with
+  // DATABASE_UNREACHABLE: the changes may be prepared again, with more on top. UNAVAILABLE with
   // NOT_LEADER: never again.
-  virtual absl::Status Apply(const Changes& changes, const Core& core) = 0;
+  using Commit = absl::AnyInvocable<absl::Status()>;
+  // `core` holds the new values: they are copied, and the store is not asked.
+  virtual Commit Prepare(const Changes& changes, const Core& core) = 0;
+  absl::Status Apply(const Changes& changes, const Core& core) { return Prepare(changes, core)(); }
   // Events of `job` (empty: of all) with a larger number, oldest first, at most `limit`.
   virtual absl::StatusOr<std::vector<Event>> Events(const std::string& job, int64_t after,
                                                     int limit) = 0;

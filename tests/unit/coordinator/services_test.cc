@@ -460,10 +460,12 @@ TEST_F(FilesTest, ACoordinatorThatNoLongerLeadsLeavesThemAlone) {
 class FailingStore final : public Store {
  public:
   absl::StatusOr<StoredState> Load() override { return inner_->Load(); }
-  absl::Status Apply(const Changes& changes, const Core& core) override {
-    ++applied;
-    if (clock != nullptr) clock->Advance(absl::Seconds(5));
-    return failing ? failure : inner_->Apply(changes, core);
+  Commit Prepare(const Changes& changes, const Core& core) override {
+    return [this, commit = inner_->Prepare(changes, core)]() mutable {
+      ++applied;
+      if (during) during();
+      return failing ? failure : commit();
+    };
   }
   absl::StatusOr<std::vector<Event>> Events(const std::string& job, int64_t after,
                                             int limit) override {
@@ -473,7 +475,7 @@ class FailingStore final : public Store {
   bool failing = false;
   absl::Status failure = absl::ResourceExhaustedError("disk full");
   int applied = 0;
-  FakeClock* clock = nullptr;  // given: a commit takes 5 s
+  std::function<void()> during;  // a commit
 
  private:
   const std::unique_ptr<Store> inner_ = MakeMemoryStore();
@@ -500,7 +502,7 @@ TEST(CoreRunner, NothingLeavesBeforeItsCommit) {
   CoordinatorMetrics metrics(registry);
   FailingStore store;
   RecordingSink sink;
-  CoreRunner runner(CoreOptions{}, store, clock, loop, metrics);
+  CoreRunner runner(CoreOptions{}, store, clock, loop, loop, metrics);
   ASSERT_OK(runner.Start(sink, absl::Seconds(1)));
   Worker worker;
   worker.name = "w";
@@ -544,50 +546,147 @@ TEST(CoreRunner, NothingLeavesBeforeItsCommit) {
   }
 }
 
-// Another program holds the database's lock: every commit waits 5 s and fails. If each heartbeat
-// tried it anew, ten agents would wait for their acknowledgements longer than a lease.
-TEST(CoreRunner, HeartbeatsAreAnsweredWhileTheDatabaseIsLocked) {
+// While a commit is on its way, for ever or to fail, agents hear from the coordinator, and nobody
+// sees what is not committed.
+TEST(CoreRunner, OnlyHeartbeatsAreAnsweredDuringACommit) {
   FakeClock clock;
-  FakeLoop loop(clock);
+  FakeLoop loop(clock), writer(clock);
   MetricsRegistry registry;
   CoordinatorMetrics metrics(registry);
   FailingStore store;
   RecordingSink sink;
-  CoreRunner runner(CoreOptions{}, store, clock, loop, metrics);
+  CoreRunner runner(CoreOptions{}, store, clock, loop, writer, metrics);
   ASSERT_OK(runner.Start(sink, absl::Hours(1)));
-  for (int i = 0; i < 10; ++i) {
-    Worker worker;
-    worker.name = absl::StrCat("w", i);
-    worker.devices = 1;
-    runner.Post(command::WorkerHello{worker, {}});
-  }
+  Worker worker;
+  worker.name = "w";
+  worker.devices = 1;
+  runner.Post(command::WorkerHello{worker, {}});
   loop.RunReady();
-  store.failing = true;
-  store.clock = &clock;
-  store.applied = 0;
-  const absl::Duration start = clock.Steady();
-  Reply created;
+  writer.RunReady();
+  loop.RunReady();
+  ASSERT_EQ(store.applied, 1);
+
   command::CreateJob create;
   create.job.name = "a";
-  runner.Post(create, [&](const Reply& reply, const Core&) { created = reply; });
-  int answered = 0;
-  for (int i = 0; i < 10; ++i) {
-    runner.Post(command::WorkerHeartbeat{absl::StrCat("w", i), {}},
-                [&](const Reply&, const Core&) { ++answered; });
-  }
+  Reply first, second;
+  int beats = 0;
+  const auto beat = [&](std::vector<RunningRank> running) {
+    runner.Heartbeat({"w", std::move(running)}, [&](const Reply&, const Core&) { ++beats; });
+    loop.RunReady();
+  };
+  runner.Post(create, [&](const Reply& reply, const Core&) { first = reply; });
   loop.RunReady();
-  EXPECT_EQ(created.status.code(), absl::StatusCode::kResourceExhausted);
-  EXPECT_EQ(answered, 10);
-  EXPECT_EQ(store.applied, 1);
-  EXPECT_EQ(clock.Steady() - start, absl::Seconds(5));
-  // Then it is tried again, and what was held back goes.
-  store.failing = false;
-  clock.Advance(absl::Seconds(5));
-  runner.Post(command::WorkerHeartbeat{"w0", {}});
+  create.job.name = "b";
+  create.id_seed = 2;
+  runner.Post(create, [&](const Reply& reply, const Core&) { second = reply; });
   loop.RunReady();
+  beat({});
+  EXPECT_EQ(beats, 0) << "it lacks a rank that it was assigned in this very commit";
+  EXPECT_EQ(first.job, "");
+  EXPECT_EQ(runner.core().jobs().size(), 1u) << "the second waits";
+  EXPECT_THAT(sink.assigned, ElementsAre());
+
+  writer.RunReady();
+  loop.RunReady();
+  ASSERT_NE(first.job, "");
+  EXPECT_THAT(sink.assigned, ElementsAre("w"));
+  EXPECT_EQ(second.job, "") << "its commit comes next, with what the heartbeat told";
+  EXPECT_EQ(beats, 0);
+  const RunningRank rank{1, "jobs/" + first.job, 0};
+  store.failing = true;
+  beat({rank});
+  EXPECT_EQ(beats, 1) << "nothing new";
   EXPECT_EQ(store.applied, 2);
+  writer.RunReady();
+  loop.RunReady();
+  EXPECT_EQ(beats, 2) << "agents hear although the commit failed";
+  EXPECT_EQ(second.status.code(), absl::StatusCode::kResourceExhausted);
   EXPECT_EQ(store.Load()->jobs.size(), 1u);
-  EXPECT_THAT(sink.assigned, ElementsAre("w0"));
+
+  // What was held back goes with the next commit.
+  store.failing = false;
+  runner.Post(command::RankStarted{"w", rank});
+  loop.RunReady();
+  writer.RunReady();
+  loop.RunReady();
+  EXPECT_EQ(store.applied, 4);
+  EXPECT_EQ(store.Load()->jobs.size(), 2u);
+}
+
+// The lease is lost while a commit hangs: who waits is told at once, and its late success counts
+// for nothing.
+TEST(CoreRunner, ACommitThatOutlivesItsTermAnswersNobody) {
+  FakeClock clock;
+  FakeLoop loop(clock), writer(clock);
+  MetricsRegistry registry;
+  CoordinatorMetrics metrics(registry);
+  FailingStore store;
+  RecordingSink sink;
+  CoreRunner runner(CoreOptions{}, store, clock, loop, writer, metrics);
+  runner.StartStandingBy(sink, absl::Hours(1));
+  runner.Extend(clock.Steady() + absl::Seconds(5));
+  runner.Lead(1, nullptr);
+  loop.RunReady();
+  command::CreateJob create;
+  create.job.name = "a";
+  int answers = 0;
+  absl::Status status;
+  runner.Post(create, [&](const Reply& reply, const Core&) {
+    ++answers;
+    status = reply.status;
+  });
+  loop.RunReady();
+  runner.StandBy(NotLeader("other:7070"));
+  loop.RunReady();
+  EXPECT_THAT(status, FailsWith(absl::StatusCode::kUnavailable, reason::kNotLeader, "other:7070"));
+  // It leads again only when the writer is through with the store.
+  runner.Extend(clock.Steady() + absl::Seconds(5));
+  runner.Lead(2, nullptr);
+  loop.RunReady();
+  EXPECT_FALSE(sink.leading);
+  writer.RunReady();
+  loop.RunReady();
+  EXPECT_TRUE(sink.leading);
+  EXPECT_EQ(answers, 1);
+  EXPECT_EQ(runner.core().jobs().size(), 1u) << "it was committed all the same";
+}
+
+// Behind all that they were asked after, and never ahead of a commit.
+TEST(CoreRunner, ReadsSeeWhatIsCommitted) {
+  ThreadLoop loop("core", Clock::Real()), writer("database", Clock::Real());
+  MetricsRegistry registry;
+  CoordinatorMetrics metrics(registry);
+  FailingStore store;
+  RecordingSink sink;
+  CoreRunner runner(CoreOptions{}, store, Clock::Real(), loop, writer, metrics);
+  ASSERT_OK(runner.Start(sink, absl::Hours(1)));
+  const auto jobs = [&] {
+    size_t seen = 0;
+    const absl::Status read = runner.Read([&](const Core& core, Store& stored) -> absl::Status {
+      SEER_ASSIGN_OR_RETURN(const StoredState state, stored.Load());
+      EXPECT_EQ(state.jobs.size(), core.jobs().size());
+      seen = core.jobs().size();
+      return absl::OkStatus();
+    });
+    return read.ok() ? absl::StatusOr<size_t>(seen) : read;
+  };
+  command::CreateJob create;
+  for (size_t i = 0; i < 50; ++i) {
+    create.job.name = absl::StrCat("a", i);
+    create.id_seed = i;
+    runner.Post(create);
+    ASSERT_OK_AND_ASSIGN(const size_t seen, jobs());
+    EXPECT_EQ(seen, i + 1);
+  }
+  store.failing = true;
+  create.job.name = "late";
+  create.id_seed = 50;
+  runner.Post(create);
+  EXPECT_EQ(jobs().status().code(), absl::StatusCode::kResourceExhausted);
+  EXPECT_THAT(runner.Write([](Store&) { return absl::DataLossError("as it says"); }),
+              ::testing::Eq(absl::DataLossError("as it says")));
+  loop.Stop();
+  writer.Stop();
 }
 
 // One of several coordinators on one store, played by hand.
@@ -615,7 +714,7 @@ class StandbyTest : public ::testing::Test {
   CoordinatorMetrics metrics_{registry_};
   FailingStore store_;
   RecordingSink sink_;
-  CoreRunner runner_{CoreOptions{}, store_, clock_, loop_, metrics_};
+  CoreRunner runner_{CoreOptions{}, store_, clock_, loop_, loop_, metrics_};
 };
 
 TEST_F(StandbyTest, RefusesUntilItLeadsAndAgainWhenItNoLongerDoes) {
@@ -686,12 +785,12 @@ TEST_F(StandbyTest, TicksComeOnceAfterItHasLedTwice) {
 
 // A full disk of the coordinator must not end gangs at their next checkpoint.
 TEST(TrainersService, AReportThatCannotBeStoredIsToBeRepeatedNotGivenUp) {
-  ThreadLoop loop("core", Clock::Real());
+  ThreadLoop loop("core", Clock::Real()), writer("database", Clock::Real());
   MetricsRegistry registry;
   CoordinatorMetrics metrics(registry);
   FailingStore store;
   RecordingSink sink;
-  CoreRunner runner(CoreOptions{}, store, Clock::Real(), loop, metrics);
+  CoreRunner runner(CoreOptions{}, store, Clock::Real(), loop, writer, metrics);
   ASSERT_OK(runner.Start(sink, absl::Hours(1)));
   Worker worker;
   worker.name = "w";
