@@ -6,6 +6,7 @@
 #include <iostream>
 #include <map>
 #include <memory>
+#include <optional>
 
 #include "absl/random/random.h"
 #include "absl/strings/str_cat.h"
@@ -21,9 +22,11 @@
 #include "client/exit_code.h"
 #include "common/base/error.h"
 #include "common/base/status_macros.h"
+#include "common/otlp/telemetry.h"
 #include "common/rpc/channel.h"
 #include "common/rpc/security_flags.h"
 #include "common/spec/yaml.h"
+#include "common/trace/tracer.h"
 
 namespace seer::client {
 namespace {
@@ -81,6 +84,44 @@ Misused Explain(const CLI::App& app, const CLI::ParseError& error, int argc,
             absl::StrCat("one of ", absl::StrJoin(names, ", "))};
   return {error.what(), absl::StrCat("`", path, " --help` shows what can be said here")};
 }
+
+// The command as a span, from which a job's trace begins; where the environment names no receiver,
+// nothing.
+class CommandTrace {
+ public:
+  CommandTrace() {
+    auto started =
+        Telemetry::Start({.service = "seer", .logs = false, .flush_limit = absl::Seconds(2)});
+    if (started.ok()) {
+      telemetry_ = *std::move(started);
+    } else {
+      Note(absl::StrCat("warning: no trace is sent: ", StatusText(started.status())));
+    }
+    if (Tracing()) span_ = Span::Begin("seer", SpanKind::kInternal, {});
+    within_.emplace(span_.context());
+  }
+  ~CommandTrace() { span_.Discard(); }  // of what was no command, as --help
+  // `app` was parsed, and its command has run.
+  void End(const CLI::App& app, int exit_code) {
+    std::string name = "seer";
+    for (const CLI::App* at = &app; !at->get_subcommands().empty();) {
+      at = at->get_subcommands().front();
+      absl::StrAppend(&name, " ", at->get_name());
+    }
+    span_.Rename(name);
+    span_.Set("process.exit.code", int64_t{exit_code});
+    if (exit_code != 0) span_.Fail(absl::StrCat("exit code ", exit_code));
+    span_.End();
+    if (telemetry_ == nullptr) return;
+    const absl::Status sent = telemetry_->Stop();
+    if (!sent.ok()) Note(absl::StrCat("warning: the trace was not sent: ", sent.message()));
+  }
+
+ private:
+  std::unique_ptr<Telemetry> telemetry_;  // null: what the environment says cannot be read
+  Span span_;
+  std::optional<WithinTrace> within_;
+};
 
 }  // namespace
 
@@ -193,6 +234,7 @@ int RunCli(int argc, const char* const* argv) {
       "Pre-trains RegNets with SwAV on pools of uncurated images: submits jobs, follows them, and "
       "looks after pools and clusters."};
   BuildCommandTree(app, session);
+  CommandTrace trace;
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
@@ -203,6 +245,7 @@ int RunCli(int argc, const char* const* argv) {
     return kExitUsage;
   }
   std::cout << std::flush;
+  trace.End(app, session.exit_code);
   return session.exit_code;
 }
 

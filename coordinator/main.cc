@@ -10,9 +10,12 @@
 #include "absl/time/time.h"
 #include "common/base/log.h"
 #include "common/base/process.h"
+#include "common/otlp/telemetry.h"
+#include "common/otlp/telemetry_flags.h"
 #include "common/rpc/security_flags.h"
 #include "coordinator/maintenance.h"
 #include "coordinator/server.h"
+#include "coordinator/services/log_retention.h"
 #include "coordinator/store/database_url.h"
 
 namespace {
@@ -39,7 +42,7 @@ CLI::callback_t ReadPercent(double& out) {
 int main(int argc, char** argv) {
   seer::BeginProgram();
   seer::coordinator::ServerConfig config;
-  std::string port_file;
+  std::string port_file, keep_logs = "30d", otlp_endpoint;
   seer::LogFormat log_format = seer::LogFormat::kText;
   CLI::App app{
       "Queues jobs, places their gangs on workers, keeps them alive and commits their checkpoints. "
@@ -83,6 +86,10 @@ int main(int argc, char** argv) {
       "--logs", config.logs,
       "Folder for logs of ranks; default: logs/ beside the SQLite file, or in the working "
       "folder. Of several coordinators, one that all see");
+  app.add_option("--keep-logs", keep_logs,
+                 "How long logs of ended jobs are kept, for example 12h; 0: they go as their job "
+                 "ends; forever")
+      ->capture_default_str();
   app.add_option(
       "--advertise", config.advertise,
       "HOST:PORT where others reach this coordinator, for those that ask one that stands "
@@ -129,6 +136,7 @@ int main(int argc, char** argv) {
       ->type_name("DURATION");
   app.add_option("--grow-every", ReadDuration(config.grow_every), "And not again for so long [5m]")
       ->type_name("DURATION");
+  seer::AddTelemetryFlag(app, otlp_endpoint);
   app.add_option("--port-file", port_file,
                  "File to write \"GRPC_PORT METRICS_PORT HTTP_PORT\" to once serving; 0: none");
   app.add_option("--log-format", log_format, "text or json")
@@ -159,6 +167,12 @@ int main(int argc, char** argv) {
   }
   if (!app.get_subcommands().empty()) return exit_code;
   seer::InitLogging(log_format, seer::LogLevel::kInfo, {{"process", "coordinator"}});
+  const auto keep = seer::coordinator::ParseKeepLogs(keep_logs);
+  if (!keep.ok()) return seer::FailProgram(keep.status());
+  config.keep_logs = *keep;
+  const auto telemetry =
+      seer::Telemetry::Start({.service = "seer-coordinator", .endpoint = otlp_endpoint});
+  if (!telemetry.ok()) return seer::FailProgram(telemetry.status());
   auto server = seer::coordinator::CoordinatorServer::Start(config);
   if (!server.ok()) return seer::FailProgram(server.status());
   if (!port_file.empty()) {

@@ -68,6 +68,8 @@ struct CoordinatorMetrics {
                                   "Since a running job's newest checkpoint, or its start.")),
         storage_free(r.AddGauge("seer_storage_free_ratio",
                                 "Share of the checkpoints' file system that is free.")),
+        logs_dropped_bytes(r.AddCounter("seer_job_logs_dropped_bytes_total",
+                                        "Logs of ended jobs that were dropped (--keep-logs).")),
         webhook_posts(r.AddCounter("seer_webhook_posts_total",
                                    "Posts to webhooks, by outcome: delivered, retried, failed, "
                                    "dropped.")),
@@ -110,6 +112,7 @@ struct CoordinatorMetrics {
   Gauge& checkpoint_bytes;
   Gauge& checkpoint_age;
   Gauge& storage_free;
+  Counter& logs_dropped_bytes;
   Counter& webhook_posts;
   Counter& checkpoint_commits;
   Counter& checkpoint_deleted;

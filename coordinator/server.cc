@@ -17,6 +17,7 @@
 #include "common/base/status_macros.h"
 #include "common/metrics/http.h"
 #include "common/objectstore/open_store.h"
+#include "common/otlp/telemetry.h"
 #include "common/rpc/channel.h"
 #include "common/rpc/server.h"
 #include "coordinator/http/http_front.h"
@@ -34,8 +35,10 @@
 #include "coordinator/services/events_service.h"
 #include "coordinator/services/job_maker.h"
 #include "coordinator/services/job_sources.h"
+#include "coordinator/services/job_spans.h"
 #include "coordinator/services/jobs_service.h"
 #include "coordinator/services/leadership.h"
+#include "coordinator/services/log_retention.h"
 #include "coordinator/services/log_store.h"
 #include "coordinator/services/pool_lookup.h"
 #include "coordinator/services/pool_watch.h"
@@ -57,6 +60,7 @@ namespace {
 
 constexpr absl::Duration kPoolWatchPeriod = absl::Seconds(5);
 constexpr absl::Duration kStorageWatchPeriod = absl::Seconds(5);
+constexpr absl::Duration kLogRetentionPeriod = absl::Minutes(10);
 constexpr absl::Duration kShortestLeaderLease = absl::Seconds(1);
 
 // Trainers on other machines read it: absolute, with a scheme, without '/' at its end.
@@ -160,7 +164,9 @@ class Effects final : public EffectSink {
     const Job& job = core.jobs().at(rank.job);
     // It may have ended while a commit was waited for.
     if (!job.attempt || job.attempt->id != rank.attempt_id) return;
-    agents_.Send(rank.worker, MakeAssign(job, rank.rank, core, context_));
+    internal::v1::CoordinatorMessage message = MakeAssign(job, rank.rank, core, context_);
+    message.mutable_assign()->set_traceparent(TraceparentOfRanks(job));
+    agents_.Send(rank.worker, std::move(message));
   }
   void Stop(const StopRanks& stop) override {
     internal::v1::CoordinatorMessage message;
@@ -187,8 +193,13 @@ class Effects final : public EffectSink {
   void Happened(const Event& event, const Core& core) override {
     feed_.Notify(kAnyEvent);
     webhooks_.Offer(event, core.jobs().at(event.job));
+    spans_.Happened(event, core.jobs().at(event.job));
   }
-  void JobChanged(const std::string& job) override { feed_.Notify(job); }
+  void JobChanged(const std::string& job) override {
+    feed_.Notify(job);
+    const auto& jobs = runner_.core().jobs();
+    if (const auto it = jobs.find(job); it != jobs.end()) spans_.Changed(it->second);
+  }
   void Leads() override {
     logs_.Reopen();
     curves_.Reopen();
@@ -208,6 +219,7 @@ class Effects final : public EffectSink {
   CurveStore& curves_;
   Webhooks& webhooks_;
   CoreRunner& runner_;
+  JobSpans spans_;
   const AssignContext context_;
   const std::function<void(bool)> serving_;
 };
@@ -271,12 +283,15 @@ class Server final : public CoordinatorServer {
         schedules_service_(runner_, maker_),
         sweeps_service_(runner_, Clock::Real(), maker_),
         workers_service_(runner_),
-        trainers_service_(runner_, logs_loop_, curves_) {}
+        trainers_service_(runner_, logs_loop_, curves_) {
+    AddTelemetryMetrics(registry_);
+  }
 
   ~Server() override {
     leadership_.reset();  // another coordinator takes over
     pool_watch_.reset();
     sources_.reset();
+    log_retention_.reset();
     storage_watch_.reset();
     feed_.Stop();     // watchers leave
     agents_.Close();  // and agents, who dial again until a coordinator is there
@@ -299,6 +314,8 @@ class Server final : public CoordinatorServer {
     }
     pool_watch_.emplace(runner_, *pools_, kPoolWatchPeriod);
     sources_.emplace(runner_, Clock::Real(), maker_, config.heartbeat);
+    log_retention_.emplace(runner_, logs_, Clock::Real(), metrics_, config.keep_logs,
+                           kLogRetentionPeriod);
     absl::string_view folder = storage_uri_;
     if (absl::ConsumePrefix(&folder, "file://"))
       storage_watch_.emplace(runner_, std::string(folder), kStorageWatchPeriod);
@@ -384,6 +401,7 @@ class Server final : public CoordinatorServer {
   TrainersService trainers_service_;
   std::optional<PoolWatch> pool_watch_;
   std::optional<JobSources> sources_;
+  std::optional<LogRetention> log_retention_;
   std::optional<StorageWatch> storage_watch_;  // where the storage is a file system
   std::unique_ptr<MetricsHttp> http_;
   std::unique_ptr<RpcServer> rpc_;

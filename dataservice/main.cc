@@ -11,6 +11,8 @@
 #include "common/base/log.h"
 #include "common/base/process.h"
 #include "common/base/status_macros.h"
+#include "common/otlp/telemetry.h"
+#include "common/otlp/telemetry_flags.h"
 #include "common/rpc/security_flags.h"
 #include "dataservice/ingest_once.h"
 #include "dataservice/server.h"
@@ -33,7 +35,7 @@ int main(int argc, char** argv) {
   setenv("ARROW_DEFAULT_MEMORY_POOL", "system", /*overwrite=*/0);
   seer::BeginProgram();
   seer::dataservice::ServerConfig config;
-  std::string port_file;
+  std::string port_file, otlp_endpoint;
   seer::LogFormat log_format = seer::LogFormat::kText;
   CLI::App app{
       "Streams and decodes image pools to trainers, and keeps the pools' catalogues. Stateless: "
@@ -56,6 +58,7 @@ int main(int argc, char** argv) {
   app.add_option("--coordinator", config.coordinators,
                  "HOST:PORT of the coordinator that knows tokens, of several all with commas; for "
                  "--auth tokens");
+  seer::AddTelemetryFlag(app, otlp_endpoint);
   app.add_option("--port-file", port_file,
                  "File to write \"GRPC_PORT METRICS_PORT\" to once serving");
   app.add_option("--log-format", log_format, "text or json")
@@ -97,6 +100,9 @@ int main(int argc, char** argv) {
     return app.exit(error) == 0 ? 0 : 2;
   }
   seer::InitLogging(log_format, seer::LogLevel::kInfo, {{"process", "dataservice"}});
+  const auto telemetry =
+      seer::Telemetry::Start({.service = "seer-dataservice", .endpoint = otlp_endpoint});
+  if (!telemetry.ok()) return seer::FailProgram(telemetry.status());
   if (ingest->parsed()) {
     const absl::Status done = Ingest(config, part, once);
     if (!done.ok()) seer::FailProgram(done);

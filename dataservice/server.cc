@@ -13,6 +13,7 @@
 #include "common/base/status_macros.h"
 #include "common/metrics/http.h"
 #include "common/objectstore/open_store.h"
+#include "common/otlp/telemetry.h"
 #include "common/rpc/channel.h"
 #include "common/rpc/server.h"
 #include "dataservice/metrics.h"
@@ -79,7 +80,9 @@ class Server final : public DataServer {
         pools_service_(pools_, generations_, takedowns_, Clock::Real(), metrics_,
                        config.pools.substr(0, config.pools.find('?')), threads),
         look_service_(pools_, generations_, takedowns_, Clock::Real()),
-        access_(std::move(access)) {}
+        access_(std::move(access)) {
+    AddTelemetryMetrics(registry_);
+  }
 
   ~Server() override { batches_service_.Drain(); }
 

@@ -4,12 +4,16 @@
 #include <spdlog/spdlog.h>
 
 #include <algorithm>
+#include <atomic>
 #include <memory>
 
+#include "absl/base/thread_annotations.h"
 #include "absl/strings/escaping.h"
 #include "absl/strings/str_format.h"
+#include "absl/synchronization/mutex.h"
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
+#include "common/base/log_sink.h"
 #include "common/base/utf8.h"
 
 namespace seer {
@@ -27,9 +31,13 @@ struct Logger {
     logger->flush_on(spdlog::level::trace);
     return logger;
   }();
+  std::atomic<bool> has_other{false};
+  absl::Mutex mu;
+  LogSink* other ABSL_GUARDED_BY(mu) = nullptr;
 };
 
-// The one process-wide state of the program: where its log lines go. Set before any thread starts.
+// The one process-wide state of the program: where its log lines go. The first four are
+// set before any thread starts.
 Logger& TheLogger() {
   static Logger* logger = new Logger;
   return *logger;
@@ -82,11 +90,18 @@ void InitLogging(LogFormat format, LogLevel level, LogFields common_fields) {
   logger.common = std::move(common_fields);
 }
 
+void SetLogSink(LogSink* sink) {
+  Logger& logger = TheLogger();
+  absl::MutexLock lock(&logger.mu);
+  logger.other = sink;
+  logger.has_other = sink != nullptr;
+}
+
 void Log(LogLevel level, absl::string_view event, std::initializer_list<LogField> fields) {
   Logger& logger = TheLogger();
   if (level < logger.level) return;
-  const std::string time =
-      absl::FormatTime("%Y-%m-%dT%H:%M:%E3SZ", absl::Now(), absl::UTCTimeZone());
+  const absl::Time now = absl::Now();
+  const std::string time = absl::FormatTime("%Y-%m-%dT%H:%M:%E3SZ", now, absl::UTCTimeZone());
   const absl::string_view level_name = kLevelNames[static_cast<int>(level)];
   std::string line;
   if (logger.format == LogFormat::kJson) {
@@ -107,6 +122,9 @@ void Log(LogLevel level, absl::string_view event, std::initializer_list<LogField
     for (const LogField& f : fields) append(f.key(), f.value());
   }
   logger.sink->info("{}", line);
+  if (!logger.has_other) return;
+  absl::ReaderMutexLock lock(&logger.mu);
+  if (logger.other != nullptr) logger.other->Take(now, level, event, logger.common, fields);
 }
 
 }  // namespace seer

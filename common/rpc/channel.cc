@@ -15,6 +15,8 @@
 #include "absl/strings/str_split.h"
 #include "common/base/error.h"
 #include "common/rpc/security.h"
+#include "common/rpc/tracing.h"
+#include "common/trace/tracer.h"
 
 namespace seer {
 namespace {
@@ -113,15 +115,19 @@ std::shared_ptr<grpc::Channel> MakeChannel(const std::vector<std::string>& addre
     arguments.SetLoadBalancingPolicyName("round_robin");
     arguments.SetServiceConfigJSON(R"({"healthCheckConfig": {"serviceName": ""}})");
   }
-  if (security == nullptr)
-    return grpc::CreateCustomChannel(target, grpc::InsecureChannelCredentials(), arguments);
-  // What is said in the greeting of TLS; which certificates do is the credentials' to know.
-  if (security->tls() && !addresses.empty())
-    arguments.SetSslTargetNameOverride(addresses.front().substr(0, addresses.front().rfind(':')));
   std::vector<std::unique_ptr<grpc::experimental::ClientInterceptorFactoryInterface>> interceptors;
-  interceptors.push_back(std::make_unique<TokenSenders>(security));
-  return grpc::experimental::CreateCustomChannelWithInterceptors(
-      target, security->Credentials(addresses), arguments, std::move(interceptors));
+  if (Tracing()) interceptors.push_back(TracedCalls(addresses));
+  auto credentials = grpc::InsecureChannelCredentials();
+  if (security != nullptr) {
+    // What is said in the greeting of TLS; which certificates do is the credentials' to know.
+    if (security->tls() && !addresses.empty())
+      arguments.SetSslTargetNameOverride(addresses.front().substr(0, addresses.front().rfind(':')));
+    credentials = security->Credentials(addresses);
+    interceptors.push_back(std::make_unique<TokenSenders>(security));
+  }
+  if (interceptors.empty()) return grpc::CreateCustomChannel(target, credentials, arguments);
+  return grpc::experimental::CreateCustomChannelWithInterceptors(target, credentials, arguments,
+                                                                 std::move(interceptors));
 }
 
 absl::Status CallWithRetry(const RetryOptions& options, const std::string& what,

@@ -18,6 +18,7 @@
 #include "common/base/clock.h"
 #include "common/base/error.h"
 #include "common/base/status_macros.h"
+#include "common/rpc/tracing.h"
 
 namespace seer {
 namespace {
@@ -239,6 +240,7 @@ absl::StatusOr<std::unique_ptr<RpcServer>> RpcServer::Start(
     builder.RegisterService(guarded.back().get());
   }
   std::vector<std::unique_ptr<grpc::experimental::ServerInterceptorFactoryInterface>> interceptors;
+  interceptors.push_back(TracedHandlers());
   interceptors.push_back(std::make_unique<CallMeterFactory>(rpc_metrics, options.guard));
   builder.experimental().SetInterceptorCreators(std::move(interceptors));
   std::unique_ptr<grpc::Server> server = builder.BuildAndStart();

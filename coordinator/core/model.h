@@ -289,7 +289,8 @@ struct Job {
   double data_wait_seconds = 0, train_seconds = 0;  // of attempts that ended
   double device_seconds = 0;                        // that attempts which ended held devices
   std::string sweep, schedule;                      // that made it; empty: none
-  int64_t changes = 0;                              // counts changes: the etag
+  std::string traceparent;  // W3C trace context of what made it, opaque here; empty: none
+  int64_t changes = 0;      // counts changes: the etag
   Progress progress;
   std::vector<HealthFinding> findings;           // newest last
   std::map<std::string, std::string> overrides;  // of the spec, by health rules

@@ -13,6 +13,7 @@
 #include "common/api/routes.h"
 #include "common/base/error.h"
 #include "common/rpc/status_grpc.h"
+#include "common/trace/trace_context.h"
 #include "coordinator/http/http_error.h"
 #include "coordinator/http/request_reader.h"
 #include "coordinator/services/stream_begin.h"
@@ -70,6 +71,9 @@ grpc::Status Explained(const grpc::Status& status, const MethodDescriptor& metho
 void HandOn(const HttpCallerRequest& request, grpc::ClientContext& context) {
   if (const auto it = request.headers.find("authorization"); it != request.headers.end())
     context.AddMetadata("authorization", it->second);
+  const auto it = request.headers.find(kTraceparent);
+  if (it != request.headers.end() && ParseTraceparent(it->second))
+    context.AddMetadata(kTraceparent, it->second);
 }
 
 }  // namespace

@@ -16,6 +16,7 @@
 #include "common/spec/update.h"
 #include "common/spec/validate.h"
 #include "common/spec/validate_chain.h"
+#include "common/trace/tracer.h"
 #include "coordinator/core/data_plan.h"
 #include "coordinator/services/convert.h"
 #include "coordinator/services/etag.h"
@@ -199,6 +200,7 @@ absl::StatusOr<command::CreateJob> JobMaker::Prepare(const v1::JobSpec& given,
   create.job.numbers = NumbersOf(spec);
   create.job.numbers.recipe = recipe;
   create.job.spec = spec.SerializeAsString();
+  create.job.traceparent = FormatTraceparent(CurrentTrace());
   create.request_id = request_id;
   create.id_seed = IdSeed(request_id);
   return create;

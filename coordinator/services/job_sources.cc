@@ -9,6 +9,7 @@
 #include "common/base/error.h"
 #include "common/base/log.h"
 #include "common/spec/sweep.h"
+#include "common/trace/tracer.h"
 
 namespace seer::coordinator {
 namespace {
@@ -45,6 +46,8 @@ void JobSources::MakeDue() {
 }
 
 void JobSources::Make(const DueTime& due) {
+  const Span span = Span::Begin("job of schedule", SpanKind::kInternal, {});
+  const WithinTrace scope(span.context());
   command::ScheduleRan ran{due.schedule, due.time, "", ""};
   if (!due.running.empty() && due.overlap == Overlap::kSkip) {
     ran.message = absl::StrCat("job ", due.running, " of the time before has not ended");
@@ -76,6 +79,8 @@ void JobSources::Make(const DueTime& due) {
 }
 
 bool JobSources::Make(const DueTrial& due) {
+  const Span span = Span::Begin("job of sweep", SpanKind::kInternal, {});
+  const WithinTrace scope(span.context());
   v1::Sweep sweep;
   sweep.ParseFromString(due.definition);
   const auto spec = TrialSpec(sweep, due.number);

@@ -117,6 +117,32 @@ absl::Status LogStore::Append(const std::string& job, const std::vector<LogRecor
   return Failed(path, error);
 }
 
+std::vector<std::string> LogStore::Jobs() const {
+  std::vector<std::string> jobs;
+  std::error_code error;
+  for (const auto& entry : std::filesystem::directory_iterator(root_, error)) {
+    std::string job = entry.path().filename().string();
+    if (entry.is_directory(error) && !Segments(job).empty()) jobs.push_back(std::move(job));
+  }
+  return jobs;
+}
+
+absl::StatusOr<int64_t> LogStore::Drop(const std::string& job) {
+  absl::MutexLock lock(&mu_);
+  ends_.erase(job);
+  int64_t bytes = 0;
+  for (const int64_t segment : Segments(job)) {
+    const std::string path = Path(job, segment);
+    std::error_code error;
+    const auto size = std::filesystem::file_size(path, error);
+    if (!std::filesystem::remove(path, error) && error) return Failed(path, error.value());
+    bytes += static_cast<int64_t>(size);
+  }
+  std::error_code not_empty;  // the curve's file stays
+  std::filesystem::remove(absl::StrCat(root_, "/", job), not_empty);
+  return bytes;
+}
+
 void LogStore::Reopen() {
   absl::MutexLock lock(&mu_);
   ends_.clear();

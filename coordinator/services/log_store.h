@@ -40,6 +40,11 @@ class LogStore {
   // RESOURCE_EXHAUSTED with DISK_FULL, UNAVAILABLE with STORAGE_FAILED.
   absl::Status Append(const std::string& job, const std::vector<LogRecord>& lines)
       ABSL_LOCKS_EXCLUDED(mu_);
+  // Those that there are files of, also of jobs that nobody knows any more.
+  std::vector<std::string> Jobs() const;
+  // Removes the job's files, and its folder if nothing else is in it: their bytes, 0: it had none.
+  // Errors as Append.
+  absl::StatusOr<int64_t> Drop(const std::string& job) ABSL_LOCKS_EXCLUDED(mu_);
   // That another process may have written since.
   void Reopen() ABSL_LOCKS_EXCLUDED(mu_);
   // About 1 MiB of lines from `position`, which moves on; none: there are no more now.

@@ -265,6 +265,7 @@ std::string ToJson(const Job& job) {
               {"device_seconds", job.device_seconds},
               {"sweep", job.sweep},
               {"schedule", job.schedule},
+              {"traceparent", job.traceparent},
               {"changes", job.changes}};
   const Progress& p = job.progress;
   out["progress"] = {{"step", p.step},
@@ -362,6 +363,7 @@ absl::StatusOr<Job> JobFromJson(const std::string& text) {
     job.device_seconds = in.value("device_seconds", 0.0);
     job.sweep = in.value("sweep", "");
     job.schedule = in.value("schedule", "");
+    job.traceparent = in.value("traceparent", "");
     job.changes = in.at("changes");
     const json& p = in.at("progress");
     const auto number = [&p](const char* key) { return Number(p.at(key)); };

@@ -380,6 +380,8 @@ class Values(unittest.TestCase):
         self.refused("replicaz", "--set", "worker.replicaz=2")
         self.refused("kind", "--set", "dataservice.autoscaling.kind=vpa")
         self.refused("grace", "--set", "worker.grace=soon")
+        self.refused("endpoint", "--set", "tracing.endpoint=collector:4317")
+        self.refused("sampleRatio", "--set", "tracing.sampleRatio=10%")
 
     def test_the_schema_knows_every_value(self):
         def unknown(values, schema, path):
@@ -404,6 +406,7 @@ class Values(unittest.TestCase):
             "worker": {"labelsFromPod": {"rack": "topology.kubernetes.io/zone"}, "runtimeClassName": "nvidia"},
             "networkPolicy": {"clientNamespaces": ["research"], "egressPorts": []},
             "monitoring": {"labels": {"release": "prometheus"}},
+            "tracing": {"endpoint": "https://otel.example.org:4317", "sampleRatio": 0.1, "headersSecret": {"name": "otel"}},
         }
         with tempfile.NamedTemporaryFile("w", suffix=".yaml") as file:
             yaml.safe_dump(values, file)
@@ -416,9 +419,15 @@ class Values(unittest.TestCase):
             self.assertEqual(unknown_flags(PROGRAMS[labels["app.kubernetes.io/component"]], spec["containers"][0]["args"]), set())
             self.assertIn({"name": "registry"}, spec["imagePullSecrets"])
             self.assertIn({"secretRef": {"name": "s3"}}, spec["containers"][0]["envFrom"])
+            variables = {variable["name"]: variable for variable in spec["containers"][0]["env"]}
+            self.assertEqual(variables["OTEL_EXPORTER_OTLP_ENDPOINT"]["value"], "https://otel.example.org:4317")
+            self.assertEqual(variables["OTEL_TRACES_SAMPLER_ARG"]["value"], "0.1")
+            self.assertEqual(variables["OTEL_EXPORTER_OTLP_HEADERS"]["valueFrom"], {"secretKeyRef": {"name": "otel", "key": "headers"}})
         worker = objects[("apps/v1", "StatefulSet", "seer-worker")]["spec"]["template"]["spec"]["containers"][0]
         self.assertIn("--label=rack=$(LABEL_RACK)", worker["args"])
         self.assertIn("LABEL_RACK", [variable["name"] for variable in worker["env"]])
+        self.assertIn({"ports": [{"port": 4317, "protocol": "TCP"}]},
+                      objects[("networking.k8s.io/v1", "NetworkPolicy", "seer-common")]["spec"]["egress"])
         self.assertNotIn(("v1", "PersistentVolumeClaim", "seer-shared"), objects)
 
     def test_object_storage_needs_no_shared_volume(self):

@@ -1,14 +1,9 @@
 #include "tests/support/s3_server.h"
 
-#include <fcntl.h>
-#include <spawn.h>
-#include <sys/wait.h>
-#include <unistd.h>
-
 #include <cstdlib>
 #include <nlohmann/json.hpp>
+#include <vector>
 
-#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "common/base/check.h"
 #include "common/http/http_client.h"
@@ -26,39 +21,12 @@ HttpResponse Control(const std::string& address, const HttpRequest& parts) {
 
 }  // namespace
 
-S3Server::S3Server(bool signed_only) {
-  int in[2], out[2];
-  SEER_CHECK(::pipe2(in, O_CLOEXEC) == 0 && ::pipe2(out, O_CLOEXEC) == 0) << "no pipe";
-  posix_spawn_file_actions_t actions;
-  posix_spawn_file_actions_init(&actions);
-  posix_spawn_file_actions_adddup2(&actions, in[0], STDIN_FILENO);
-  posix_spawn_file_actions_adddup2(&actions, out[1], STDOUT_FILENO);
-  const char* const source = std::getenv("SEER_SOURCE_DIR");  // set by ctest
-  const std::string script =
-      absl::StrCat(source == nullptr ? "." : source, "/tests/support/faulty_s3.py");
-  std::string arguments[] = {SEER_PYTHON, script,         "--access-key",
-                             kAccessKey,  "--secret-key", kSecretKey};
-  char* argv[7] = {};
-  for (int i = 0; i < (signed_only ? 6 : 2); ++i) argv[i] = arguments[i].data();
-  SEER_CHECK(::posix_spawn(&pid_, SEER_PYTHON, &actions, nullptr, argv, environ) == 0)
-      << "cannot start " << SEER_PYTHON;
-  posix_spawn_file_actions_destroy(&actions);
-  ::close(in[0]);
-  ::close(out[1]);
-  stdin_ = in[1];
-  std::string line;
-  for (char c; ::read(out[0], &c, 1) == 1 && c != '\n';) line += c;
-  ::close(out[0]);
-  SEER_CHECK(absl::SimpleAtoi(line, &port_))
-      << script << " said '" << line << "' instead of its port: run ./deploy/deps again";
-}
+S3Server::S3Server(bool signed_only)
+    : server_("faulty_s3.py", signed_only ? std::vector<std::string>{"--access-key", kAccessKey,
+                                                                     "--secret-key", kSecretKey}
+                                          : std::vector<std::string>{}) {}
 
-S3Server::~S3Server() {
-  ::close(stdin_);
-  ::waitpid(pid_, nullptr, 0);
-}
-
-std::string S3Server::Address() const { return absl::StrCat("127.0.0.1:", port_); }
+std::string S3Server::Address() const { return absl::StrCat("127.0.0.1:", server_.port()); }
 std::string S3Server::Uri(const std::string& prefix) const {
   return absl::StrCat("s3://pools/", prefix,
                       "?region=us-east-1&scheme=http&endpoint_override=", Address());

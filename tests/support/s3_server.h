@@ -1,10 +1,10 @@
 // An S3 server of the test's own on the loopback (faulty_s3.py), ended with this object.
 #pragma once
 
-#include <sys/types.h>
-
 #include <cstdint>
 #include <string>
+
+#include "tests/support/python_server.h"
 
 namespace seer::testing {
 
@@ -15,8 +15,6 @@ class S3Server {
 
   // signed_only: requests without a signature of the key pair are refused.
   explicit S3Server(bool signed_only = true);
-  ~S3Server();
-  S3Server(const S3Server&) = delete;
 
   // "s3://pools/PREFIX?..." for OpenStore, and "http://127.0.0.1:PORT/pools/KEY".
   std::string Uri(const std::string& prefix) const;
@@ -29,9 +27,7 @@ class S3Server {
   int64_t Count(const std::string& what) const;
 
  private:
-  pid_t pid_ = -1;
-  int stdin_ = -1;  // closed: the server ends
-  int port_ = 0;
+  const PythonServer server_;
 };
 
 // The environment of this process gets the key pair, and nothing of the machine's own.

@@ -24,6 +24,7 @@
 #include "common/base/status_macros.h"
 #include "common/base/trainer_exit.h"
 #include "common/rpc/channel.h"
+#include "common/trace/tracer.h"
 #include "worker/agent/activities.h"
 #include "worker/agent/assignment.h"
 #include "worker/agent/devices.h"
@@ -256,6 +257,8 @@ class AgentImpl final : public Agent {
         rank{"rank", assignment.rank};
     const AssignmentTable::Taken taken = table_.Take(assignment);
     if (taken.verdict == AssignmentTable::Verdict::kKnown) return;
+    Span span = RankSpan(assign);
+    const WithinTrace scope(span.context());
     if (taken.verdict == AssignmentTable::Verdict::kStale)
       return LogWarn("stale_assignment_refused", {job, attempt, rank});
     if (leaving_) {  // a gang's other ranks must not wait for one that never comes
@@ -264,6 +267,8 @@ class AgentImpl final : public Agent {
     }
     if (assign.coordinator_address().empty()) assign.set_coordinator_address(config_.coordinator);
     assign.set_device(DeviceName(config_, taken.device));
+    assign.set_traceparent(FormatTraceparent(span.context()));
+    spans_[taken.key] = std::move(span);
     if (const absl::Status written = work_dir_->WriteAssignment(assign); !written.ok()) {
       return Ended(taken.key, {kCannotStart, std::string(reason::kStorageFailed),
                                std::string(written.message())});
@@ -280,10 +285,32 @@ class AgentImpl final : public Agent {
     if (config_.peak_flops > 0)
       command.arguments.insert(command.arguments.end(),
                                {"--peak-flops", absl::StrCat(config_.peak_flops)});
+    if (!config_.otlp_endpoint.empty())
+      command.arguments.insert(command.arguments.end(), {"--otlp-endpoint", config_.otlp_endpoint});
     AddSecurityArguments(config_.security, command.arguments);
     supervisor_->Start(taken.key, std::move(command));
     link_->Send(StartedReport(assignment));
     Changed();
+  }
+
+  // From here to the rank's exit: what the trainer does belongs to it.
+  static Span RankSpan(const internal::v1::Assign& assign) {
+    const TraceContext attempt = TraceContextOf(assign.traceparent());
+    if (!attempt.valid()) return Span();  // the agent begins no trace
+    Span span = Span::Begin("rank", SpanKind::kInternal, attempt);
+    span.Set("seer.job", assign.job());
+    span.Set("seer.attempt", int64_t{assign.attempt()});
+    span.Set("seer.rank", int64_t{assign.rank()});
+    return span;
+  }
+  void EndRankSpan(int64_t key, const RankExit& exit) {
+    Span span = std::move(spans_[key]);
+    spans_.erase(key);
+    span.Set("process.exit.code", int64_t{exit.exit_code});
+    if (exit.exit_code != kExitDone && exit.exit_code != kExitPaused) {
+      span.Set("error.type", exit.reason.empty() ? "EXIT" : exit.reason);
+      span.Fail(exit.message);
+    }
   }
 
   // Without a flight recorder it runs all the same.
@@ -331,6 +358,8 @@ class AgentImpl final : public Agent {
 
   void Ended(int64_t key, RankExit exit) {
     const Assignment& assignment = table_.Find(key)->assignment;
+    const WithinTrace scope(spans_[key].context());
+    EndRankSpan(key, exit);
     LogInfo("rank_exited", {{"job", assignment.job},
                             {"attempt", assignment.attempt_id},
                             {"rank", assignment.rank},
@@ -399,6 +428,7 @@ class AgentImpl final : public Agent {
   LogShipper shipper_;
   std::map<int64_t, LastLines> last_lines_;  // of ranks that run
   std::set<int64_t> prompted_;               // ranks that run and were sent a signal
+  std::map<int64_t, Span> spans_;            // of ranks that run
   OomWatch oom_watch_;
   bool said_lost_ = false;  // since the last acknowledgement
   bool leaving_ = false;

@@ -25,6 +25,7 @@ struct AgentConfig {
   std::map<std::string, std::string> labels;  // of the machine, for jobs to choose by
   std::string work_dir;                       // assignments of ranks; of this agent alone
   std::string trainer;                        // path of seer-trainer
+  std::string otlp_endpoint;                  // of its trainers; empty: the environment's
   absl::Duration grace = absl::Seconds(10);   // at shutdown
 };
 

@@ -11,6 +11,8 @@
 #include "common/base/log.h"
 #include "common/base/process.h"
 #include "common/metrics/http.h"
+#include "common/otlp/telemetry.h"
+#include "common/otlp/telemetry_flags.h"
 #include "common/rpc/security_flags.h"
 #include "worker/agent/agent.h"
 
@@ -69,6 +71,7 @@ int main(int argc, char** argv) {
   app.add_option("--trainer", config.trainer, "Path of the trainer program")->capture_default_str();
   app.add_option("--metrics", metrics_address, "HOST:PORT of the Prometheus endpoint /metrics")
       ->capture_default_str();
+  seer::AddTelemetryFlag(app, config.otlp_endpoint);
   app.add_option("--port-file", port_file, "File to write \"0 METRICS_PORT\" to once running");
   app.add_option("--log-format", log_format, "text or json")
       ->transform(CLI::CheckedTransformer(std::map<std::string, seer::LogFormat>{
@@ -95,7 +98,12 @@ int main(int argc, char** argv) {
   }
   seer::InitLogging(log_format, seer::LogLevel::kInfo,
                     {{"process", "worker"}, {"worker", config.name}});
+  const auto telemetry = seer::Telemetry::Start({.service = "seer-worker",
+                                                 .endpoint = config.otlp_endpoint,
+                                                 .attributes = {{"seer.worker", config.name}}});
+  if (!telemetry.ok()) return seer::FailProgram(telemetry.status());
   seer::MetricsRegistry registry;
+  seer::AddTelemetryMetrics(registry);
   auto metrics = seer::MetricsHttp::Start(metrics_address, registry);
   if (!metrics.ok()) return seer::FailProgram(metrics.status());
   const seer::CertificateWatch certificate(config.security.certificate, registry);

@@ -15,6 +15,7 @@
 #include "common/batches/message.h"
 #include "common/rpc/channel.h"
 #include "common/rpc/status_grpc.h"
+#include "common/trace/tracer.h"
 #include "worker/trainer/received_batch.h"
 
 namespace seer::worker {
@@ -64,6 +65,7 @@ absl::Status NoReplica() {
 BatchStream::BatchStream(v1::StreamBatchesRequest request, BatchStreamOptions options)
     : request_(std::move(request)),
       options_(std::move(options)),
+      trace_(CurrentTrace()),
       choice_(ChoiceOf(request_, options_), ReplicaChoice::AskByGrpc(options_.security),
               [this] { Leave(); }),
       reader_("batches", [this] { Read(); }) {}
@@ -100,6 +102,7 @@ absl::StatusOr<engine::Batch> BatchStream::Next() {
 }
 
 void BatchStream::Read() {
+  const WithinTrace scope(trace_);
   if (options_.replicas.empty()) {
     absl::MutexLock lock(&mu_);
     end_ = NoReplica();

@@ -16,6 +16,7 @@
 #include "common/base/thread.h"
 #include "common/batches/pixel_buffers.h"
 #include "common/batches/slots.h"
+#include "common/trace/trace_context.h"
 #include "engine/session/batch.h"
 #include "seer/v1/batches.grpc.pb.h"
 #include "worker/trainer/replica_choice.h"
@@ -76,6 +77,7 @@ class BatchStream final : public engine::BatchSource {
   std::set<std::string> without_slots_;  // replicas that did not use them
 
   const BatchStreamOptions options_;
+  const TraceContext trace_;  // of the thread that opened it: calls are part of that
   absl::Mutex mu_;
   std::deque<engine::Batch> ready_ ABSL_GUARDED_BY(mu_);  // at most prefetch_steps
   absl::Status end_ ABSL_GUARDED_BY(mu_);                 // OK while the stream runs

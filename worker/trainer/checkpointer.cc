@@ -11,6 +11,7 @@
 #include "common/base/failpoint.h"
 #include "common/base/log.h"
 #include "common/base/status_macros.h"
+#include "common/trace/tracer.h"
 
 namespace seer::worker {
 namespace {
@@ -59,6 +60,7 @@ absl::Status Checkpointer::Submit(std::unique_ptr<engine::CheckpointSnapshot> sn
   absl::MutexLock lock(&mu_);
   mu_.Await(absl::Condition(this, &Checkpointer::Idle));
   if (status_.ok()) snapshot_ = std::move(snapshot);
+  trace_of_snapshot_ = CurrentTrace();
   return status_;
 }
 
@@ -80,12 +82,15 @@ void Checkpointer::ObserveSnapshot(absl::Duration took) {
 void Checkpointer::Run() {
   while (true) {
     engine::CheckpointSnapshot* snapshot;
+    TraceContext trace;
     {
       absl::MutexLock lock(&mu_);
       mu_.Await(absl::Condition(this, &Checkpointer::HasWork));
       if (stopping_) return;
       snapshot = snapshot_.get();
+      trace = trace_of_snapshot_;
     }
+    const WithinTrace scope(trace);
     const absl::Status written = Write(*snapshot);
     const int64_t step = snapshot->step();
     absl::MutexLock lock(&mu_);
@@ -103,28 +108,33 @@ absl::Status Checkpointer::Write(engine::CheckpointSnapshot& snapshot) {
   const int64_t step = snapshot.step();
   SEER_FAILPOINT("trainer.checkpoint_write");
   engine::CheckpointFile file;
-  {
+  SEER_RETURN_IF_ERROR(InSpan("write checkpoint", [&]() -> absl::Status {
     const engine::TraceScope span(trace_, engine::TraceTrack::kCheckpoint, "write checkpoint",
                                   "checkpoint", {.bytes = snapshot.size_bytes()});
     SEER_ASSIGN_OR_RETURN(file, snapshot.Write(store_, absl::StrCat(prefix_, "/", step)));
-  }
-  const engine::TraceScope span(trace_, engine::TraceTrack::kCheckpoint, "wait for the commit",
-                                "checkpoint");
+    return absl::OkStatus();
+  }));
   const absl::Duration written = clock.Steady();
   seconds_.Observe(absl::ToDoubleSeconds(written - start), {{"stage", "write"}});
   bytes_.Set(static_cast<double>(file.size_bytes));
+  SEER_RETURN_IF_ERROR(InSpan("commit checkpoint", [&] { return Commit(step, file); }));
+  seconds_.Observe(absl::ToDoubleSeconds(clock.Steady() - written), {{"stage", "commit"}});
+  LogInfo("checkpoint_committed", {{"step", step}, {"bytes", file.size_bytes}});
+  return absl::OkStatus();
+}
+
+absl::Status Checkpointer::Commit(int64_t step, const engine::CheckpointFile& file) {
+  const engine::TraceScope span(trace_, engine::TraceTrack::kCheckpoint, "wait for the commit",
+                                "checkpoint");
   absl::BitGen random;
   for (absl::Duration poll = kFirstPoll;; poll = std::min(poll * 2, kMaxPoll)) {
     const absl::StatusOr<bool> committed = report_(step, file);
-    if (committed.ok() && *committed) break;
+    if (committed.ok() && *committed) return absl::OkStatus();
     if (!committed.ok() && !IsAway(committed.status())) return committed.status();
     absl::MutexLock lock(&mu_);
     AwaitFor(mu_, absl::Condition(&stopping_), poll * absl::Uniform(random, 0.5, 1.0));
     if (stopping_) return absl::CancelledError("stopping");
   }
-  seconds_.Observe(absl::ToDoubleSeconds(clock.Steady() - written), {{"stage", "commit"}});
-  LogInfo("checkpoint_committed", {{"step", step}, {"bytes", file.size_bytes}});
-  return absl::OkStatus();
 }
 
 }  // namespace seer::worker

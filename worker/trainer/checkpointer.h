@@ -13,6 +13,7 @@
 #include "common/base/object_store.h"
 #include "common/base/thread.h"
 #include "common/metrics/registry.h"
+#include "common/trace/trace_context.h"
 #include "engine/session/train_session.h"
 #include "engine/trace/trace_recorder.h"
 
@@ -44,6 +45,7 @@ class Checkpointer {
  private:
   void Run() ABSL_LOCKS_EXCLUDED(mu_);
   absl::Status Write(engine::CheckpointSnapshot& snapshot) ABSL_LOCKS_EXCLUDED(mu_);
+  absl::Status Commit(int64_t step, const engine::CheckpointFile& file) ABSL_LOCKS_EXCLUDED(mu_);
   bool Idle() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) {
     return snapshot_ == nullptr || !status_.ok();
   }
@@ -60,6 +62,7 @@ class Checkpointer {
   Counter& failures_;
   mutable absl::Mutex mu_;
   std::unique_ptr<engine::CheckpointSnapshot> snapshot_ ABSL_GUARDED_BY(mu_);  // being written
+  TraceContext trace_of_snapshot_ ABSL_GUARDED_BY(mu_);  // of the thread that submitted it
   absl::Status status_ ABSL_GUARDED_BY(mu_);
   bool stopping_ ABSL_GUARDED_BY(mu_) = false;
   Thread thread_;

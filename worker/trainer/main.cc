@@ -17,7 +17,10 @@
 #include "common/base/process.h"
 #include "common/base/trainer_exit.h"
 #include "common/metrics/http.h"
+#include "common/otlp/telemetry.h"
+#include "common/otlp/telemetry_flags.h"
 #include "common/rpc/security_flags.h"
+#include "common/trace/tracer.h"
 #include "engine/session/host_allocator.h"
 #include "worker/trainer/calibrate.h"
 #include "worker/trainer/collective_metrics.h"
@@ -60,6 +63,8 @@ int main(int argc, char** argv) {
   double peak_flops = 0;
   app.add_option("--peak-flops", peak_flops,
                  "What the rank's device can do in a second; 0: not known");
+  std::string otlp_endpoint;
+  seer::AddTelemetryFlag(app, otlp_endpoint);
   seer::SecurityOptions security_options;
   seer::AddSecurityFlags(app, seer::SecurityRole::kClient, security_options);
   // For `seer job plan --calibrate` alone.
@@ -89,7 +94,19 @@ int main(int argc, char** argv) {
                      {"job", assign.job()},
                      {"attempt", absl::StrCat(assign.attempt())},
                      {"rank", absl::StrCat(assign.rank())}});
+  // What its agent said in the environment was said to the agent: a rank trains all the same.
+  const auto telemetry =
+      seer::Telemetry::Start({.service = "seer-trainer",
+                              .endpoint = otlp_endpoint,
+                              .attributes = {{"seer.job", assign.job()},
+                                             {"seer.attempt", absl::StrCat(assign.attempt())},
+                                             {"seer.rank", absl::StrCat(assign.rank())}},
+                              .inherited = true});
+  if (!telemetry.ok())
+    seer::LogWarn("telemetry_off", {{"error", seer::StatusText(telemetry.status())}});
+  const seer::WithinTrace trace(seer::TraceContextOf(assign.traceparent()));
   seer::MetricsRegistry metrics;
+  seer::AddTelemetryMetrics(metrics);
   const auto http = seer::MetricsHttp::Start("127.0.0.1:0", metrics);
   if (http.ok()) {
     seer::LogInfo("metrics", {{"port", (*http)->port()}});
@@ -108,9 +125,9 @@ int main(int argc, char** argv) {
     seer::LogWarn("flight_not_recorded", {{"error", seer::StatusText(flight.status())}});
   seer::worker::CollectiveMetrics collectives(metrics, seer::worker::RankLabels(assign));
   if (flight.ok()) (*flight)->SetObserver(collectives);
-  const seer::worker::RankOutcome outcome =
-      seer::worker::RunRank(assign, stop_requested,
-                            {metrics, flight.ok() ? flight->get() : nullptr, peak_flops, *security});
+  const seer::worker::RankOutcome outcome = seer::worker::RunRank(
+      assign, stop_requested,
+      {metrics, flight.ok() ? flight->get() : nullptr, peak_flops, *security});
   if (outcome.exit_code != seer::kExitDone) {
     seer::LogWarn("rank_ends", {{"exit_code", outcome.exit_code},
                                 {"reason", outcome.reason},
@@ -120,6 +137,7 @@ int main(int argc, char** argv) {
                               word.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace))
         .IgnoreError();
   }
+  if (telemetry.ok()) (*telemetry)->Stop().IgnoreError();  // it has said so
   std::fflush(nullptr);
   // Not exit(): collectives of a gang that lost a rank may hang in their destructors.
   ::_exit(outcome.exit_code);

@@ -19,6 +19,7 @@
 #include "common/objectstore/open_store.h"
 #include "common/rpc/channel.h"
 #include "common/rpc/status_grpc.h"
+#include "common/trace/tracer.h"
 #include "engine/session/train_session.h"
 #include "worker/trainer/batch_sources.h"
 #include "worker/trainer/checkpointer.h"
@@ -29,6 +30,7 @@
 #include "worker/trainer/progress.h"
 #include "worker/trainer/refused_steps.h"
 #include "worker/trainer/spec_to_config.h"
+#include "worker/trainer/step_spans.h"
 #include "worker/trainer/step_tally.h"
 #include "worker/trainer/train_metrics.h"
 
@@ -75,7 +77,12 @@ class Rank {
     if (stop_ && assign_.world_size() == 1) return Ended::kPaused;
     if (spec_.kind() == v1::JOB_KIND_EVAL_KNN) {
       const DoingScope evaluating(flight_, Doing::kHost);
-      return RunEvaluation(spec_, assign_, stop_, metrics_, *coordinator_, security_);
+      absl::StatusOr<Ended> ended;
+      InSpan("evaluate", [&] {
+        ended = RunEvaluation(spec_, assign_, stop_, metrics_, *coordinator_, security_);
+        return ended.status();
+      }).IgnoreError();  // `ended` has it
+      return ended;
     }
     SEER_ASSIGN_OR_RETURN(const engine::TrainConfig config,
                           ToTrainConfig(spec_, assign_.world_size()));
@@ -85,22 +92,28 @@ class Rank {
              {"store", absl::StrCat(assign_.store_host(), ":", assign_.store_port())}});
     engine::RankConfig rank = ToRankConfig(spec_, assign_);
     rank.flight = flight_;
-    {
+    SEER_RETURN_IF_ERROR(InSpan("join gang", [&]() -> absl::Status {
       const DoingScope joining(flight_, Doing::kJoining);
       SEER_ASSIGN_OR_RETURN(session_, engine::TrainSession::Create(config, rank));
-    }
+      return absl::OkStatus();
+    }));
     if (!assign_.restore_uri().empty()) {
       const DoingScope restoring(flight_, Doing::kRestoring);
-      SEER_RETURN_IF_ERROR(
-          session_->Restore(*store, KeyBelow(assign_.restore_uri(), assign_.storage_uri())));
+      SEER_RETURN_IF_ERROR(InSpan("load checkpoint", [&] {
+        return session_->Restore(*store, KeyBelow(assign_.restore_uri(), assign_.storage_uri()));
+      }));
       LogInfo("restored", {{"step", session_->next_step()}});
     } else if (!config.weights.uri.empty()) {
-      SEER_RETURN_IF_ERROR(LoadInitialWeights(config.weights, *session_));
+      SEER_RETURN_IF_ERROR(
+          InSpan("load weights", [&] { return LoadInitialWeights(config.weights, *session_); }));
     }
     SEER_ASSIGN_OR_RETURN(ids_, IdLog::Open(spec_, assign_));
-    SEER_ASSIGN_OR_RETURN(
-        const auto sources,
-        BatchSources::Create(spec_, assign_, spec_.data().pool(), metrics_, security_));
+    std::unique_ptr<BatchSources> sources;
+    SEER_RETURN_IF_ERROR(InSpan("open data", [&]() -> absl::Status {
+      SEER_ASSIGN_OR_RETURN(
+          sources, BatchSources::Create(spec_, assign_, spec_.data().pool(), metrics_, security_));
+      return absl::OkStatus();
+    }));
     PlannedBatches batches(
         ToStreamRequest(spec_, assign_, session_->next_step()),
         [&](const v1::StreamBatchesRequest& request) { return sources->Open(request); });
@@ -117,7 +130,7 @@ class Rank {
         [this](const internal::v1::ReportProgressRequest& report) { return SendProgress(report); });
     SEER_ASSIGN_OR_RETURN(const Ended ended, Train(batches, checkpointer, progress, profiler));
     const DoingScope committing(flight_, Doing::kCommit);
-    SEER_RETURN_IF_ERROR(checkpointer.Finish());
+    SEER_RETURN_IF_ERROR(InSpan("wait for the last commit", [&] { return checkpointer.Finish(); }));
     return ended;
   }
 
@@ -127,6 +140,7 @@ class Rank {
     TrainMetrics metrics(metrics_, assign_, spec_.loss().swav().prototypes(), peak_flops_);
     metrics.ObserveSpec(spec_);
     StepTally tally;
+    StepSpans spans(Clock::Real());
     RefusedSteps refused(spec_.failure());
     Clock& clock = Clock::Real();
     const int64_t total = spec_.optim().steps();
@@ -146,6 +160,7 @@ class Rank {
       SEER_ASSIGN_OR_RETURN(const engine::StepReport report, Step(batch));
       const double seconds = absl::ToDoubleSeconds(clock.Steady() - start);
       tally.Add(report, waited, seconds);
+      spans.StepDone(report, waited);
       metrics.Observe(report, seconds, waited, tally.stall_ratio());
       const int64_t done = session_->next_step();
       // All ranks are told of it by the same step. What is ready by then is still used.
@@ -172,7 +187,9 @@ class Rank {
       const bool due = done % spec_.checkpoint().every_steps() == 0 && refused.keeps_state();
       if (due || done == total || report.stop_requested) {
         const absl::Duration before = clock.Steady();
+        spans.EndBlock();
         SEER_RETURN_IF_ERROR(TakeCheckpoint(checkpointer));
+        spans.BeginBlock();
         const double held_up = absl::ToDoubleSeconds(clock.Steady() - before);
         tally.AddCheckpoint(held_up);
         metrics.ObserveCheckpoint(held_up);
@@ -208,12 +225,13 @@ class Rank {
     Clock& clock = Clock::Real();
     const absl::Duration before = clock.Steady();
     std::unique_ptr<engine::CheckpointSnapshot> snapshot;
-    {
+    SEER_RETURN_IF_ERROR(InSpan("snapshot", [&]() -> absl::Status {
       const engine::TraceScope span(&session_->trace(), engine::TraceTrack::kTraining, "snapshot",
                                     "checkpoint");
       const DoingScope copying(flight_, Doing::kSnapshot);
       SEER_ASSIGN_OR_RETURN(snapshot, session_->Snapshot());
-    }
+      return absl::OkStatus();
+    }));
     checkpointer.ObserveSnapshot(clock.Steady() - before);
     const engine::TraceScope span(&session_->trace(), engine::TraceTrack::kTraining,
                                   "wait for the checkpoint before", "checkpoint");

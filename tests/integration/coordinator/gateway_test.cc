@@ -17,6 +17,7 @@
 #include "seer/v1/event_log.grpc.pb.h"
 #include "tests/integration/coordinator/cluster.h"
 #include "tests/support/http_socket.h"
+#include "tests/support/span_list.h"
 #include "tests/support/status_matchers.h"
 
 namespace seer::testing {
@@ -103,6 +104,22 @@ TEST_F(GatewayTest, MakesShowsAndSteersAJob) {
   EXPECT_EQ(Call("POST", "/v1/jobs:plan", absl::StrReplaceAll(kSmallSpec, {{"NAME", "x"}}))
                 .body["wait"]["reason"],
             "no_workers");
+}
+
+TEST_F(GatewayTest, ARequestIsPartOfTheTraceThatItBrings) {
+  constexpr char kTraceId[] = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+  SpanList spans;
+  EXPECT_EQ(Call("GET", "/v1/jobs", "", absl::StrCat("traceparent: ", kTraceId, "\r\n")).status,
+            200);
+  std::vector<SpanRecord> made = spans.Take(1);
+  ASSERT_EQ(made.size(), 1u);
+  EXPECT_EQ(made[0].name, "seer.v1.Jobs/ListJobs");
+  EXPECT_EQ(made[0].parent_span, TraceContextOf(kTraceId).span);
+  EXPECT_EQ(made[0].context.trace_high, TraceContextOf(kTraceId).trace_high);
+  EXPECT_EQ(Call("GET", "/v1/jobs", "", "traceparent: caf\xe9\r\n").status, 200);
+  made = spans.Take(1);
+  ASSERT_EQ(made.size(), 1u);
+  EXPECT_EQ(made[0].parent_span, 0u);
 }
 
 TEST_F(GatewayTest, ListsInPages) {

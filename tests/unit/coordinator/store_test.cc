@@ -9,6 +9,7 @@
 #include <fstream>
 #include <limits>
 #include <memory>
+#include <nlohmann/json.hpp>
 
 #include "absl/strings/str_cat.h"
 #include "coordinator/core/data_plan.h"
@@ -81,6 +82,7 @@ class StoreTest : public ::testing::TestWithParam<std::string> {
     create.job.numbers.steps = 10;
     create.job.numbers.keep.last = 1;
     create.job.numbers.max_restarts = 2;
+    create.job.traceparent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
     create.request_id = request;
     create.id_seed = std::hash<std::string>()(name);
     return create;
@@ -127,6 +129,7 @@ TEST_P(StoreTest, GivesBackEveryFieldOfARunningJob) {
   EXPECT_EQ(job.created, kNow.wall);
   EXPECT_EQ(job.state, JobState::kRunning);
   EXPECT_EQ(job.numbers.max_restarts, 2);
+  EXPECT_EQ(job.traceparent, "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01");
   EXPECT_EQ(job.plan.at(0).generation, 4);
   ASSERT_TRUE(job.attempt.has_value());
   EXPECT_EQ(job.attempt->ranks.at(0).worker, "w");
@@ -714,6 +717,18 @@ TEST(RecordJson, NonsenseIsCorruption) {
 }
 
 // A state that is not one would be used as an index, a missing attempt as if it were there.
+TEST(RecordJson, AnOlderJobHasNoTraceAndAnOlderReaderPassesItsOver) {
+  Job job;
+  job.id = "job_a";
+  job.numbers.shape.ranks = 1;
+  job.traceparent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+  nlohmann::json record = nlohmann::json::parse(ToJson(job));
+  record["of_a_later_version"] = true;  // what readers do not know they leave
+  EXPECT_EQ(JobFromJson(record.dump())->traceparent, job.traceparent);
+  record.erase("traceparent");
+  EXPECT_EQ(JobFromJson(record.dump())->traceparent, "");
+}
+
 TEST(RecordJson, StatesThatCannotBeAreCorruption) {
   Job job;
   job.id = "job_a";

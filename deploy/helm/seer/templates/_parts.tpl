@@ -164,6 +164,20 @@ envFrom:
 {{- end }}
 {{- end }}
 
+{{- define "seer.tracing" -}}
+{{- with .Values.tracing }}
+{{- if .endpoint }}
+- {name: OTEL_EXPORTER_OTLP_ENDPOINT, value: {{ .endpoint | quote }}}
+- {name: OTEL_TRACES_SAMPLER, value: parentbased_traceidratio}
+- {name: OTEL_TRACES_SAMPLER_ARG, value: {{ .sampleRatio | quote }}}
+{{- if .headersSecret.name }}
+- name: OTEL_EXPORTER_OTLP_HEADERS
+  valueFrom: {secretKeyRef: {name: {{ .headersSecret.name }}, key: {{ .headersSecret.key }}}}
+{{- end }}
+{{- end }}
+{{- end }}
+{{- end }}
+
 {{- define "seer.claim" -}}
 accessModes: [{{ .accessMode | default "ReadWriteOnce" }}]
 {{- with .storageClassName }}
