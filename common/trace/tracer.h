@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <type_traits>
 #include <utility>
 #include <variant>
 #include <vector>
@@ -87,12 +88,18 @@ class Span {
   std::unique_ptr<SpanRecord> record_;  // null: records nothing, or has ended
 };
 
-// Runs `body`, which gives a Status, in a span that is this thread's context meanwhile.
+// Runs `body`, which gives a Status and may take the span, in a span that is this thread's context
+// meanwhile.
 template <typename Body>
 absl::Status InSpan(absl::string_view name, Body body) {
   Span span = Span::Child(name);
   const WithinTrace scope(span.context());
-  const absl::Status status = body();
+  absl::Status status;
+  if constexpr (std::is_invocable_v<Body&, Span&>) {
+    status = body(span);
+  } else {
+    status = body();
+  }
   span.Fail(status);
   return status;
 }

@@ -9,6 +9,7 @@
 #include "common/base/error.h"
 #include "common/base/log.h"
 #include "common/base/status_macros.h"
+#include "common/trace/tracer.h"
 #include "coordinator/core/failure.h"
 #include "coordinator/core/hang_finding.h"
 #include "coordinator/core/job_states.h"
@@ -296,6 +297,7 @@ void CoreRunner::NoteGangWait(const Event& event) {
 
 void CoreRunner::Count(const Changes& changes) {
   for (const Event& event : changes.events) {
+    const WithinTrace of_job(TraceContextOf(core_->jobs().at(event.job).traceparent));  // its lines
     NoteGangWait(event);
     if (event.type == "job_state_changed") {
       metrics_.transitions.Add(1,

@@ -140,21 +140,23 @@ TEST_F(TracingTest, OneTraceLeadsFromTheCommandToTheDataServiceAndLogsAreOfIt) {
   EXPECT_THAT(ranks, ::testing::ElementsAre("0", "1"));
 
   std::set<std::string> logging;
-  std::map<std::string, int> of_trace;  // by event
+  std::map<std::string, int> of_trace;  // by service and event
   for (const json& log : received.logs) {
     logging.insert(log["resource"]["service.name"]);
     EXPECT_EQ(log["event"], log["body"]);
-    if (log["trace"] == trace) ++of_trace[log["event"]];
-    EXPECT_TRUE(log["trace"] == "" || all.contains({log["trace"], log["span"]}) ||
-                log["span"] != "")
-        << log;
+    if (log["trace"] == trace) {
+      ++of_trace[absl::StrCat(log["resource"]["service.name"].get<std::string>(), " ",
+                              log["event"].get<std::string>())];
+    }
+    EXPECT_EQ(log["trace"] == "", log["span"] == "") << log;
   }
   EXPECT_THAT(logging, ::testing::ElementsAre("seer-coordinator", "seer-dataservice",
                                               "seer-trainer", "seer-worker"));
-  EXPECT_EQ(of_trace["rank_started"], 2);
-  EXPECT_EQ(of_trace["joining_gang"], 2);
-  EXPECT_EQ(of_trace["rank_exited"], 2);
-  EXPECT_GE(of_trace["checkpoint_committed"], 2);
+  EXPECT_GE(of_trace["seer-coordinator job_state_changed"], 3);
+  EXPECT_EQ(of_trace["seer-worker rank_started"], 2);
+  EXPECT_EQ(of_trace["seer-trainer joining_gang"], 2);
+  EXPECT_EQ(of_trace["seer-worker rank_exited"], 2);
+  EXPECT_GE(of_trace["seer-trainer checkpoint_committed"], 2);
   EXPECT_THAT(ReadAll(dir / "received"), ::testing::Not(HasSubstr("s3cret")));
 }
 

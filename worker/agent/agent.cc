@@ -257,18 +257,17 @@ class AgentImpl final : public Agent {
         rank{"rank", assignment.rank};
     const AssignmentTable::Taken taken = table_.Take(assignment);
     if (taken.verdict == AssignmentTable::Verdict::kKnown) return;
-    Span span = RankSpan(assign);
-    const WithinTrace scope(span.context());
     if (taken.verdict == AssignmentTable::Verdict::kStale)
       return LogWarn("stale_assignment_refused", {job, attempt, rank});
+    spans_[taken.key] = RankSpan(assign);
+    const WithinTrace scope(spans_[taken.key].context());
     if (leaving_) {  // a gang's other ranks must not wait for one that never comes
       const int code = assign.world_size() == 1 ? kExitPaused : kExitCollective;
       return Ended(taken.key, {code, std::string(reason::kShuttingDown), "its agent shuts down"});
     }
     if (assign.coordinator_address().empty()) assign.set_coordinator_address(config_.coordinator);
     assign.set_device(DeviceName(config_, taken.device));
-    assign.set_traceparent(FormatTraceparent(span.context()));
-    spans_[taken.key] = std::move(span);
+    assign.set_traceparent(FormatTraceparent(CurrentTrace()));
     if (const absl::Status written = work_dir_->WriteAssignment(assign); !written.ok()) {
       return Ended(taken.key, {kCannotStart, std::string(reason::kStorageFailed),
                                std::string(written.message())});

@@ -108,7 +108,9 @@ absl::Status Checkpointer::Write(engine::CheckpointSnapshot& snapshot) {
   const int64_t step = snapshot.step();
   SEER_FAILPOINT("trainer.checkpoint_write");
   engine::CheckpointFile file;
-  SEER_RETURN_IF_ERROR(InSpan("write checkpoint", [&]() -> absl::Status {
+  SEER_RETURN_IF_ERROR(InSpan("write checkpoint", [&](Span& traced) -> absl::Status {
+    traced.Set("seer.step", step);
+    traced.Set("seer.bytes", snapshot.size_bytes());
     const engine::TraceScope span(trace_, engine::TraceTrack::kCheckpoint, "write checkpoint",
                                   "checkpoint", {.bytes = snapshot.size_bytes()});
     SEER_ASSIGN_OR_RETURN(file, snapshot.Write(store_, absl::StrCat(prefix_, "/", step)));
@@ -117,7 +119,10 @@ absl::Status Checkpointer::Write(engine::CheckpointSnapshot& snapshot) {
   const absl::Duration written = clock.Steady();
   seconds_.Observe(absl::ToDoubleSeconds(written - start), {{"stage", "write"}});
   bytes_.Set(static_cast<double>(file.size_bytes));
-  SEER_RETURN_IF_ERROR(InSpan("commit checkpoint", [&] { return Commit(step, file); }));
+  SEER_RETURN_IF_ERROR(InSpan("commit checkpoint", [&](Span& traced) {
+    traced.Set("seer.step", step);
+    return Commit(step, file);
+  }));
   seconds_.Observe(absl::ToDoubleSeconds(clock.Steady() - written), {{"stage", "commit"}});
   LogInfo("checkpoint_committed", {{"step", step}, {"bytes", file.size_bytes}});
   return absl::OkStatus();
@@ -127,13 +132,17 @@ absl::Status Checkpointer::Commit(int64_t step, const engine::CheckpointFile& fi
   const engine::TraceScope span(trace_, engine::TraceTrack::kCheckpoint, "wait for the commit",
                                 "checkpoint");
   absl::BitGen random;
+  absl::StatusOr<bool> committed = report_(step, file);
+  const WithinTrace repeats(UnsampledTrace());  // which are not spans
   for (absl::Duration poll = kFirstPoll;; poll = std::min(poll * 2, kMaxPoll)) {
-    const absl::StatusOr<bool> committed = report_(step, file);
     if (committed.ok() && *committed) return absl::OkStatus();
     if (!committed.ok() && !IsAway(committed.status())) return committed.status();
-    absl::MutexLock lock(&mu_);
-    AwaitFor(mu_, absl::Condition(&stopping_), poll * absl::Uniform(random, 0.5, 1.0));
-    if (stopping_) return absl::CancelledError("stopping");
+    {
+      absl::MutexLock lock(&mu_);
+      AwaitFor(mu_, absl::Condition(&stopping_), poll * absl::Uniform(random, 0.5, 1.0));
+      if (stopping_) return absl::CancelledError("stopping");
+    }
+    committed = report_(step, file);
   }
 }
 

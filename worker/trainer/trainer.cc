@@ -99,7 +99,8 @@ class Rank {
     }));
     if (!assign_.restore_uri().empty()) {
       const DoingScope restoring(flight_, Doing::kRestoring);
-      SEER_RETURN_IF_ERROR(InSpan("load checkpoint", [&] {
+      SEER_RETURN_IF_ERROR(InSpan("load checkpoint", [&](Span& traced) {
+        traced.Set("seer.step", int64_t{assign_.restore_step()});
         return session_->Restore(*store, KeyBelow(assign_.restore_uri(), assign_.storage_uri()));
       }));
       LogInfo("restored", {{"step", session_->next_step()}});
@@ -225,7 +226,8 @@ class Rank {
     Clock& clock = Clock::Real();
     const absl::Duration before = clock.Steady();
     std::unique_ptr<engine::CheckpointSnapshot> snapshot;
-    SEER_RETURN_IF_ERROR(InSpan("snapshot", [&]() -> absl::Status {
+    SEER_RETURN_IF_ERROR(InSpan("snapshot", [&](Span& traced) -> absl::Status {
+      traced.Set("seer.step", session_->next_step());
       const engine::TraceScope span(&session_->trace(), engine::TraceTrack::kTraining, "snapshot",
                                     "checkpoint");
       const DoingScope copying(flight_, Doing::kSnapshot);

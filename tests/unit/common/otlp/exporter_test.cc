@@ -3,8 +3,13 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <fstream>
+#include <iterator>
+
 #include "common/base/error.h"
+#include "tests/support/certificates.h"
 #include "tests/support/status_matchers.h"
+#include "tests/support/temp_dir.h"
 #include "tests/unit/common/otlp/receiver.h"
 
 namespace seer {
@@ -179,6 +184,35 @@ TEST(OtlpExporterTest, AFailureIsSaidOnceAndIsNotItselfExported) {
   EXPECT_THAT(said, ::testing::HasSubstr("who are you"));
   EXPECT_THAT(said, ::testing::HasSubstr("telemetry_exported_again"));
   EXPECT_TRUE(receiver.Lines(0).empty());
+}
+
+std::string TextOf(const std::string& path) {
+  std::ifstream file(path);
+  return {std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
+}
+
+TEST(OtlpExporterTest, OverTlsOnlyAReceiverWithACertificateOfTheAuthorityGetsAnything) {
+  const testing::TempDir dir;
+  const testing::CertificateAuthority authority(dir.path(), "ca"), other(dir.path(), "other");
+  const testing::CertificateFiles files = authority.Issue("receiver", {"IP:127.0.0.1"});
+  grpc::SslServerCredentialsOptions options;
+  options.pem_key_cert_pairs.push_back({TextOf(files.key), TextOf(files.certificate)});
+  Receiver receiver(grpc::SslServerCredentials(options));
+  OtlpSettings settings;
+  settings.address = receiver.address();
+  settings.tls = true;
+  settings.certificate = other.file();
+  auto exporter = OtlpExporter::Start(settings, {}, false).value();
+  exporter->Take(SpanNamed("to a stranger"));
+  exporter->Stop(absl::Seconds(60));
+  EXPECT_EQ(exporter->spans().dropped, 1);
+  settings.certificate = authority.file();
+  exporter = OtlpExporter::Start(settings, {}, false).value();
+  exporter->Take(SpanNamed("work"));
+  exporter->Stop(absl::Seconds(60));
+  const auto spans = receiver.Spans(1);
+  ASSERT_EQ(spans.size(), 1u);
+  EXPECT_EQ(spans[0].name(), "work");
 }
 
 TEST(OtlpExporterTest, ACertificateThatCannotBeReadIsAnError) {

@@ -21,10 +21,11 @@ namespace collector = opentelemetry::proto::collector;
 
 class Receiver {
  public:
-  // `address`: "127.0.0.1:0": any port.
-  explicit Receiver(const std::string& address = "127.0.0.1:0") : traces_(*this), logs_(*this) {
+  explicit Receiver(const std::shared_ptr<grpc::ServerCredentials>& credentials =
+                        grpc::InsecureServerCredentials())
+      : traces_(*this), logs_(*this) {
     grpc::ServerBuilder builder;
-    builder.AddListeningPort(address, grpc::InsecureServerCredentials(), &port_);
+    builder.AddListeningPort("127.0.0.1:0", credentials, &port_);
     builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
     builder.RegisterService(&traces_);
     builder.RegisterService(&logs_);

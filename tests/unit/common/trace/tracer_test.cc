@@ -100,12 +100,18 @@ TEST(TracerTest, InSpanGivesTheStatusBackAndNotesAFailure) {
                      return absl::UnavailableError("gone");
                    }),
             absl::UnavailableError("gone"));
-  EXPECT_EQ(InSpan("works", [] { return absl::OkStatus(); }), absl::OkStatus());
+  EXPECT_EQ(InSpan("works",
+                   [](Span& span) {
+                     span.Set("seer.step", int64_t{4});
+                     return absl::OkStatus();
+                   }),
+            absl::OkStatus());
   const std::vector<SpanRecord> all = spans.Take();
   ASSERT_EQ(all.size(), 2u);
   EXPECT_EQ(all[0].context, inside);
   EXPECT_TRUE(all[0].failed);
   EXPECT_FALSE(all[1].failed);
+  EXPECT_THAT(all[1].attributes, ::testing::ElementsAre(SpanAttribute{"seer.step", 4}));
 }
 
 TEST(TracerTest, ADerivedContextIsTheSameEachTime) {
