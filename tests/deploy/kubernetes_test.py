@@ -310,6 +310,24 @@ class Objects(unittest.TestCase):
 
         return sorted(ports(source, "egress", "to", target) & ports(target, "ingress", "from", source), key=str)
 
+    def test_the_http_port_is_there_where_it_was_asked_for_and_for_clients_alone(self):
+        for profile in ALL:
+            objects = chart_objects(profile)
+            container = objects[("apps/v1", "StatefulSet", "seer-coordinator")]["spec"]["template"]["spec"]["containers"][0]
+            wanted = profile in ("dev", "ha")
+            self.assertEqual("--http=0.0.0.0:7071" in container["args"], wanted)
+            self.assertEqual({"name": "http", "containerPort": 7071} in container["ports"], wanted)
+            ports = {port["name"]: port["port"] for port in objects[("v1", "Service", "seer-coordinator")]["spec"]["ports"]}
+            self.assertEqual(ports.get("http"), 7071 if wanted else None)
+            policy = objects[("networking.k8s.io/v1", "NetworkPolicy", "seer-coordinator")]["spec"]
+            rules = [rule for rule in policy["ingress"] if {"port": 7071, "protocol": "TCP"} in rule["ports"]]
+            self.assertEqual(len(rules), int(wanted))
+            for rule in rules:
+                self.assertEqual(rule["from"], [{"podSelector": {"matchLabels": {"seer.io/client": "true"}}}])
+            self.assertNotIn("Ingress", [key[1] for key in objects])
+            for probe in ("startupProbe", "livenessProbe", "readinessProbe"):
+                self.assertNotIn("7071", str(container[probe]))
+
     def test_ha_has_two_coordinators_on_one_database(self):
         objects = chart_objects("ha")
         spec = objects[("apps/v1", "StatefulSet", "seer-coordinator")]["spec"]
@@ -376,6 +394,11 @@ class Values(unittest.TestCase):
     def test_tokens_need_encryption(self):
         self.refused("tokens must not travel in plain text", "--set", "tls.enabled=false")
 
+    def test_an_ingress_needs_a_port_and_a_host(self):
+        needs = "needs coordinator.http.port and coordinator.http.ingress.host"
+        self.refused(needs, "--set", "coordinator.http.ingress.enabled=true,coordinator.http.ingress.host=a.example.org")
+        self.refused(needs, "--set", "coordinator.http.ingress.enabled=true,coordinator.http.port=7071")
+
     def test_unknown_keys_and_wrong_types_are_refused(self):
         self.refused("replicaz", "--set", "worker.replicaz=2")
         self.refused("kind", "--set", "dataservice.autoscaling.kind=vpa")
@@ -402,7 +425,11 @@ class Values(unittest.TestCase):
             "storage": {"checkpoints": "s3://runs/checkpoints?region=eu-west-1", "pools": "s3://photos/pools?region=eu-west-1",
                         "credentialsSecret": "s3", "shared": {"existingClaim": "nfs"}},
             "coordinator": {"replicas": 3, "database": "postgresql://seer@db.example.org:5432/seer", "webhookSecret": {"name": "hook"},
-                            "databaseSecret": {"name": "db"}, "extraArgs": ["--cordon-after=5"]},
+                            "databaseSecret": {"name": "db"}, "extraArgs": ["--cordon-after=5"],
+                            "http": {"port": 7171, "hosts": ["dash.example.org"],
+                                     "ingress": {"enabled": True, "className": "nginx", "host": "seer.example.org", "tlsSecret": "web",
+                                                 "controllerNamespace": "edge",
+                                                 "annotations": {"nginx.ingress.kubernetes.io/backend-protocol": "HTTPS"}}}},
             "worker": {"labelsFromPod": {"rack": "topology.kubernetes.io/zone"}, "runtimeClassName": "nvidia"},
             "networkPolicy": {"clientNamespaces": ["research"], "egressPorts": []},
             "monitoring": {"labels": {"release": "prometheus"}},
@@ -423,6 +450,18 @@ class Values(unittest.TestCase):
             self.assertEqual(variables["OTEL_EXPORTER_OTLP_ENDPOINT"]["value"], "https://otel.example.org:4317")
             self.assertEqual(variables["OTEL_TRACES_SAMPLER_ARG"]["value"], "0.1")
             self.assertEqual(variables["OTEL_EXPORTER_OTLP_HEADERS"]["valueFrom"], {"secretKeyRef": {"name": "otel", "key": "headers"}})
+        coordinator = objects[("apps/v1", "StatefulSet", "seer-coordinator")]["spec"]["template"]["spec"]["containers"][0]
+        for flag in ("--http=0.0.0.0:7171", "--http-host=dash.example.org", "--http-host=seer.example.org"):
+            self.assertIn(flag, coordinator["args"])
+        ingress = objects[("networking.k8s.io/v1", "Ingress", "seer-coordinator")]
+        self.assertEqual(ingress["metadata"]["annotations"], {"nginx.ingress.kubernetes.io/backend-protocol": "HTTPS"})
+        self.assertEqual(ingress["spec"]["ingressClassName"], "nginx")
+        self.assertEqual(ingress["spec"]["tls"], [{"hosts": ["seer.example.org"], "secretName": "web"}])
+        backend = ingress["spec"]["rules"][0]["http"]["paths"][0]["backend"]["service"]
+        self.assertIn(backend["port"]["name"], [port["name"] for port in objects[("v1", "Service", backend["name"])]["spec"]["ports"]])
+        policy = objects[("networking.k8s.io/v1", "NetworkPolicy", "seer-coordinator")]["spec"]
+        callers = [rule["from"] for rule in policy["ingress"] if rule["ports"][0]["port"] == 7171][0]
+        self.assertIn({"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "edge"}}}, callers)
         worker = objects[("apps/v1", "StatefulSet", "seer-worker")]["spec"]["template"]["spec"]["containers"][0]
         self.assertIn("--label=rack=$(LABEL_RACK)", worker["args"])
         self.assertIn("LABEL_RACK", [variable["name"] for variable in worker["env"]])
