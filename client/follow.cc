@@ -18,8 +18,6 @@
 namespace seer::client {
 namespace {
 
-constexpr absl::Duration kRetry = absl::Milliseconds(500);
-
 bool Ended(v1::JobState state) {
   return state == v1::JOB_STATE_SUCCEEDED || state == v1::JOB_STATE_FAILED ||
          state == v1::JOB_STATE_CANCELLED;
@@ -41,6 +39,12 @@ bool HasEnded(v1::Jobs::StubInterface& jobs, const std::string& name, v1::Job& j
 }
 
 }  // namespace
+
+bool WentAway(const absl::Status& status) {
+  return status.code() == absl::StatusCode::kUnavailable ||
+         status.code() == absl::StatusCode::kCancelled ||
+         status.code() == absl::StatusCode::kInternal;
+}
 
 int FollowJob(v1::Jobs::StubInterface& jobs, const std::string& name, bool show,
               absl::Duration timeout, Interrupt& interrupt, v1::Job& job) {
@@ -84,9 +88,7 @@ int FollowJob(v1::Jobs::StubInterface& jobs, const std::string& name, bool show,
                         show ? "--follow " : "", id, "`"));
       return kExitTimeUp;
     }
-    const bool away = status.ok() || status.code() == absl::StatusCode::kUnavailable ||
-                      status.code() == absl::StatusCode::kCancelled ||
-                      status.code() == absl::StatusCode::kInternal;
+    const bool away = status.ok() || WentAway(status);
     if (!away || (!seen && !status.ok())) {
       view.Done();
       Fail(StreamStatus("the coordinator", status));
@@ -96,7 +98,7 @@ int FollowJob(v1::Jobs::StubInterface& jobs, const std::string& name, bool show,
     if (!status.ok() && !said_away)
       view.Message("the coordinator is away; the job trains on, waiting for it");
     said_away = said_away || !status.ok();
-    interrupt.SleepFor(kRetry);
+    interrupt.SleepFor(kFollowRetry);
   }
 }
 

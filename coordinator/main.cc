@@ -20,10 +20,15 @@
 
 namespace {
 
-// "15s", "500ms", "2m" -> `out`.
+// "15s", "500ms", "2m", "90d" -> `out`.
 CLI::callback_t ReadDuration(absl::Duration& out) {
   return [&out](const CLI::results_t& values) {
-    return absl::ParseDuration(values.front(), &out) && out > absl::ZeroDuration();
+    absl::string_view days = values.front();
+    if (double count = 0; absl::ConsumeSuffix(&days, "d") && absl::SimpleAtod(days, &count))
+      out = absl::Hours(24 * count);
+    else if (!absl::ParseDuration(values.front(), &out))
+      return false;
+    return out > absl::ZeroDuration();
   };
 }
 
@@ -135,6 +140,14 @@ int main(int argc, char** argv) {
                  "again with more once their devices have been free for so long [30s]")
       ->type_name("DURATION");
   app.add_option("--grow-every", ReadDuration(config.grow_every), "And not again for so long [5m]")
+      ->type_name("DURATION");
+  app.add_option(
+         "--keep-jobs", ReadDuration(config.keep_jobs),
+         "How long jobs are kept after they ended, with their events, logs and curves; those "
+         "that have checkpoints, or that others refer to, stay [90d]")
+      ->type_name("DURATION");
+  app.add_option("--keep-events", ReadDuration(config.keep_events),
+                 "How long events are kept [90d]")
       ->type_name("DURATION");
   seer::AddTelemetryFlag(app, otlp_endpoint);
   app.add_option("--port-file", port_file,

@@ -12,6 +12,7 @@
 #include "common/access/guard.h"
 #include "common/base/clock.h"
 #include "common/base/error.h"
+#include "common/base/log.h"
 #include "common/base/loop.h"
 #include "common/base/process.h"
 #include "common/base/status_macros.h"
@@ -61,6 +62,7 @@ namespace {
 constexpr absl::Duration kPoolWatchPeriod = absl::Seconds(5);
 constexpr absl::Duration kStorageWatchPeriod = absl::Seconds(5);
 constexpr absl::Duration kLogRetentionPeriod = absl::Minutes(10);
+constexpr absl::Duration kForgetRetry = absl::Minutes(1);
 constexpr absl::Duration kShortestLeaderLease = absl::Seconds(1);
 
 // Trainers on other machines read it: absolute, with a scheme, without '/' at its end.
@@ -141,18 +143,21 @@ CoreOptions OptionsOf(const ServerConfig& config) {
   options.keep_devices = config.keep_devices;
   options.grow_after = config.grow_after;
   options.grow_every = config.grow_every;
+  options.keep_jobs = config.keep_jobs;
+  options.keep_events = config.keep_events;
   return options;
 }
 
 class Effects final : public EffectSink {
  public:
   // `serving` is told whether calls are answered now.
-  Effects(AgentStreams& agents, CheckpointFiles& files, ChangeFeed& feed, LogStore& logs,
-          CurveStore& curves, Webhooks& webhooks, CoreRunner& runner, AssignContext context,
-          std::function<void(bool)> serving)
+  Effects(AgentStreams& agents, CheckpointFiles& files, ChangeFeed& feed, Loop& logs_loop,
+          LogStore& logs, CurveStore& curves, Webhooks& webhooks, CoreRunner& runner,
+          AssignContext context, std::function<void(bool)> serving)
       : agents_(agents),
         files_(files),
         feed_(feed),
+        logs_loop_(logs_loop),
         logs_(logs),
         curves_(curves),
         webhooks_(webhooks),
@@ -190,10 +195,15 @@ class Effects final : public EffectSink {
   void DeleteFiles(const CheckpointKey& key) override {
     files_.Delete(key, [this, key] { runner_.Post(command::FilesDeleted{key.first, key.second}); });
   }
+  void DeleteHistory(const std::string& job) override {
+    logs_loop_.Post([this, job] { ForgetJob(job); });
+  }
   void Happened(const Event& event, const Core& core) override {
     feed_.Notify(kAnyEvent);
-    webhooks_.Offer(event, core.jobs().at(event.job));
-    spans_.Happened(event, core.jobs().at(event.job));
+    const auto job = core.jobs().find(event.job);
+    if (job == core.jobs().end()) return;
+    webhooks_.Offer(event, job->second);
+    spans_.Happened(event, job->second);
   }
   void JobChanged(const std::string& job) override {
     feed_.Notify(job);
@@ -212,9 +222,23 @@ class Effects final : public EffectSink {
   }
 
  private:
+  // On the loop of logs and curves, which ends before this does.
+  void ForgetJob(const std::string& job) {
+    absl::Status removed = curves_.Remove(job);
+    if (removed.ok()) removed = logs_.Remove(job);
+    if (!removed.ok()) {
+      LogWarn("history_not_deleted", {{"job", job}, {"error", StatusText(removed)}});
+      logs_loop_.After(kForgetRetry, [this, job] { ForgetJob(job); });
+      return;
+    }
+    feed_.Forget(job);
+    runner_.Post(command::HistoryDeleted{job});
+  }
+
   AgentStreams& agents_;
   CheckpointFiles& files_;
   ChangeFeed& feed_;
+  Loop& logs_loop_;
   LogStore& logs_;
   CurveStore& curves_;
   Webhooks& webhooks_;
@@ -256,7 +280,7 @@ class Server final : public CoordinatorServer {
                   [this](const std::string& job, const std::string& why) {
                     runner_.Post(command::WebhookFailed{job, why});
                   }),
-        effects_(agents_, files_, feed_, logs_, curves_, webhooks_, runner_,
+        effects_(agents_, files_, feed_, logs_loop_, logs_, curves_, webhooks_, runner_,
                  {storage_uri_, config.dataservices},
                  [this](bool serving) {
                    tokens_.Forget();

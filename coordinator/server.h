@@ -45,6 +45,8 @@ struct ServerConfig {
   absl::Duration keep_devices = absl::Seconds(30);
   absl::Duration grow_after = absl::Seconds(30);
   absl::Duration grow_every = absl::Minutes(5);
+  absl::Duration keep_jobs = absl::Hours(24 * 90);
+  absl::Duration keep_events = absl::Hours(24 * 90);
 };
 
 class CoordinatorServer {

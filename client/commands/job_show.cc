@@ -4,11 +4,13 @@
 #include <CLI/CLI.hpp>
 #include <iostream>
 #include <memory>
+#include <utility>
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "client/commands/job.h"
+#include "client/follow.h"
 #include "client/paging.h"
 #include "common/base/error.h"
 #include "common/base/status_macros.h"
@@ -45,25 +47,42 @@ int List(Session& session, const std::vector<std::string>& names) {
   return kExitOk;
 }
 
+// Opened again when it breaks, behind the last line that came, once one answered.
 int Logs(Session& session, v1::Jobs::Stub& stub, const std::string& name, bool follow, int tail) {
   v1::ReadLogsRequest request;
   request.set_name(name);
   request.set_follow(follow);
   request.set_tail(tail);
-  grpc::ClientContext context;
-  Interrupt::Scope scope(*session.interrupt, context);
-  auto stream = stub.ReadLogs(&context, request);
-  v1::LogLine line;
-  while (stream->Read(&line))
-    std::cout << absl::StrFormat("%d/%d %s\n", line.attempt(), line.rank(), line.text())
-              << std::flush;
-  const absl::Status status = StreamStatus("the coordinator", FromGrpc(stream->Finish()));
-  if (session.interrupt->caught()) {
-    Note(absl::StrCat("detached; the job goes on. Come back with `seer job logs ",
-                      follow ? "-f " : "", ShortId(name), "`"));
-    return kExitInterrupted;
+  bool answered = false, said_away = false;
+  while (true) {
+    grpc::ClientContext context;
+    Interrupt::Scope scope(*session.interrupt, context);
+    auto stream = stub.ReadLogs(&context, request);
+    stream->WaitForInitialMetadata();
+    if (!context.GetServerInitialMetadata().empty()) {  // not of a stream that never began
+      if (std::exchange(said_away, false)) Note("the coordinator is back");
+      answered = true;
+    }
+    v1::LogLine line;
+    while (stream->Read(&line)) {
+      std::cout << absl::StrFormat("%d/%d %s\n", line.attempt(), line.rank(), line.text())
+                << std::flush;
+      request.set_after(line.position());
+      request.set_tail(0);
+    }
+    const absl::Status status = FromGrpc(stream->Finish());
+    if (session.interrupt->caught()) {
+      Note(absl::StrCat("detached; the job goes on. Come back with `seer job logs ",
+                        follow ? "-f " : "", ShortId(name), "`"));
+      return kExitInterrupted;
+    }
+    if (status.ok()) return kExitOk;
+    if (!follow || !answered || !WentAway(status))
+      return Fail(StreamStatus("the coordinator", status));
+    if (!std::exchange(said_away, true))
+      Note("the coordinator is away; the job trains on, and its lines come when it is back");
+    session.interrupt->SleepFor(kFollowRetry);
   }
-  return status.ok() ? kExitOk : Fail(status);
 }
 
 int Events(Session& session, v1::Jobs::Stub& stub, const std::string& name) {
@@ -173,7 +192,8 @@ void AddLogs(CLI::App& parent, Session& session) {
   CLI::App* command =
       parent.add_subcommand("logs", "Print what the job's ranks wrote, as ATTEMPT/RANK LINE");
   AddJobArgument(*command, options->job);
-  command->add_flag("-f,--follow", options->follow, "Go on until the job ends");
+  command->add_flag("-f,--follow", options->follow,
+                    "Go on until the job ends, also over a restart of the coordinator");
   command->add_option("--tail", options->tail, "Only the last N lines")
       ->check(CLI::NonNegativeNumber);
   command->footer("Examples:\n  seer job logs -f job_ab12cd34\n  seer logs digits --tail 20");

@@ -21,7 +21,7 @@ struct Route {
   absl::string_view path;  // "/v1/{name=jobs/*}:pause"
   absl::string_view body;  // the request's field that it is; "*": all of it; "": there is none
   // Of a stream that goes on where a reader stopped: the field of the request that takes the number
-  // of the last message, and the field of a message that has it.
+  // or position of the last message, and the field of a message that has it.
   absl::string_view resume_field = "";
   absl::string_view number_field = "";
 };

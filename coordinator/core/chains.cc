@@ -58,7 +58,9 @@ absl::Status Core::CheckChain(const Job& job, const JobNumbers& wanted) const {
   }
   const std::vector<std::string> circle = FindCircle(job.id, [&](const std::string& id) {
     std::vector<std::string> next;
-    const JobNumbers& numbers = id == job.id ? wanted : jobs_.at(id).numbers;
+    const auto other = jobs_.find(id);
+    if (other == jobs_.end()) return next;  // it ended long ago
+    const JobNumbers& numbers = id == job.id ? wanted : other->second.numbers;
     for (const After& after : numbers.after) next.push_back(after.job);
     return next;
   });

@@ -178,6 +178,7 @@ struct RankExited {
   std::vector<std::string> lines = {};  // the last of its output, oldest first
   bool oom_killed = false;              // the kernel ended it for want of memory
   std::optional<bool> prompted = {};    // its agent had sent it a signal; none: it does not say
+  std::string device_fault = {};        // what the kernel said of its device; empty: nothing
 };
 // What its ranks do, once a while and when it was asked.
 struct RankActivities {
@@ -245,6 +246,9 @@ struct FilesDeleted {
   std::string job;
   int64_t step = 0;
 };
+struct HistoryDeleted {
+  std::string job;
+};
 
 }  // namespace command
 
@@ -258,6 +262,6 @@ using Command = std::variant<
     command::WorkerHeartbeat, command::WorkerGone, command::RankStarted, command::RankExited,
     command::RankActivities, command::ReportProgress, command::ReportCheckpoint,
     command::ReportEval, command::CreateProfile, command::ReportProfile, command::PoolGeneration,
-    command::Tick, command::CommittedMarked, command::FilesDeleted>;
+    command::Tick, command::CommittedMarked, command::FilesDeleted, command::HistoryDeleted>;
 
 }  // namespace seer::coordinator

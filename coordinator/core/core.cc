@@ -54,7 +54,11 @@ Decision Core::Load(StoredState state, Moment now) {
     }
     const std::string id = job.id;
     if (Waiting(job.state)) waiting_.insert(id);
-    if (!Ended(job.state)) LinkChain(job);
+    if (!Ended(job.state)) {
+      LinkChain(job);
+    } else {
+      ended_.Add(id, job.ended);
+    }
     index_.Add(jobs_[id] = std::move(job));
   }
   for (JobSchedule& schedule : state.schedules) {
@@ -83,7 +87,12 @@ Decision Core::Load(StoredState state, Moment now) {
     const std::string name = worker.name;
     workers_[name] = std::move(worker);
   }
-  requests_ = std::move(state.requests);
+  for (Request& request : state.requests) {
+    // From before times were stored.
+    if (request.time == absl::UnixEpoch()) request.time = now.wall;
+    requests_.Add(request);
+  }
+  event_history_.Load(state.first_event, std::move(state.event_marks));
   last_event_ = state.last_event;
   last_attempt_ = state.last_attempt;
   return out;
@@ -93,7 +102,7 @@ Decision Core::Step(const Command& command, Moment now) {
   Decision out;
   std::visit([&](const auto& c) { On(c, now, out); }, command);
   if (!out.reply.status.ok()) {  // what was refused may be asked again with the same id
-    for (const auto& [id, job] : out.changes.requests) requests_.erase(id);
+    for (const Request& request : out.changes.requests) requests_.Erase(request.id);
     out.changes.requests.clear();
   }
   SettleChains(now, out);
@@ -119,8 +128,8 @@ absl::StatusOr<const Job*> Core::Find(const std::string& name) const {
 
 std::string Core::MadeBy(absl::string_view verb, const std::string& request_id) const {
   if (request_id.empty()) return "";
-  const auto it = requests_.find(absl::StrCat(verb, "/", request_id));
-  return it == requests_.end() ? "" : it->second;
+  const std::string* const made = requests_.Find(absl::StrCat(verb, "/", request_id));
+  return made == nullptr ? "" : *made;
 }
 
 absl::Status Core::CheckCreate(const Job& job) const {
@@ -202,10 +211,7 @@ void Core::On(const command::CreateJob& c, Moment now, Decision& out) {
   NoteTrial(c, id, out);
   LinkChain(stored);
   unsettled_.insert(id);
-  if (!c.request_id.empty()) {
-    requests_["create/" + c.request_id] = id;
-    out.changes.requests.emplace_back("create/" + c.request_id, id);
-  }
+  if (!c.request_id.empty()) NoteRequest("create/" + c.request_id, id, now, out);
   Changed(stored, out);
   AddEvent(stored, 0, "job_created", "", absl::StrCat("wants ", WantedText(stored.numbers, "rank")),
            now, out);
@@ -213,7 +219,7 @@ void Core::On(const command::CreateJob& c, Moment now, Decision& out) {
 }
 
 Job* Core::Addressed(const std::string& name, const std::string& verb,
-                     const std::string& request_id, Decision& out) {
+                     const std::string& request_id, Moment now, Decision& out) {
   const auto found = Find(name);
   if (!found.ok()) {
     out.reply.status = found.status();
@@ -222,14 +228,13 @@ Job* Core::Addressed(const std::string& name, const std::string& verb,
   out.reply.job = (*found)->id;
   if (request_id.empty()) return &jobs_.at(out.reply.job);
   const std::string key = absl::StrCat(verb, "/", out.reply.job, "/", request_id);
-  if (requests_.contains(key)) return nullptr;
-  requests_[key] = out.reply.job;
-  out.changes.requests.emplace_back(key, out.reply.job);
+  if (requests_.Find(key) != nullptr) return nullptr;
+  NoteRequest(key, out.reply.job, now, out);
   return &jobs_.at(out.reply.job);
 }
 
 void Core::On(const command::PauseJob& c, Moment now, Decision& out) {
-  Job* const job = Addressed(c.name, "pause", c.request_id, out);
+  Job* const job = Addressed(c.name, "pause", c.request_id, now, out);
   if (job == nullptr) return;
   if (Ended(job->state) || job->cancelling) {
     out.reply.status = WrongState(*job, "paused");
@@ -247,7 +252,7 @@ void Core::On(const command::PauseJob& c, Moment now, Decision& out) {
 }
 
 void Core::On(const command::ResumeJob& c, Moment now, Decision& out) {
-  Job* const job = Addressed(c.name, "resume", c.request_id, out);
+  Job* const job = Addressed(c.name, "resume", c.request_id, now, out);
   if (job == nullptr) return;
   const bool elsewhere = c.step != 0 && c.step != NewestCheckpoint(job->id);
   if (job->state != JobState::kPaused) {
@@ -267,7 +272,7 @@ void Core::On(const command::ResumeJob& c, Moment now, Decision& out) {
 }
 
 void Core::On(const command::CancelJob& c, Moment now, Decision& out) {
-  Job* const job = Addressed(c.name, "cancel", c.request_id, out);
+  Job* const job = Addressed(c.name, "cancel", c.request_id, now, out);
   if (job == nullptr || job->state == JobState::kCancelled || job->cancelling) return;
   if (Ended(job->state)) {
     out.reply.status = WrongState(*job, "cancelled");
@@ -306,6 +311,7 @@ void Core::AddEvent(const Job& job, int attempt, const std::string& type, const 
                     const std::string& message, Moment now, Decision& out) {
   Event event;
   event.number = ++last_event_;
+  event_history_.Add(event.number, now.wall);
   event.created = now.wall;
   event.job = job.id;
   event.attempt = attempt;
@@ -340,6 +346,7 @@ void Core::ChangeState(Job& job, JobState to, const std::string& reason, const s
   Changed(job, out);
   if (!Ended(to)) return;
   job.ended = now.wall;
+  ended_.Add(job.id, job.ended);
   job.cancelling = false;
   UnlinkChain(job);
   if (const auto it = followers_.find(job.id); it != followers_.end())

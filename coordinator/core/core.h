@@ -18,6 +18,7 @@
 #include "coordinator/core/cron.h"
 #include "coordinator/core/effect.h"
 #include "coordinator/core/hang_finding.h"
+#include "coordinator/core/history.h"
 #include "coordinator/core/job_index.h"
 #include "coordinator/core/leases.h"
 #include "coordinator/core/model.h"
@@ -44,6 +45,9 @@ struct CoreOptions {
   // An elastic gang grows once the devices have been there for so long, and not again for so long.
   absl::Duration grow_after = absl::Seconds(30);
   absl::Duration grow_every = absl::Minutes(5);
+  // How long ended jobs, and events, are kept.
+  absl::Duration keep_jobs = absl::Hours(24 * 90);
+  absl::Duration keep_events = absl::Hours(24 * 90);
 };
 
 // What the store gives back at a start.
@@ -54,8 +58,10 @@ struct StoredState {
   std::vector<Queue> queues;
   std::vector<JobSchedule> schedules;
   std::vector<Sweep> sweeps;
-  std::map<std::string, std::string> requests;
+  std::vector<Request> requests;
+  int64_t first_event = 1;  // those with smaller numbers are gone
   int64_t last_event = 0;
+  std::vector<EventMark> event_marks;  // of the events that are kept
   int64_t last_attempt = 0;
 };
 
@@ -92,6 +98,9 @@ class Core {
   const std::map<std::string, JobSchedule>& schedules() const { return schedules_; }
   const std::map<std::string, Sweep>& sweeps() const { return sweeps_; }
   int64_t last_event() const { return last_event_; }  // its number; 0: nothing has happened yet
+  // The oldest that is kept. OUT_OF_RANGE: one that followed number `after` is gone; 0: none.
+  int64_t first_event() const { return event_history_.first(); }
+  absl::Status CheckEventsAfter(int64_t after) const;
   // Jobs by when they were made, and by name.
   const JobIndex& index() const { return index_; }
   // By id, "jobs/<id>", or name (the newest job of that name). NOT_FOUND with JOB_NOT_FOUND.
@@ -118,7 +127,8 @@ class Core {
   std::vector<DueTrial> DueTrials(absl::Time now) const;
   // The sweep that an earlier CreateSweep with this request id made; empty: none.
   std::string SweepCreatedBy(const std::string& request_id) const {
-    return MadeBy("sweep", request_id);
+    const std::string sweep = MadeBy("sweep", request_id);
+    return sweeps_.contains(sweep) ? sweep : "";
   }
   double DeviceSecondsOf(const Job& job, absl::Time now) const;  // of all its attempts
   // Why the job waits, by the scheduler's last pass; kNone: it does not, or no pass was since.
@@ -136,7 +146,8 @@ class Core {
   bool recovering() const { return recovering_; }
   // The job that an earlier CreateJob with this request id made; empty: none.
   std::string CreatedBy(const std::string& request_id) const {
-    return MadeBy("create", request_id);
+    const std::string job = MadeBy("create", request_id);
+    return jobs_.contains(job) ? job : "";
   }
   int64_t NewestCheckpoint(const std::string& job) const;  // that is sound; 0: none
   // What retention says of the checkpoints of `jobs`; by `policy`, if it is given, instead of the
@@ -194,6 +205,17 @@ class Core {
   void On(const command::Tick& c, Moment now, Decision& out);
   void On(const command::CommittedMarked& c, Moment now, Decision& out);
   void On(const command::FilesDeleted& c, Moment now, Decision& out);
+  void On(const command::HistoryDeleted& c, Moment now, Decision& out);
+
+  // Old events, request ids, ended jobs and sweeps: a few each time.
+  void ForgetHistory(Moment now, Decision& out);
+  void ForgetSweeps(Moment now, Decision& out);
+  absl::Time RequestsBefore(Moment now) const;  // go
+  bool HasCheckpoints(const std::string& job) const;
+  // Ids of jobs that other records need.
+  std::set<std::string> NeededJobs() const;
+  bool MayForget(const Job& job, const std::set<std::string>& needed, Moment now) const;
+  void NoteRequest(const std::string& id, const std::string& job, Moment now, Decision& out);
 
   // Of a job that has not ended.
   void CancelJob(Job& job, const std::string& reason, const std::string& message, Moment now,
@@ -215,7 +237,7 @@ class Core {
   // The job of a verb, unless the request was carried out before:
   // then nullptr, and the reply is filled in.
   Job* Addressed(const std::string& name, const std::string& verb, const std::string& request_id,
-                 Decision& out);
+                 Moment now, Decision& out);
   static absl::Status WrongState(const Job& job, absl::string_view verb);
   absl::StatusOr<Job*> CheckLive(int64_t attempt_id, const std::string& job);
   Job* Live(int64_t attempt_id);
@@ -326,8 +348,10 @@ class Core {
   std::map<std::string, std::set<std::string>> followers_;  // job id -> those that wait for it
   std::set<std::string> unsettled_;  // ids of jobs whose chains are to be looked at
   std::map<CheckpointKey, Checkpoint> checkpoints_;
-  // "create/<request id>" -> job id; as long as jobs are kept.
-  std::map<std::string, std::string> requests_;
+  RequestHistory requests_;  // "create/<request id>" -> job id
+  EventHistory event_history_;
+  EndedJobs ended_;                 // not stored
+  std::set<std::string> deleting_;  // ids of ended jobs whose logs are being deleted; not stored
   // Files that ranks of live attempts reported: (attempt, step) -> rank -> file.
   // Not stored: ranks report until committed.
   std::map<std::pair<int64_t, int64_t>, std::map<int, CheckpointFile>> reports_;

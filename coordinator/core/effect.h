@@ -11,6 +11,7 @@
 
 #include "absl/status/status.h"
 #include "absl/time/time.h"
+#include "coordinator/core/history.h"
 #include "coordinator/core/model.h"
 #include "coordinator/core/retention.h"
 
@@ -21,6 +22,7 @@ using CheckpointKey = std::pair<std::string, int64_t>;  // job id, step
 // Names of records that changed; their new values stand in the core.
 struct Changes {
   std::set<std::string> jobs;
+  std::set<std::string> removed_jobs;  // with their events
   std::set<CheckpointKey> checkpoints;
   std::set<CheckpointKey> removed_checkpoints;
   std::set<std::string> workers;
@@ -30,8 +32,11 @@ struct Changes {
   std::set<std::string> schedules;
   std::set<std::string> removed_schedules;
   std::set<std::string> sweeps;
+  std::set<std::string> removed_sweeps;
   std::vector<Event> events;
-  std::vector<std::pair<std::string, std::string>> requests;  // request id -> job id
+  int64_t first_event = 0;  // those with smaller numbers go; 0: none
+  std::vector<Request> requests;
+  std::vector<std::string> removed_requests;
 
   bool empty() const;
   // Takes over what `later` changed on top of this.
@@ -64,6 +69,8 @@ struct Effects {
   std::vector<InspectRanks> inspect;
   std::vector<CheckpointKey> mark_committed;  // write the file COMMITTED, then say CommittedMarked
   std::vector<CheckpointKey> delete_files;    // then say FilesDeleted
+  // Jobs whose logs and curves go; then say HistoryDeleted.
+  std::vector<std::string> delete_history;
   // Jobs whose profile, or why they wait, changed: tell who watches.
   std::vector<std::string> watched;
 };

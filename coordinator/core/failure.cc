@@ -35,6 +35,7 @@ constexpr FailureSign Text(absl::string_view text, FailureClass failure, Blame b
 // outside, whatever was printed before.
 constexpr FailureSign kSigns[] = {
     {kOutOfMemoryKill, 0, "", kOutOfMemory, kKnown},
+    {kDeviceFault, 0, "", kDevice, kKnown},
     // A GPU that is broken, or gone. Memory that is full is none of these.
     Text("uncorrectable ECC error", kDevice, kKnown),
     Text("NVRM: Xid", kDevice, kKnown),
@@ -106,19 +107,24 @@ constexpr FailureSign kSigns[] = {
     {kAny, 0, "", kUnknown, kOwn},
 };
 
+// One that ended well has nothing to explain.
+bool EndedWell(const Evidence& evidence) {
+  return evidence.exit_code == kExitDone || evidence.exit_code == kExitPaused;
+}
+
 // `printed`: the message and the lines, in lower case.
 bool Fits(const FailureSign& sign, const Evidence& evidence, const std::string& printed) {
   switch (sign.kind) {
     case kOutOfMemoryKill:
       return evidence.oom_killed;
+    case kDeviceFault:
+      return !evidence.device_fault.empty() && !EndedWell(evidence);
     case kExit:
       return evidence.exit_code == sign.code;
     case kReason:
       return evidence.reason == sign.text;
     case kText:
-      // One that ended well has nothing to explain.
-      return evidence.exit_code != kExitDone && evidence.exit_code != kExitPaused &&
-             absl::StrContains(printed, absl::AsciiStrToLower(sign.text));
+      return !EndedWell(evidence) && absl::StrContains(printed, absl::AsciiStrToLower(sign.text));
     case kAny:
       return true;
   }
@@ -130,6 +136,8 @@ std::string Describe(const FailureSign& sign, const Evidence& evidence) {
   switch (sign.kind) {
     case kOutOfMemoryKill:
       return "killed by the kernel for want of memory";
+    case kDeviceFault:
+      return evidence.device_fault;
     case kReason:
       return std::string(sign.text);
     case kText:

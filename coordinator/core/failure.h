@@ -17,10 +17,12 @@ struct Evidence {
   std::string reason, message;     // its last word; empty: none
   std::vector<std::string> lines;  // the last of its output, oldest first
   bool oom_killed = false;         // the kernel ended it for want of memory
+  std::string device_fault = {};   // what the kernel said of its device; empty: nothing
 };
 
 enum class SignKind {
   kOutOfMemoryKill,  // the agent says so
+  kDeviceFault,      // as well
   kExit,             // the exit code is `code`
   kReason,           // the reason is `text`
   kText,             // `text` stands in the message or in one of the lines, in any case of letters

@@ -202,7 +202,7 @@ void Core::On(const command::RankExited& c, Moment now, Decision& out) {
   // It may have ended before it was told to.
   if (c.prompted) job.attempt->ranks[static_cast<size_t>(c.rank.rank)].killed = *c.prompted;
   ExitRank(job, static_cast<size_t>(c.rank.rank),
-           {c.exit_code, c.reason, c.message, c.lines, c.oom_killed}, now, out);
+           {c.exit_code, c.reason, c.message, c.lines, c.oom_killed, c.device_fault}, now, out);
   Settle(job, now, out);
 }
 
@@ -303,6 +303,7 @@ void Core::On(const command::Tick&, Moment now, Decision& out) {
   if (!recovering_) DrainWorkers(now, out);
   KillPreempted(now, out);
   ForgetProfiles(now);
+  ForgetHistory(now, out);
   for (const std::string& id : waiting_) CountTime(jobs_.at(id), now, out);
   for (Job* job : LiveJobs()) {
     if (!job->ledger.training()) CountTime(*job, now, out);

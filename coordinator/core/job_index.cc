@@ -23,6 +23,13 @@ void JobIndex::Move(const Job& job, JobState to) {
   if (it->second.empty()) live_.erase(it);
 }
 
+void JobIndex::Remove(const Job& job) {
+  by_state_[static_cast<size_t>(job.state)].erase(job.number);
+  const auto it = by_name_.find(job.name);
+  it->second.erase(job.number);
+  if (it->second.empty()) by_name_.erase(it);
+}
+
 const Job* JobIndex::Newest(const std::string& name) const {
   const auto it = by_name_.find(name);
   return it == by_name_.end() ? nullptr : it->second.rbegin()->second;

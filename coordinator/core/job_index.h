@@ -19,6 +19,7 @@ class JobIndex {
   // `job` stays where it is, and is told to Move when its state changes.
   void Add(const Job& job);
   void Move(const Job& job, JobState to);  // before job.state does
+  void Remove(const Job& job);             // that has ended
 
   const Job* Newest(const std::string& name) const;  // nullptr: none
   const Job* Live(const std::string& name) const;    // that has not ended; nullptr: none

@@ -29,7 +29,7 @@ SweepUse Core::UseOf(const Sweep& sweep, absl::Time now) const {
   SweepUse use;
   for (const SweepTrialRecord& trial : sweep.made) {
     const auto job = jobs_.find(trial.job);
-    if (job == jobs_.end()) continue;  // it was refused
+    if (job == jobs_.end()) continue;  // it was refused, or ended long ago
     use.device_seconds += DeviceSecondsOf(job->second, now);
     use.live += !Ended(job->second.state);
   }
@@ -64,11 +64,8 @@ void Core::On(const command::CreateSweep& c, Moment now, Decision& out) {
   sweep.id = absl::StrFormat("%s-%08x", sweep.name, static_cast<uint32_t>(c.id_seed));
   sweep.state = SweepState::kRunning;
   sweep.created = now.wall;
-  if (!c.request_id.empty()) {
-    const std::string key = absl::StrCat("sweep/", c.request_id);
-    requests_[key] = sweep.name;
-    out.changes.requests.emplace_back(key, sweep.name);
-  }
+  if (!c.request_id.empty())
+    NoteRequest(absl::StrCat("sweep/", c.request_id), sweep.name, now, out);
   out.changes.sweeps.insert(sweep.name);
   sweeps_[sweep.name] = std::move(sweep);
 }

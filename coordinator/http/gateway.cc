@@ -205,8 +205,11 @@ class Gateway::Stream final : public grpc::ClientBidiReactor<grpc::ByteBuffer, g
     if (!events_) return json + "\n";
     if (route_.number_field.empty()) return absl::StrCat("data: ", json, "\n\n");
     const auto* number = message.GetDescriptor()->FindFieldByName(std::string(route_.number_field));
-    return absl::StrCat("id: ", message.GetReflection()->GetInt64(message, number),
-                        "\ndata: ", json, "\n\n");
+    const auto& read = *message.GetReflection();
+    const std::string id = number->type() == number->TYPE_STRING
+                               ? read.GetString(message, number)
+                               : absl::StrCat(read.GetInt64(message, number));
+    return absl::StrCat("id: ", id, "\ndata: ", json, "\n\n");
   }
 
   // On the HTTP side:

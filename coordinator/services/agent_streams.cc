@@ -286,6 +286,7 @@ void AgentStreams::Rank(const std::string& worker, const internal::v1::RankRepor
     command::RankExited exited{worker, rank, report.exit_code(), report.reason(), report.message()};
     exited.lines = {report.last_lines().begin(), report.last_lines().end()};
     exited.oom_killed = report.oom_killed();
+    exited.device_fault = report.device_fault();
     if (report.has_prompted()) exited.prompted = report.prompted();
     runner_.Post(std::move(exited));
   }

@@ -14,6 +14,11 @@ void ChangeFeed::NotifyAll() {
   for (auto& [key, version] : versions_) ++version;
 }
 
+void ChangeFeed::Forget(const std::string& key) {
+  absl::MutexLock lock(&mu_);
+  versions_.erase(key);
+}
+
 uint64_t ChangeFeed::Version(const std::string& key) {
   absl::MutexLock lock(&mu_);
   return versions_[key];

@@ -16,6 +16,7 @@ class ChangeFeed {
  public:
   void Notify(const std::string& key) ABSL_LOCKS_EXCLUDED(mu_);
   void NotifyAll() ABSL_LOCKS_EXCLUDED(mu_);
+  void Forget(const std::string& key) ABSL_LOCKS_EXCLUDED(mu_);  // nothing more will come of it
   uint64_t Version(const std::string& key) ABSL_LOCKS_EXCLUDED(mu_);
   // Until the version is not `seen` any more, `limit` has passed, or the feed was stopped.
   void Wait(const std::string& key, uint64_t seen, absl::Duration limit) ABSL_LOCKS_EXCLUDED(mu_);

@@ -30,6 +30,7 @@ void Append(Effects& to, Effects&& from) {
   Append(to.inspect, std::move(from.inspect));
   Append(to.mark_committed, std::move(from.mark_committed));
   Append(to.delete_files, std::move(from.delete_files));
+  Append(to.delete_history, std::move(from.delete_history));
   Append(to.watched, std::move(from.watched));
 }
 
@@ -277,6 +278,7 @@ void CoreRunner::CarryOut(Effects effects, const Changes& changes) {
     if (it != core_->checkpoints().end() && !it->second.deleting) sink_->MarkCommitted(it->second);
   }
   for (const CheckpointKey& key : effects.delete_files) sink_->DeleteFiles(key);
+  for (const std::string& job : effects.delete_history) sink_->DeleteHistory(job);
   for (const Event& event : changes.events) sink_->Happened(event, *core_);
   for (const std::string& job : changes.jobs) sink_->JobChanged(job);
   for (const std::string& job : effects.watched) sink_->JobChanged(job);
@@ -297,7 +299,9 @@ void CoreRunner::NoteGangWait(const Event& event) {
 
 void CoreRunner::Count(const Changes& changes) {
   for (const Event& event : changes.events) {
-    const WithinTrace of_job(TraceContextOf(core_->jobs().at(event.job).traceparent));  // its lines
+    const auto job = core_->jobs().find(event.job);
+    if (job == core_->jobs().end()) continue;  // forgotten since, while commits failed
+    const WithinTrace of_job(TraceContextOf(job->second.traceparent));  // its lines
     NoteGangWait(event);
     if (event.type == "job_state_changed") {
       metrics_.transitions.Add(1,

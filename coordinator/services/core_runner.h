@@ -41,6 +41,7 @@ class EffectSink {
   virtual void Inspect(const InspectRanks& inspect) = 0;
   virtual void MarkCommitted(const Checkpoint& checkpoint) = 0;
   virtual void DeleteFiles(const CheckpointKey& key) = 0;
+  virtual void DeleteHistory(const std::string& job) {}           // its logs and curve
   virtual void Happened(const Event& event, const Core& core) {}  // in the order of their numbers
   virtual void JobChanged(const std::string& job) = 0;            // also for progress
   // Where the store is shared: calls are answered from now on; or refused, and why.

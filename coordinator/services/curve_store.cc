@@ -133,6 +133,16 @@ absl::Status CurveStore::Add(const std::string& job, const v1::Progress& point) 
   return absl::OkStatus();
 }
 
+absl::Status CurveStore::Remove(const std::string& job) {
+  absl::MutexLock lock(&mu_);
+  curves_.erase(job);
+  std::error_code error;
+  std::filesystem::remove(Path(job), error);
+  if (!error) return absl::OkStatus();
+  errno = error.value();
+  return Failed(Path(job));
+}
+
 void CurveStore::Reopen() {
   absl::MutexLock lock(&mu_);
   curves_.clear();

@@ -25,6 +25,8 @@ class CurveStore {
   // The job's newest progress; writes a file. `job`: an id that the coordinator gave.
   // RESOURCE_EXHAUSTED with DISK_FULL, UNAVAILABLE with STORAGE_FAILED.
   absl::Status Add(const std::string& job, const v1::Progress& point) ABSL_LOCKS_EXCLUDED(mu_);
+  // The job's curve. UNAVAILABLE with STORAGE_FAILED.
+  absl::Status Remove(const std::string& job) ABSL_LOCKS_EXCLUDED(mu_);
   // That another process may have written since.
   void Reopen() ABSL_LOCKS_EXCLUDED(mu_);
   // By step, ascending.

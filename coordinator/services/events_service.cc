@@ -49,19 +49,21 @@ absl::Status EventsService::Watch(grpc::ServerContext& context,
     }
     if (!request.has_after_number())
       after = std::max<int64_t>(0, core.last_event() - request.newest());
-    return absl::OkStatus();
+    return request.has_after_number() ? core.CheckEventsAfter(after) : absl::OkStatus();
   }));
   BeginStream(context, writer);
   while (true) {
     const uint64_t seen = feed_.Version(kAnyEvent);
     std::vector<Event> events;
-    SEER_RETURN_IF_ERROR(runner_.Read([&](const Core&, Store& store) -> absl::Status {
+    SEER_RETURN_IF_ERROR(runner_.Read([&](const Core& core, Store& store) -> absl::Status {
+      SEER_RETURN_IF_ERROR(core.CheckEventsAfter(after));
       SEER_ASSIGN_OR_RETURN(events, store.Events(job, after, kEventsAtOnce));
+      // A job for which nothing happens for long misses nothing.
+      after = events.empty() ? core.last_event() : events.back().number;
       return absl::OkStatus();
     }));
     for (const Event& event : events) {
       if (!writer.Write(ToProto(event))) return absl::CancelledError("the watcher hung up");
-      after = event.number;
     }
     if (!events.empty()) continue;
     if (request.until_now()) return absl::OkStatus();

@@ -27,7 +27,34 @@ absl::Status ShuttingDown() {
       .Hint("the job goes on; ask again in a moment");
 }
 
+// Where a reader stands who has read the record, as an opaque text: also its time, for a
+// coordinator with other files.
+std::string PositionToken(const std::string& job, const LogRecord& record) {
+  return MakePageToken("logs",
+                       {job, absl::StrCat(record.next.segment), absl::StrCat(record.next.offset),
+                        absl::StrCat(absl::ToUnixMicros(record.time))});
+}
+
 }  // namespace
+
+absl::StatusOr<LogPosition> JobsService::PositionOf(const std::string& job,
+                                                    const std::string& token) {
+  if (token.empty()) return LogPosition();
+  LogPosition position;
+  int64_t micros = 0;
+  const auto parts = ReadPageToken("logs", 4, token);
+  if (!parts.ok() || parts->at(0) != job || !absl::SimpleAtoi(parts->at(1), &position.segment) ||
+      !absl::SimpleAtoi(parts->at(2), &position.offset) ||
+      !absl::SimpleAtoi(parts->at(3), &micros) || position.segment < 0 || position.offset < 0) {
+    return Error(absl::StatusCode::kInvalidArgument, reason::kInvalidPageToken,
+                 absl::StrCat("not a position in the log of ", job))
+        .Field("after")
+        .Hint(
+            "pass the position of the last line that came, unchanged, or none to begin with the "
+            "oldest");
+  }
+  return logs_.Behind(job, position, absl::FromUnixMicros(micros));
+}
 
 absl::Status JobsService::Get(const std::string& name, v1::Job& out) {
   return runner_.Read([&](const Core& core, Store&) -> absl::Status {
@@ -157,9 +184,10 @@ absl::Status JobsService::Logs(grpc::ServerContext& context, const v1::ReadLogsR
     line.set_attempt(record.attempt);
     line.set_rank(record.rank);
     line.set_text(record.text);
+    line.set_position(PositionToken(id, record));
     return writer.Write(line);
   };
-  LogPosition position;
+  SEER_ASSIGN_OR_RETURN(LogPosition position, PositionOf(id, request.after()));
   std::vector<LogRecord> tail;  // the last n of what is kept now
   for (bool more = request.tail() > 0; more;) {
     SEER_ASSIGN_OR_RETURN(std::vector<LogRecord> lines, logs_.Read(id, position));

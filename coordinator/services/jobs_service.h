@@ -48,6 +48,9 @@ class JobsService final : public v1::Jobs::Service {
   absl::Status List(const v1::ListJobsRequest& request, v1::ListJobsResponse& out);
   absl::Status Watch(grpc::ServerContext& context, const std::string& name,
                      grpc::ServerWriter<v1::Job>& writer);
+  // Behind the line that came with `token`; empty: the oldest line. INVALID_ARGUMENT with
+  // INVALID_PAGE_TOKEN.
+  absl::StatusOr<LogPosition> PositionOf(const std::string& job, const std::string& token);
   absl::Status Logs(grpc::ServerContext& context, const v1::ReadLogsRequest& request,
                     grpc::ServerWriter<v1::LogLine>& writer);
 

@@ -16,6 +16,7 @@
 #include "absl/strings/str_replace.h"
 #include "absl/strings/str_split.h"
 #include "common/base/error.h"
+#include "common/base/status_macros.h"
 #include "common/base/utf8.h"
 
 namespace seer::coordinator {
@@ -143,6 +144,15 @@ absl::StatusOr<int64_t> LogStore::Drop(const std::string& job) {
   return bytes;
 }
 
+absl::Status LogStore::Remove(const std::string& job) {
+  absl::MutexLock lock(&mu_);
+  ends_.erase(job);
+  const std::string folder = absl::StrCat(root_, "/", job);
+  std::error_code error;
+  std::filesystem::remove_all(folder, error);
+  return error ? Failed(folder, error.value()) : absl::OkStatus();
+}
+
 void LogStore::Reopen() {
   absl::MutexLock lock(&mu_);
   ends_.clear();
@@ -164,13 +174,41 @@ absl::StatusOr<std::vector<LogRecord>> LogStore::Read(const std::string& job,
     if (got < 0) return Failed(path, error);
     text.resize(static_cast<size_t>(got));
     text.resize(text.rfind('\n') == std::string::npos ? 0 : text.rfind('\n') + 1);  // whole lines
-    position.offset += static_cast<int64_t>(text.size());
-    for (absl::string_view line : absl::StrSplit(text, '\n', absl::SkipEmpty())) {
-      if (LogRecord record; Parse(line, record)) lines.push_back(std::move(record));
+    for (absl::string_view rest = text; !rest.empty();) {
+      const size_t end = rest.find('\n');
+      position.offset += static_cast<int64_t>(end) + 1;
+      if (LogRecord record; Parse(rest.substr(0, end), record)) {
+        record.next = position;
+        lines.push_back(std::move(record));
+      }
+      rest.remove_prefix(end + 1);
     }
     if (!lines.empty()) break;
   }
   return lines;
+}
+
+absl::StatusOr<LogPosition> LogStore::Behind(const std::string& job, LogPosition position,
+                                             absl::Time time) {
+  const std::vector<int64_t> segments = Segments(job);
+  if (!segments.empty() && position.segment < segments.front()) return position;
+  // The line before, and more: one is at most so long.
+  LogPosition before{position.segment,
+                     std::max<int64_t>(0, position.offset - static_cast<int64_t>(kReadBytes) / 2)};
+  SEER_ASSIGN_OR_RETURN(const std::vector<LogRecord> near, Read(job, before));
+  for (const LogRecord& line : near) {
+    if (line.next.segment == position.segment && line.next.offset == position.offset &&
+        line.time == time)
+      return position;
+  }
+  LogPosition behind, reader;
+  while (true) {
+    SEER_ASSIGN_OR_RETURN(const std::vector<LogRecord> lines, Read(job, reader));
+    if (lines.empty()) return behind;
+    for (const LogRecord& line : lines) {
+      if (line.time <= time) behind = line.next;
+    }
+  }
 }
 
 }  // namespace seer::coordinator

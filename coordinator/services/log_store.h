@@ -16,17 +16,18 @@
 
 namespace seer::coordinator {
 
-struct LogRecord {
-  absl::Time time;
-  int attempt = 0;
-  int rank = 0;
-  std::string text;  // without line breaks
-};
-
 // Where a reader stands; the default is the oldest line that is kept.
 struct LogPosition {
   int64_t segment = 0;
   int64_t offset = 0;
+};
+
+struct LogRecord {
+  absl::Time time;
+  int attempt = 0;
+  int rank = 0;
+  std::string text;       // without line breaks
+  LogPosition next = {};  // of one that was read: behind it
 };
 
 class LogStore {
@@ -45,10 +46,17 @@ class LogStore {
   // Removes the job's files, and its folder if nothing else is in it: their bytes, 0: it had none.
   // Errors as Append.
   absl::StatusOr<int64_t> Drop(const std::string& job) ABSL_LOCKS_EXCLUDED(mu_);
+  // All of the job's lines, and its folder with what else is in it. UNAVAILABLE with
+  // STORAGE_FAILED: some of it may be left.
+  absl::Status Remove(const std::string& job) ABSL_LOCKS_EXCLUDED(mu_);
   // That another process may have written since.
   void Reopen() ABSL_LOCKS_EXCLUDED(mu_);
   // About 1 MiB of lines from `position`, which moves on; none: there are no more now.
   absl::StatusOr<std::vector<LogRecord>> Read(const std::string& job, LogPosition& position);
+  // `position`, if it is behind a line of the time `time`, as it was when the line was read, or
+  // that line is no longer kept. Else, as the files are not those that the line came from: behind
+  // the last line that is not later.
+  absl::StatusOr<LogPosition> Behind(const std::string& job, LogPosition position, absl::Time time);
 
  private:
   std::vector<int64_t> Segments(const std::string& job) const;  // ascending

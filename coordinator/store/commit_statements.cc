@@ -29,6 +29,21 @@ void AddSources(const Changes& changes, const Core& core, std::vector<SqlStateme
   }
 }
 
+// What is no longer kept; of an event that came with the change, too.
+void AddForgotten(const Changes& changes, std::vector<SqlStatement>& statements) {
+  for (const std::string& id : changes.removed_jobs) {
+    statements.push_back({"removing a job", "DELETE FROM jobs WHERE id = $1", {id}});
+    statements.push_back({"removing a job's events", "DELETE FROM events WHERE job = $1", {id}});
+  }
+  for (const std::string& name : changes.removed_sweeps)
+    statements.push_back({"removing a sweep", "DELETE FROM sweeps WHERE name = $1", {name}});
+  for (const std::string& id : changes.removed_requests)
+    statements.push_back({"removing a request", "DELETE FROM requests WHERE id = $1", {id}});
+  if (changes.first_event > 0)
+    statements.push_back(
+        {"removing events", "DELETE FROM events WHERE number < $1", {changes.first_event}});
+}
+
 }  // namespace
 
 std::vector<SqlStatement> CommitStatements(const Changes& changes, const Core& core) {
@@ -85,17 +100,19 @@ std::vector<SqlStatement> CommitStatements(const Changes& changes, const Core& c
          {e.number, absl::ToUnixMicros(e.created), e.job, e.attempt, e.type, e.from, e.to, e.reason,
           e.message}});
   }
-  for (const auto& [id, job] : changes.requests) {
-    statements.push_back({"writing a request",
-                          "INSERT INTO requests (id, job) VALUES ($1, $2) ON CONFLICT "
-                          "(id) DO UPDATE SET job = excluded.job",
-                          {id, job}});
+  for (const Request& request : changes.requests) {
+    statements.push_back(
+        {"writing a request",
+         "INSERT INTO requests (id, job, time_us) VALUES ($1, $2, $3) ON CONFLICT (id) DO "
+         "UPDATE SET job = excluded.job, time_us = excluded.time_us",
+         {request.id, request.job, absl::ToUnixMicros(request.time)}});
   }
+  AddForgotten(changes, statements);
   statements.push_back(
-      {"writing a counter",
-       "INSERT INTO counters (name, value) VALUES ('attempt', $1) ON CONFLICT (name) "
-       "DO UPDATE SET value = excluded.value",
-       {core.last_attempt()}});
+      {"writing counters",
+       "INSERT INTO counters (name, value) VALUES ('attempt', $1), ('event', $2), ('first_event', "
+       "$3) ON CONFLICT (name) DO UPDATE SET value = excluded.value",
+       {core.last_attempt(), core.last_event(), core.first_event()}});
   return statements;
 }
 

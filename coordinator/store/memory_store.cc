@@ -18,8 +18,11 @@ class MemoryStore final : public Store {
     for (const auto& [name, queue] : queues_) state.queues.push_back(queue);
     for (const auto& [name, schedule] : schedules_) state.schedules.push_back(schedule);
     for (const auto& [name, sweep] : sweeps_) state.sweeps.push_back(sweep);
-    state.requests = requests_;
-    state.last_event = events_.empty() ? 0 : events_.rbegin()->first;
+    for (const auto& [id, request] : requests_) state.requests.push_back(request);
+    for (const auto& [number, event] : events_)
+      if (number % kEventBlock == 0) state.event_marks.push_back({number, event.created});
+    state.first_event = first_event_;
+    state.last_event = last_event_;
     state.last_attempt = last_attempt_;
     return state;
   }
@@ -46,11 +49,21 @@ class MemoryStore final : public Store {
     put(schedules_, changes.schedules, core.schedules());
     remove(schedules_, changes.removed_schedules);
     put(sweeps_, changes.sweeps, core.sweeps());
+    remove(sweeps_, changes.removed_sweeps);
+    remove(jobs_, changes.removed_jobs);
     return [this, edits = std::move(edits), events = changes.events, requests = changes.requests,
-            last_attempt = core.last_attempt()] {
+            removed_jobs = changes.removed_jobs, removed_requests = changes.removed_requests,
+            first_kept = changes.first_event, first_event = core.first_event(),
+            last_event = core.last_event(), last_attempt = core.last_attempt()] {
       for (const auto& edit : edits) edit();
       for (const Event& event : events) events_.emplace(event.number, event);
-      for (const auto& [id, job] : requests) requests_[id] = job;
+      for (const Request& request : requests) requests_[request.id] = request;
+      for (const std::string& id : removed_jobs)
+        std::erase_if(events_, [&id](const auto& item) { return item.second.job == id; });
+      for (const std::string& id : removed_requests) requests_.erase(id);
+      events_.erase(events_.begin(), events_.lower_bound(first_kept));
+      first_event_ = first_event;
+      last_event_ = last_event;
       last_attempt_ = last_attempt;
       return absl::OkStatus();
     };
@@ -76,9 +89,9 @@ class MemoryStore final : public Store {
   std::map<std::string, Queue> queues_;
   std::map<std::string, JobSchedule> schedules_;
   std::map<std::string, Sweep> sweeps_;
-  std::map<std::string, std::string> requests_;
+  std::map<std::string, Request> requests_;
   std::map<int64_t, Event> events_;
-  int64_t last_attempt_ = 0;
+  int64_t first_event_ = 1, last_event_ = 0, last_attempt_ = 0;
 };
 
 }  // namespace

@@ -1,5 +1,6 @@
 #include "coordinator/store/sql_store.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -139,19 +140,34 @@ absl::StatusOr<StoredState> LoadState(SqlDatabase& database) {
                                       state.sweeps.push_back(std::move(sweep));
                                       return absl::OkStatus();
                                     }));
-  SEER_RETURN_IF_ERROR(database.Run("reading requests", "SELECT id, job FROM requests", {},
+  SEER_RETURN_IF_ERROR(database.Run(
+      "reading requests", "SELECT id, job, time_us FROM requests", {}, [&state](const SqlRow& row) {
+        state.requests.push_back({row.Text(0), row.Text(1), absl::FromUnixMicros(row.Int(2))});
+        return absl::OkStatus();
+      }));
+  // Events' numbers are never used again, and the newest events may be gone.
+  SEER_RETURN_IF_ERROR(database.Run("reading the last event",
+                                    "SELECT COALESCE(MAX(number), 0) FROM events", {},
                                     [&state](const SqlRow& row) {
-                                      state.requests[row.Text(0)] = row.Text(1);
-                                      return absl::OkStatus();
-                                    }));
-  SEER_RETURN_IF_ERROR(database.Run("reading counters",
-                                    "SELECT (SELECT COALESCE(MAX(number), 0) FROM events), (SELECT "
-                                    "COALESCE(MAX(value), 0) FROM counters WHERE name = 'attempt')",
-                                    {}, [&state](const SqlRow& row) {
                                       state.last_event = row.Int(0);
-                                      state.last_attempt = row.Int(1);
                                       return absl::OkStatus();
                                     }));
+  SEER_RETURN_IF_ERROR(database.Run("reading counters", "SELECT name, value FROM counters", {},
+                                    [&state](const SqlRow& row) {
+                                      const std::string name = row.Text(0);
+                                      if (name == "attempt") state.last_attempt = row.Int(1);
+                                      if (name == "event")
+                                        state.last_event = std::max(state.last_event, row.Int(1));
+                                      if (name == "first_event")
+                                        state.first_event = std::max<int64_t>(1, row.Int(1));
+                                      return absl::OkStatus();
+                                    }));
+  SEER_RETURN_IF_ERROR(database.Run(
+      "reading events", "SELECT number, time_us FROM events WHERE number % $1 = 0 ORDER BY number",
+      {kEventBlock}, [&state](const SqlRow& row) {
+        state.event_marks.push_back({row.Int(0), absl::FromUnixMicros(row.Int(1))});
+        return absl::OkStatus();
+      }));
   return state;
 }
 

@@ -24,6 +24,7 @@ enum class Kind { kInt, kText, kBytes };
 struct Table {
   const char* name;
   std::vector<std::pair<const char*, Kind>> columns;
+  size_t later = 0;  // of these, the last that backups of older versions lack: 0 in their place
 };
 
 // All tables of the schema's newest version.
@@ -60,7 +61,7 @@ const std::vector<Table>& Tables() {
         {"code", Kind::kText},
         {"reason", Kind::kText},
         {"peer", Kind::kText}}},
-      {"requests", {{"id", Kind::kText}, {"job", Kind::kText}}},
+      {"requests", {{"id", Kind::kText}, {"job", Kind::kText}, {"time_us", Kind::kInt}}, 1},
       {"counters", {{"name", Kind::kText}, {"value", Kind::kInt}}}};
   return tables;
 }
@@ -253,8 +254,11 @@ absl::StatusOr<RowCounts> BackUpDatabase(const std::string& database, const std:
 absl::StatusOr<RowCounts> RestoreDatabase(const std::string& file, const std::string& database) {
   const auto table_of = [&file](const std::string& name,
                                 const std::vector<SqlValue>& row) -> absl::StatusOr<const Table*> {
-    for (const Table& table : Tables())
-      if (table.name == name && table.columns.size() == row.size()) return &table;
+    for (const Table& table : Tables()) {
+      const size_t columns = table.columns.size();
+      if (table.name == name && (row.size() == columns || row.size() + table.later == columns))
+        return &table;
+    }
     return Error(absl::StatusCode::kDataLoss, reason::kBackupCorrupt,
                  absl::StrCat(file, " has a row of ", row.size(), " columns for the table ", name))
         .Field("file")
@@ -276,6 +280,7 @@ absl::StatusOr<RowCounts> RestoreDatabase(const std::string& file, const std::st
     return ReadBackup(file,
                       [&](const std::string& name, std::vector<SqlValue> row) -> absl::Status {
                         SEER_ASSIGN_OR_RETURN(const Table* table, table_of(name, row));
+                        row.resize(table->columns.size(), int64_t{0});
                         return sink(*table, std::move(row));
                       })
         .status();

@@ -159,6 +159,49 @@ TEST_F(FailoverTest, AKilledLeaderIsReplacedAndTheJobTrainsOn) {
   EXPECT_EQ(cancelled.code, 0) << cancelled.out;
 }
 
+// As "ATTEMPT/RANK TEXT", without what `seer` says itself.
+std::vector<std::string> LogLines(const std::string& output) {
+  std::vector<std::string> lines;
+  for (const absl::string_view line : absl::StrSplit(output, '\n', absl::SkipEmpty()))
+    if (absl::StartsWith(line, "1/") || absl::StartsWith(line, "2/")) lines.emplace_back(line);
+  return lines;
+}
+
+TEST_F(FailoverTest, LogsAreFollowedOverKilledCoordinatorsWithoutALossOrARepetition) {
+  const std::string job = SubmitLongJob();
+  Process follower({"seer", "job", "logs", "-f", job}, Path("followed"), {},
+                   cluster_.environment());
+  const auto followed = [&] { return LogLines(ReadAll(Path("followed"))); };
+  const auto stored = [&] { return LogLines(cluster_.Seer("job logs " + job).out); };
+  WaitFor([&] { return followed().size() > 2; });
+  // Its rank says more in every life of a coordinator, and nothing while it pauses.
+  const auto waits_for_more = [&] {
+    const size_t before = followed().size();
+    WaitFor([&] { return followed().size() > before; });
+    EXPECT_EQ(cluster_.Seer("job pause " + job).code, 0);
+    WaitFor([&] { return cluster_.State(job) == "JOB_STATE_PAUSED"; });
+    WaitFor([&] { return followed() == stored(); });
+    EXPECT_EQ(cluster_.Seer("job resume " + job).code, 0);
+  };
+  const size_t leader = Leader();
+  const std::string data = cluster_.environment().at("SEER_DATASERVICE");
+  const auto restart = [&](size_t i) {
+    StartCoordinator(i, absl::StrCat("127.0.0.1:", ports_[i]), data);
+  };
+  coordinators_[leader]->End(SIGKILL);  // another one leads
+  WaitFor([&] { return Leads(1 - leader); });
+  waits_for_more();
+  coordinators_[1 - leader]->End(SIGKILL);  // none is there, then the same again
+  restart(1 - leader);
+  WaitFor([&] { return Leads(1 - leader); });
+  waits_for_more();
+  EXPECT_TRUE(absl::StrContains(ReadAll(Path("followed")), "the coordinator is away"));
+  EXPECT_TRUE(absl::StrContains(ReadAll(Path("followed")), "the coordinator is back"));
+  EXPECT_EQ(cluster_.Seer("job cancel --yes " + job).code, 0);
+  WaitFor([&] { return !Runs(follower.pid()); });  // it ends with the job
+  EXPECT_EQ(followed(), stored());
+}
+
 TEST_F(FailoverTest, ALeaderThatWasStoppedCommitsNothingWhenItGoesOn) {
   const std::string job = SubmitLongJob();
   const size_t leader = Leader();

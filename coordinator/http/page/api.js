@@ -113,6 +113,7 @@ export async function watch(path, onMessage, state, signal) {
       if (signal.aborted) return;
       state("offline", error);
       if (error.status === 404) return;  // it will not come back
+      if (error.reason === "OUT_OF_RANGE") last = null;  // that is no longer kept: as at first
     }
     await wait(pause * (0.5 + Math.random()), signal);
     pause = Math.min(pause * 2, 10000);

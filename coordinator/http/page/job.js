@@ -1,5 +1,5 @@
 // One job: what it does, how its training goes, where its time went, what each rank waits for.
-import { get, read, watch } from "./api.js";
+import { get, watch } from "./api.js";
 import { LineChart } from "./chart.js";
 import { empty, h, keyedRows, setText } from "./dom.js";
 import { eventRow, eventTable } from "./events.js";
@@ -182,19 +182,15 @@ export function jobView(page, key) {
     tail();
   };
   const lines = [];
-  const tail = async () => {
-    try {
-      for await (const line of read(`${path}/logs?follow=true&tail=200`, null, page.signal)) {
-        lines.push(`${new Date(line.time).toLocaleTimeString()} rank ${num(line.rank)}  ${line.text || ""}`);
-        if (lines.length > 500) lines.shift();
-        const atEnd = logs.scrollTop + logs.clientHeight >= logs.scrollHeight - 8;
-        logs.textContent = lines.join("\n");
-        if (atEnd) logs.scrollTop = logs.scrollHeight;
-      }
-    } catch {
-      // The state says whether the server answers; lines are read anew with the view.
-    }
-    if (lines.length === 0) logs.textContent = "no lines";
+  const tail = () => {
+    logs.textContent = "no lines";
+    watch(`${path}/logs?follow=true&tail=200`, (line) => {
+      lines.push(`${new Date(line.time).toLocaleTimeString()} rank ${num(line.rank)}  ${line.text || ""}`);
+      if (lines.length > 500) lines.shift();
+      const atEnd = logs.scrollTop + logs.clientHeight >= logs.scrollHeight - 8;
+      logs.textContent = lines.join("\n");
+      if (atEnd) logs.scrollTop = logs.scrollHeight;
+    }, () => {}, page.signal);
   };
   begin();
 }

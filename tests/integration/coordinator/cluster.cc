@@ -195,6 +195,8 @@ coordinator::ServerConfig Cluster::Config() const {
   config.storage = "file://" + (dir_ / "storage");
   config.storage_low_watermark = storage_low_watermark;
   config.hang_after = hang_after;
+  config.keep_jobs = keep_jobs;
+  config.keep_events = keep_events;
   config.webhook_secret_file = webhook_secret_file;
   config.dataservices = {"127.0.0.1:1"};
   // With several, agents are not what is tested.

@@ -126,6 +126,7 @@ class Cluster {
   std::string http;
   double storage_low_watermark = 0;
   absl::Duration hang_after = absl::Seconds(30);
+  absl::Duration keep_jobs = absl::Hours(1), keep_events = absl::Hours(1);
 
   std::unique_ptr<v1::Jobs::Stub> jobs;
   std::unique_ptr<v1::Checkpoints::Stub> checkpoints;

@@ -98,6 +98,24 @@ TEST(Diagnose, WhatRanksLeaveInReality) {
       {"a full disk that nobody caught",
        Printed(1, "write /data/ckpt/rank-0: No space left on device"), FailureClass::kStorage,
        "log: No space left on device"},
+      {"a GPU that the kernel complained of, whatever the rank made of it",
+       {kExitCollective,
+        "COLLECTIVE_FAILED",
+        "rank 3 is gone",
+        {"Connection reset by peer"},
+        false,
+        "Xid 79: GPU has fallen off the bus"},
+       FailureClass::kDevice,
+       "Xid 79: GPU has fallen off the bus"},
+      {"one that did its work all the same",
+       {kExitDone,
+        "",
+        "",
+        {},
+        false,
+        "Xid 63: ECC page retirement or row remapping recording event"},
+       FailureClass::kNone,
+       ""},
       {"the worker is gone",
        {kLost, "LEASE_LOST", "its worker's lease ran out", {}, false},
        FailureClass::kMachine,
@@ -132,6 +150,9 @@ TEST(Diagnose, EachRowOfTheTableIsReached) {
     switch (sign.kind) {
       case SignKind::kOutOfMemoryKill:
         evidence.oom_killed = true;
+        break;
+      case SignKind::kDeviceFault:
+        evidence.device_fault = "Xid 79: GPU has fallen off the bus";
         break;
       case SignKind::kExit:
         evidence.exit_code = sign.code;

@@ -29,6 +29,7 @@ namespace seer::coordinator {
 namespace {
 
 constexpr int64_t kSteps = 30, kEvery = 7;
+constexpr absl::Duration kKeepJobs = absl::Seconds(20), kKeepEvents = absl::Seconds(50);
 
 struct Trainer {
   std::string job;
@@ -86,9 +87,10 @@ class World {
   int cordons() const { return cordons_; }
   int roll_backs() const {
     int all = 0;
-    for (const auto& [id, job] : core_->jobs()) all += job.roll_backs;
+    for (const auto& [id, job] : seen_) all += job.roll_backs;
     return all;
   }
+  int forgotten() const { return forgotten_; }
   int restarts() const { return coordinator_restarts_; }
   int hangs() const { return hangs_; }
   int growths() const { return growths_; }
@@ -96,7 +98,7 @@ class World {
   int spared_starts() const { return spared_starts_; }
   int preemptions() const {
     int all = 0;
-    for (const auto& [id, job] : core_->jobs()) all += job.preemptions;
+    for (const auto& [id, job] : seen_) all += job.preemptions;
     return all;
   }
 
@@ -120,7 +122,9 @@ class World {
     core_ = std::make_unique<Core>(CoreOptions{.cordon_after = 2,
                                                .keep_devices = absl::Seconds(10),
                                                .grow_after = absl::Seconds(4),
-                                               .grow_every = absl::Seconds(20)});
+                                               .grow_every = absl::Seconds(20),
+                                               .keep_jobs = kKeepJobs,
+                                               .keep_events = kKeepEvents});
     Decision decision = core_->Load(store_->Load().value(), now_);
     for (Agent& agent : agents_) agent.connected = false;
     files_.clear();
@@ -136,6 +140,7 @@ class World {
     }
     EXPECT_TRUE(store_->Apply(decision.changes, *core_).ok());
     CheckDecision(decision);
+    CheckForgotten(decision);
     CheckCore();
     if (crash) {  // after the commit: no effect left
       ++coordinator_restarts_;
@@ -185,6 +190,40 @@ class World {
     const auto it = core_->workers().find(name);
     return it != core_->workers().end() && it->second.up && it->second.connected &&
            !it->second.cordon;
+  }
+
+  // Only what ended long ago goes, and nothing that is left needs it.
+  void CheckForgotten(const Decision& decision) {
+    const std::set<std::string>& gone = decision.changes.removed_jobs;
+    for (const std::string& id : gone) {
+      ++forgotten_;
+      EXPECT_FALSE(core_->jobs().contains(id));
+      EXPECT_TRUE(Ended(seen_.at(id).state)) << id;
+      EXPECT_LT(seen_.at(id).ended, now_.wall - kKeepJobs) << id;
+      EXPECT_TRUE(histories_.contains(id)) << "its logs were not deleted";
+      for (const Event& event : store_->Events(id, 0, 1000).value()) ADD_FAILURE() << event.type;
+    }
+    if (decision.changes.first_event > 0) {
+      const auto oldest = store_->Events("", 0, 1).value();
+      EXPECT_TRUE(oldest.empty() || oldest[0].number >= core_->first_event());
+    }
+    const auto kept = [&](const std::string& id, const char* by) {
+      EXPECT_TRUE(id.empty() || core_->jobs().contains(id)) << id << " is needed by " << by;
+    };
+    for (const auto& [id, job] : core_->jobs()) {
+      if (Ended(job.state)) continue;
+      for (const After& after : job.numbers.after) kept(after.job, id.c_str());
+      if (job.attempt) kept(job.attempt->restore_job, id.c_str());
+    }
+    for (const auto& [key, checkpoint] : core_->checkpoints()) {
+      kept(key.first, "its checkpoint");
+      kept(checkpoint.restored_job, "a checkpoint");
+    }
+    for (const auto& [name, schedule] : core_->schedules()) kept(schedule.last_job, name.c_str());
+    for (const auto& [name, sweep] : core_->sweeps()) {
+      if (sweep.state != SweepState::kRunning) continue;
+      for (const SweepTrialRecord& trial : sweep.made) kept(trial.job, name.c_str());
+    }
   }
 
   // A job that kept enough devices has started, whoever else wants them.
@@ -267,12 +306,18 @@ class World {
 
   // Every trial and every time has one job at most, and sweeps keep to their limits.
   void CheckSources() {
-    std::map<std::string, int> trials;
-    std::set<std::string> names;
     for (const auto& [id, job] : core_->jobs()) {
-      if (!job.sweep.empty()) ++trials[job.sweep];
-      if (!job.schedule.empty()) EXPECT_TRUE(names.insert(job.name).second) << job.name;
+      Seen& seen = seen_[id];
+      seen.state = job.state;
+      seen.ended = job.ended;
+      seen.roll_backs = job.roll_backs;
+      seen.preemptions = job.preemptions;
+      seen.sweep = job.sweep;
+      if (!job.schedule.empty())
+        EXPECT_EQ(made_by_schedules_.emplace(job.name, id).first->second, id);
     }
+    std::map<std::string, int> trials;
+    for (const auto& [id, job] : seen_) ++trials[job.sweep];
     for (const auto& [name, sweep] : core_->sweeps()) {
       EXPECT_EQ(trials[name], static_cast<int>(sweep.made.size())) << "a trial was made twice";
       EXPECT_LE(trials[name], sweep.trials);
@@ -328,7 +373,8 @@ class World {
       schedule.overlap = static_cast<Overlap>(1 + random_.Below(3));
       EXPECT_TRUE(Do(command::CreateSchedule{schedule}).status.ok());
     }
-    if (core_->sweeps().empty() && Chance(0.02)) {
+    if (!swept_ && Chance(0.02)) {
+      swept_ = true;
       Sweep sweep;
       sweep.name = "sweep";
       sweep.trials = 1 + static_cast<int>(random_.Below(4));
@@ -371,6 +417,10 @@ class World {
       files_.push_back(command::CommittedMarked{key.first, key.second});
     for (const CheckpointKey& key : effects.delete_files)
       files_.push_back(command::FilesDeleted{key.first, key.second});
+    for (const std::string& job : effects.delete_history) {
+      histories_.insert(job);
+      files_.push_back(command::HistoryDeleted{job});
+    }
   }
 
   static bool Knows(const Agent& agent, int64_t attempt, int rank) {
@@ -425,12 +475,16 @@ class World {
     Do(command::Tick{}, crash);
   }
 
+  bool IsLive(const std::string& job, int64_t attempt) const {
+    const auto it = core_->jobs().find(job);
+    return it != core_->jobs().end() && it->second.attempt && it->second.attempt->id == attempt;
+  }
+
   // The same message once more, when the world may have moved on: what is not of the live attempt
   // is refused.
   void Again(const Command& command) {
     const auto fenced = [&](const auto& report) {
-      const Job& job = core_->jobs().at(report.job.substr(5));
-      const bool live = job.attempt && job.attempt->id == report.attempt_id;
+      const bool live = IsLive(report.job.substr(5), report.attempt_id);
       const Reply reply = Do(command);
       if (!live) EXPECT_TRUE(HasReason(reply.status, reason::kStaleAttempt)) << reply.status;
     };
@@ -449,6 +503,11 @@ class World {
   }
 
   void Disturb() {
+    if (Chance(0.03)) {  // it ends without a checkpoint, now or soon
+      command::CreateJob create = SmallJob(absl::StrCat("short", absl::ToUnixSeconds(now_.wall)));
+      create.job.numbers.shape.ranks = 1 + static_cast<int>(random_.Below(6));
+      if (const Reply made = Do(create); made.status.ok()) Do(command::CancelJob{made.job, ""});
+    }
     if (core_->jobs().size() < 6 && Chance(0.1)) {
       command::CreateJob create;
       create.job.name = absl::StrCat("job", core_->jobs().size());
@@ -485,6 +544,7 @@ class World {
       const Reply again = Do(create);  // repeated: the same job, once
       if (first.status.ok()) {
         EXPECT_EQ(first.job, again.job);
+        EXPECT_TRUE(core_->jobs().contains(first.job)) << "a request led to a job that is gone";
         EXPECT_EQ(core_->jobs().size(), jobs);
       }
     }
@@ -692,9 +752,10 @@ class World {
     if (std::exchange(trainer.wrote, step) != step)
       stored_[{trainer.job, step}].insert(trainer.rank);
     if (faults_ && Chance(0.2)) return;  // lost; it is said again
-    const Job& job = core_->jobs().at(trainer.job);
-    const bool live = job.attempt && job.attempt->id == trainer.attempt;
-    if (live) reported_[{trainer.job, step, job.attempt->number}].insert(trainer.rank);
+    if (IsLive(trainer.job, trainer.attempt)) {
+      const int number = core_->jobs().at(trainer.job).attempt->number;
+      reported_[{trainer.job, step, number}].insert(trainer.rank);
+    }
     const command::ReportCheckpoint report{
         trainer.attempt,
         "jobs/" + trainer.job,
@@ -710,10 +771,17 @@ class World {
 
   // Only the job's newest attempt is heard.
   void CheckFenced(const Trainer& trainer, const absl::Status& status) {
-    const Job& job = core_->jobs().at(trainer.job);
     if (status.ok())
-      EXPECT_TRUE(job.attempt && job.attempt->id == trainer.attempt) << "a stale attempt was heard";
+      EXPECT_TRUE(IsLive(trainer.job, trainer.attempt)) << "a stale attempt was heard";
   }
+
+  // What was known of a job last.
+  struct Seen {
+    JobState state = JobState::kQueued;
+    absl::Time ended;
+    int roll_backs = 0, preemptions = 0;
+    std::string sweep;
+  };
 
   Philox random_;
   std::unique_ptr<Store> store_;
@@ -728,9 +796,14 @@ class World {
   std::map<int64_t, std::string> attempts_;            // that were placed -> job
   std::map<std::pair<std::string, int>, int> worlds_;  // job and attempt's number -> its ranks
   int64_t newest_attempt_ = 0, last_event_ = 0;
-  std::map<std::string, absl::Duration> made_, ended_;  // jobs, steady time
-  absl::Duration clock_set_;                            // by so much, in all
-  std::set<std::pair<int64_t, int>> stuck_;             // ranks that ever were: attempt and rank
+  std::map<std::string, absl::Duration> made_, ended_;    // jobs, steady time
+  absl::Duration clock_set_;                              // by so much, in all
+  std::set<std::pair<int64_t, int>> stuck_;               // ranks that ever were: attempt and rank
+  std::map<std::string, Seen> seen_;                      // jobs, also those that are gone
+  std::map<std::string, std::string> made_by_schedules_;  // job's name -> its id
+  std::set<std::string> histories_;                       // jobs whose logs were deleted
+  bool swept_ = false;                                    // there was a sweep
+  int forgotten_ = 0;
   int committed_ = 0, cordons_ = 0, coordinator_restarts_ = 0, hangs_ = 0;
   int growths_ = 0, small_starts_ = 0, spared_starts_ = 0;
   bool faults_ = true;
@@ -738,7 +811,7 @@ class World {
 
 TEST(RandomFaults, InvariantsHoldAndEveryJobEnds) {
   uint64_t restarts = 0, preemptions = 0, cordons = 0, roll_backs = 0, hangs = 0;
-  uint64_t growths = 0, small = 0, spared = 0;
+  uint64_t growths = 0, small = 0, spared = 0, forgotten = 0;
   const char* const wanted = getenv("SEER_SIMULATIONS");
   const uint64_t seeds = wanted != nullptr ? std::stoull(wanted) : 200;
   for (uint64_t seed = 1; seed <= seeds && !HasFailure(); ++seed) {
@@ -753,15 +826,17 @@ TEST(RandomFaults, InvariantsHoldAndEveryJobEnds) {
     growths += static_cast<uint64_t>(world.growths());
     small += static_cast<uint64_t>(world.small_starts());
     spared += static_cast<uint64_t>(world.spared_starts());
+    forgotten += static_cast<uint64_t>(world.forgotten());
   }
   EXPECT_GT(restarts, seeds / 2);
   EXPECT_GT(preemptions, seeds / 4);
   EXPECT_GT(cordons, seeds / 10);
-  EXPECT_GT(roll_backs, seeds / 2);
+  EXPECT_GT(roll_backs, seeds / 3);
   EXPECT_GT(hangs, seeds / 4);
   EXPECT_GT(growths, seeds / 2);
   EXPECT_GT(small, seeds);
   EXPECT_GT(spared, seeds / 4);
+  EXPECT_GT(forgotten, seeds);
 }
 
 }  // namespace

@@ -83,6 +83,59 @@ TEST(LogStore, GivesBackLinesInOrderAlsoToAReaderThatGoesOn) {
   EXPECT_TRUE(logs.Read("job_unknown", other)->empty());
 }
 
+std::vector<std::string> TextsBehind(LogStore& logs, const LogPosition& position, absl::Time time) {
+  LogPosition reader = logs.Behind("job_a", position, time).value();
+  return Texts(logs, "job_a", reader);
+}
+
+TEST(LogStore, AReaderGoesOnBehindEachLine) {
+  TempDir dir;
+  LogStore logs(dir.path());
+  const auto at = [](int second) { return absl::FromUnixSeconds(1'700'000'000 + second); };
+  // Two lines of one time.
+  ASSERT_OK(logs.Append("job_a", {{at(1), 1, 0, "a"}, {at(1), 1, 1, "b"}, {at(2), 1, 0, "c"}}));
+  LogPosition start;
+  const std::vector<LogRecord> lines = logs.Read("job_a", start).value();
+  ASSERT_EQ(lines.size(), 3u);
+  LogStore again(dir.path());  // as after a restart
+  ASSERT_OK(again.Append("job_a", {{at(3), 2, 0, "d"}}));
+  EXPECT_THAT(TextsBehind(again, lines[0].next, at(1)), ElementsAre("b", "c", "d"));
+  EXPECT_THAT(TextsBehind(again, lines[1].next, at(1)), ElementsAre("c", "d"));
+  EXPECT_THAT(TextsBehind(again, lines[2].next, at(2)), ElementsAre("d"));
+}
+
+TEST(LogStore, AReaderOfOtherFilesGoesOnByTime) {
+  TempDir dir;
+  LogStore logs(dir / "one"), other(dir / "other");
+  const auto at = [](int second) { return absl::FromUnixSeconds(1'700'000'000 + second); };
+  ASSERT_OK(logs.Append("job_a", {{at(1), 1, 0, "long line"}, {at(2), 1, 0, "b"}}));
+  LogPosition start;
+  const std::vector<LogRecord> lines = logs.Read("job_a", start).value();
+  ASSERT_OK(other.Append("job_a", {{at(2), 1, 0, "b"}, {at(3), 1, 0, "c"}, {at(4), 1, 0, "d"}}));
+  EXPECT_THAT(TextsBehind(other, lines[1].next, at(2)), ElementsAre("c", "d"));
+  EXPECT_THAT(TextsBehind(other, {7, 1'000'000}, at(3)), ElementsAre("d"));
+  LogStore none(dir / "none");
+  EXPECT_THAT(TextsBehind(none, lines[1].next, at(2)), IsEmpty());
+}
+
+TEST(LogStore, LinesOfAJobThatIsForgottenAreGoneWithItsFolder) {
+  TempDir dir;
+  LogStore logs(dir.path());
+  CurveStore curves(dir.path());
+  ASSERT_OK(logs.Append("job_a", {{absl::UnixEpoch(), 1, 0, "a"}}));
+  ASSERT_OK(logs.Append("job_b", {{absl::UnixEpoch(), 1, 0, "b"}}));
+  v1::Progress point;
+  point.set_step(3);
+  ASSERT_OK(curves.Add("job_a", point));
+  ASSERT_OK(curves.Remove("job_a"));
+  EXPECT_THAT(curves.Read("job_a"), IsEmpty());
+  ASSERT_OK(logs.Remove("job_a"));
+  EXPECT_FALSE(std::filesystem::exists(dir / "job_a"));
+  ASSERT_OK(logs.Remove("job_a"));  // again, as after a crash
+  LogPosition position;
+  EXPECT_THAT(Texts(logs, "job_b", position), ElementsAre("b"));
+}
+
 TEST(LogStore, KeepsOnlyTheNewestSegments) {
   TempDir dir;
   LogStore logs(dir.path());

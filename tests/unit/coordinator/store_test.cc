@@ -24,6 +24,7 @@
 namespace seer::coordinator {
 namespace {
 
+using ::testing::ElementsAre;
 using testing::FailsWith;
 using testing::PostgresServer;
 using testing::TempDir;
@@ -142,7 +143,7 @@ TEST_P(StoreTest, GivesBackEveryFieldOfARunningJob) {
   ASSERT_EQ(state.workers.size(), 1u);
   EXPECT_EQ(state.workers[0].address, "10.0.0.1");
   EXPECT_EQ(state.workers[0].devices, 2);
-  EXPECT_EQ(state.requests.at("create/request-1"), id);
+  EXPECT_EQ(state.requests, std::vector<Request>({{"create/request-1", id, kNow.wall}}));
   EXPECT_EQ(state.last_attempt, 1);
   EXPECT_GT(state.last_event, 3);
 }
@@ -373,6 +374,74 @@ TEST_P(StoreTest, EventsAreNumberedWithoutGapsAndReadInPieces) {
   EXPECT_EQ(rest[0].number, of_b[1].number);
 }
 
+TEST_P(StoreTest, WhatIsForgottenIsGoneAndNumbersAreNotUsedAgain) {
+  Hello();
+  const std::string a = Do(Create("a", "of-a")).job;
+  Do(command::CancelJob{a, ""});
+  Do(command::RankExited{"w", {1, "jobs/" + a, 0}, 137, "", ""});
+  Sweep sweep;
+  sweep.name = "rates";
+  sweep.trials = 1;
+  Do(command::CreateSweep{sweep, "of-rates", 1});
+  Do(command::CancelSweep{"rates"});
+  ASSERT_TRUE(Ended(core_.jobs().at(a).state));
+  const int64_t last = core_.last_event();
+  const Moment later{kNow.wall + absl::Hours(24 * 91), kNow.steady + absl::Hours(24 * 91)};
+  const auto at_later = [&](const Command& command) {
+    const Decision decision = core_.Step(command, later);
+    EXPECT_OK(store_->Apply(decision.changes, core_));
+    return decision;
+  };
+  EXPECT_THAT(at_later(command::Tick{}).effects.delete_history, ElementsAre(a));
+  EXPECT_EQ(store_->Load()->jobs.size(), 1u) << "its logs may still be there";
+  at_later(command::HistoryDeleted{a});
+  Open();
+  StoredState state = store_->Load().value();
+  EXPECT_TRUE(state.jobs.empty());
+  EXPECT_TRUE(state.requests.empty());
+  EXPECT_TRUE(state.sweeps.empty());
+  EXPECT_TRUE(store_->Events("", 0, 100)->empty());
+  EXPECT_EQ(state.last_event, last);
+  EXPECT_EQ(state.last_attempt, 1);
+  Core again{CoreOptions{}};
+  again.Load(std::move(state), later);
+  const Decision made = again.Step(Create("b"), later);
+  EXPECT_EQ(made.changes.events.at(0).number, last + 1);
+}
+
+TEST_P(StoreTest, OldEventsGoInBlocksAlsoAfterARestart) {
+  Changes changes;
+  std::vector<std::string> jobs;
+  while (core_.last_event() < 3 * kEventBlock) {
+    Decision made = core_.Step(Create(absl::StrCat("job", jobs.size())), kNow);
+    jobs.push_back(made.reply.job);
+    changes.Merge(std::move(made.changes));
+    changes.Merge(core_.Step(command::CancelJob{jobs.back(), ""}, kNow).changes);
+  }
+  ASSERT_OK(store_->Apply(changes, core_));
+  StoredState state = store_->Load().value();
+  EXPECT_EQ(state.first_event, 1);
+  ASSERT_EQ(state.event_marks.size(), 3u);
+  EXPECT_EQ(state.event_marks[2].number, 3 * kEventBlock);
+  EXPECT_EQ(state.event_marks[2].time, kNow.wall);
+  Core again{CoreOptions{.keep_jobs = absl::Hours(24 * 365), .keep_events = absl::Hours(1)}};
+  again.Load(std::move(state), kNow);
+  EXPECT_OK(again.CheckEventsAfter(1));
+  const Moment later{kNow.wall + absl::Hours(2), kNow.steady + absl::Hours(2)};
+  const Decision decision = again.Step(command::Tick{}, later);
+  EXPECT_EQ(again.first_event(), 3 * kEventBlock + 1);
+  ASSERT_OK(store_->Apply(decision.changes, again));
+  const std::vector<Event> left = store_->Events("", 0, 1000).value();
+  EXPECT_EQ(static_cast<int64_t>(left.size()), core_.last_event() - 3 * kEventBlock);
+  if (!left.empty()) EXPECT_EQ(left[0].number, 3 * kEventBlock + 1);
+  EXPECT_EQ(store_->Load()->first_event, 3 * kEventBlock + 1);
+  EXPECT_EQ(store_->Load()->jobs.size(), jobs.size());
+  EXPECT_THAT(again.CheckEventsAfter(1),
+              FailsWith(absl::StatusCode::kOutOfRange, reason::kOutOfRange, "up to number 768"));
+  EXPECT_OK(again.CheckEventsAfter(0));
+  EXPECT_OK(again.CheckEventsAfter(3 * kEventBlock));
+}
+
 TEST_P(StoreTest, QueuesAreStoredChangedAndRemoved) {
   Queue vision;
   vision.name = "vision";
@@ -596,6 +665,7 @@ TEST(SqliteStore, AnOlderSchemaIsMigratedAndItsJobsAreInTheDefaultQueue) {
     Core core{CoreOptions{}};
     command::CreateJob create;
     create.job.name = "old";
+    create.request_id = "repeated";
     create.job.numbers.shape.ranks = 2;
     const Decision decision = core.Step(create, kNow);
     ASSERT_OK((*store)->Apply(decision.changes, core));
@@ -605,7 +675,7 @@ TEST(SqliteStore, AnOlderSchemaIsMigratedAndItsJobsAreInTheDefaultQueue) {
   ASSERT_EQ(
       sqlite3_exec(db,
                    "DROP TABLE queues; DROP TABLE schedules; DROP TABLE sweeps; DROP TABLE tokens; "
-                   "DROP TABLE audit; PRAGMA "
+                   "DROP TABLE audit; ALTER TABLE requests DROP COLUMN time_us; PRAGMA "
                    "user_version = 1; UPDATE jobs SET record = "
                    "json_remove(record, '$.numbers.queue', '$.numbers.priority', "
                    "'$.numbers.within', '$.numbers.selector', '$.numbers.stop_when_preempted', "
@@ -617,6 +687,9 @@ TEST(SqliteStore, AnOlderSchemaIsMigratedAndItsJobsAreInTheDefaultQueue) {
   ASSERT_OK(store);
   StoredState state = (*store)->Load().value();
   EXPECT_TRUE(state.queues.empty());
+  ASSERT_EQ(state.requests.size(), 1u);
+  EXPECT_EQ(state.requests[0].id, "create/repeated");
+  EXPECT_EQ(state.requests[0].time, kNow.wall) << "of the newest event";
   ASSERT_EQ(state.jobs.size(), 1u);
   EXPECT_EQ(state.jobs[0].numbers.queue, kDefaultQueue);
   EXPECT_EQ(state.jobs[0].numbers.shape.ranks, 2);

@@ -14,6 +14,7 @@
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_replace.h"
 #include "coordinator/core/data_plan.h"
+#include "coordinator/store/backup_file.h"
 #include "coordinator/store/leader_lease.h"
 #include "coordinator/store/record_json.h"
 #include "coordinator/store/store.h"
@@ -72,7 +73,9 @@ std::string Everything(const std::string& database) {
     lines.push_back(ToJson(schedule) + absl::CHexEscape(schedule.spec));
   for (const Sweep& sweep : state.sweeps)
     lines.push_back(ToJson(sweep) + absl::CHexEscape(sweep.definition));
-  for (const auto& [id, job] : state.requests) lines.push_back(id + " -> " + job);
+  for (const Request& request : state.requests)
+    lines.push_back(
+        absl::StrCat(request.id, " -> ", request.job, absl::ToUnixMicros(request.time)));
   const std::vector<Event> events = store->Events("", 0, 100'000).value();
   for (const Event& event : events)
     lines.push_back(absl::StrCat(event.number, " ", absl::ToUnixMicros(event.created), event.job,
@@ -80,7 +83,8 @@ std::string Everything(const std::string& database) {
                                  event.message));
   EXPECT_FALSE(lines.empty());
   std::sort(lines.begin(), lines.end());
-  return absl::StrCat(state.last_event, " ", state.last_attempt, "\n", absl::StrJoin(lines, "\n"));
+  return absl::StrCat(state.first_event, " ", state.last_event, " ", state.last_attempt, "\n",
+                      absl::StrJoin(lines, "\n"));
 }
 
 class TransferTest : public ::testing::Test {
@@ -145,6 +149,24 @@ TEST_F(TransferTest, ABackupGivesBackEverythingAndCountsIt) {
   struct stat stat;
   ASSERT_EQ(::stat((dir_ / "backup").c_str(), &stat), 0);
   EXPECT_EQ(stat.st_mode & 0777, 0600u) << "specs are nobody else's";
+}
+
+// Of schema 5: requests had no time. From its restoring on they are kept as if they were new.
+TEST_F(TransferTest, ABackupOfAnOlderVersionIsRestored) {
+  const std::string file = dir_ / "older";
+  BackupWriter writer(file);
+  ASSERT_OK(writer.Open(5, "a.db"));
+  ASSERT_OK(writer.Add("requests", {std::string("create/one"), std::string("job_a")}));
+  ASSERT_OK(writer.Finish());
+  ASSERT_OK(RestoreDatabase(file, Sqlite("b.db")));
+  StoredState state = Opened(Sqlite("b.db"))->Load().value();
+  ASSERT_EQ(state.requests.size(), 1u);
+  EXPECT_EQ(state.requests[0].job, "job_a");
+  Core core{CoreOptions{}};
+  core.Load(std::move(state), kNow);
+  EXPECT_TRUE(core.Step(command::Tick{}, kNow).changes.removed_requests.empty());
+  const Moment later{kNow.wall + absl::Hours(24 * 8), kNow.steady + absl::Hours(24 * 8)};
+  EXPECT_EQ(core.Step(command::Tick{}, later).changes.removed_requests.size(), 1u);
 }
 
 TEST_F(TransferTest, GoesFromSqliteToPostgresAndBack) {

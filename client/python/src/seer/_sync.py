@@ -143,8 +143,12 @@ class Client:
     def wait(self, job: str, *, timeout: float | None = None, patience: float = PATIENCE) -> jobs_pb2.Job:
         return self._loop.run(self._client.wait(job, timeout=timeout, patience=patience))
 
-    def logs(self, job: str, *, follow: bool = False, tail: int = 0) -> Iterator[jobs_pb2.LogLine]:
-        return self._iterate(lambda: self._client.logs(job, follow=follow, tail=tail))
+    def logs(
+        self, job: str, *, follow: bool = False, tail: int = 0, after: str = "", patience: float = PATIENCE
+    ) -> Iterator[jobs_pb2.LogLine]:
+        return self._iterate(
+            lambda: self._client.logs(job, follow=follow, tail=tail, after=after, patience=patience)
+        )
 
     def checkpoints(self, job: str = "", *, page_size: int = 0) -> Iterator[checkpoints_pb2.Checkpoint]:
         return self._iterate(lambda: self._client.checkpoints(job, page_size=page_size))

@@ -256,11 +256,28 @@ class Client:
                 f"{job} has not ended after {timeout} s", hint="it goes on; wait again, or cancel it"
             ) from None
 
-    async def logs(self, job: str, *, follow: bool = False, tail: int = 0) -> AsyncIterator[jobs_pb2.LogLine]:
-        """Lines of its ranks' logs. `follow`: until the job ends; `tail`: the last n alone, 0: all."""
-        request = jobs_pb2.ReadLogsRequest(name=job, follow=follow, tail=tail)
-        async for line in self._call.stream(self._jobs.ReadLogs, request):
-            yield line
+    async def logs(
+        self, job: str, *, follow: bool = False, tail: int = 0, after: str = "", patience: float = PATIENCE
+    ) -> AsyncIterator[jobs_pb2.LogLine]:
+        """Lines of its ranks' logs: each once, whatever breaks meanwhile.
+
+        `follow`: until the job ends; `tail`: the last n alone, 0: all; `after`: the `position` of the last line that
+        the caller has. A connection that breaks is made again; after `patience` seconds without one, its error is
+        raised.
+        """
+        request = jobs_pb2.ReadLogsRequest(name=job, follow=follow, tail=tail, after=after)
+        pause, since = pauses(), time.monotonic()
+        while True:
+            try:
+                async for line in self._call.stream(self._jobs.ReadLogs, request):
+                    request.after, request.tail = line.position, 0
+                    pause, since = pauses(), time.monotonic()
+                    yield line
+                return
+            except SeerError as error:
+                if not may_come_back(error) or time.monotonic() - since > patience:
+                    raise
+            await asyncio.sleep(pause())
 
     # Checkpoints.
 
