@@ -76,11 +76,12 @@ class Server final : public DataServer {
         takedowns_(objects_, Clock::Real()),
         work_(threads),
         assembler_(objects_, takedowns_, work_, metrics_),
-        batches_service_(generations_, assembler_, metrics_, config.slot_folder, threads),
+        access_(std::move(access)),
+        batches_service_(generations_, assembler_, metrics_, config.slot_folder, threads,
+                         access_ ? &access_->guard : nullptr),
         pools_service_(pools_, generations_, takedowns_, Clock::Real(), metrics_,
                        config.pools.substr(0, config.pools.find('?')), threads),
-        look_service_(pools_, generations_, takedowns_, Clock::Real()),
-        access_(std::move(access)) {
+        look_service_(pools_, generations_, takedowns_, Clock::Real()) {
     AddTelemetryMetrics(registry_);
   }
 
@@ -113,10 +114,10 @@ class Server final : public DataServer {
   TakedownWatch takedowns_;
   WorkPool work_;
   Assembler assembler_;
+  const std::unique_ptr<Access> access_;  // nullptr: everybody may do everything
   BatchesService batches_service_;
   PoolsService pools_service_;
   PoolLookService look_service_;
-  const std::unique_ptr<Access> access_;  // nullptr: everybody may do everything
   std::unique_ptr<MetricsHttp> http_;
   std::unique_ptr<RpcServer> rpc_;  // last: stopped first
 };

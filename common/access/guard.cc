@@ -115,6 +115,15 @@ absl::Status AccessGuard::Begin(const IncomingCall& call) {
   return absl::OkStatus();
 }
 
+absl::Status AccessGuard::CheckRead(const IncomingCall& call) {
+  const MethodRule* const rule = FindMethod(call.method);
+  if (rule == nullptr)
+    return absl::PermissionDeniedError(absl::StrCat("nobody may call ", call.method));
+  SEER_ASSIGN_OR_RETURN(const std::string token, TokenOf(call.context));
+  SEER_ASSIGN_OR_RETURN(const Principal principal, authenticator_.Authenticate(token));
+  return Authorize(principal, *rule, call);
+}
+
 void AccessGuard::Answered(const grpc::ServerContextBase& context, const grpc::Status& status) {
   AuditEntry entry;
   {

@@ -59,6 +59,8 @@ class AccessGuard final : public CallGuard {
   // UNAUTHENTICATED: as TokenOf and Authenticator. PERMISSION_DENIED with ROLE_TOO_LOW or
   // OUT_OF_SCOPE. RESOURCE_EXHAUSTED with TOO_MANY_CALLS. INVALID_ARGUMENT with REQUEST_TOO_LARGE.
   absl::Status Begin(const IncomingCall& call) override ABSL_LOCKS_EXCLUDED(mu_);
+  // PERMISSION_DENIED and INVALID_ARGUMENT as Begin.
+  absl::Status CheckRead(const IncomingCall& call) override;
   void Answered(const grpc::ServerContextBase& context, const grpc::Status& status) override
       ABSL_LOCKS_EXCLUDED(mu_);
   void End(const grpc::ServerContextBase& context) override ABSL_LOCKS_EXCLUDED(mu_);

@@ -30,6 +30,9 @@ class CallGuard {
   virtual ~CallGuard() = default;
   // An error is the call's answer: its handler does not run.
   virtual absl::Status Begin(const IncomingCall& call) = 0;
+  // By a handler that reads the one request itself, of a call that Begin let in without it: an
+  // error is the call's answer.
+  virtual absl::Status CheckRead(const IncomingCall& call) = 0;
   // Before the status is sent; also of calls that it does not know.
   virtual void Answered(const grpc::ServerContextBase& context, const grpc::Status& status) = 0;
   virtual void End(const grpc::ServerContextBase& context) = 0;
@@ -37,7 +40,8 @@ class CallGuard {
 
 // `service`, whose full name in the API is `name`, behind `guard`: the same methods, in the same
 // way. Both must outlive it. `streamed`: the method that is marked as streamed, so that its handler
-// reads the request itself; empty: none. Of its calls there is Begin alone, without the request.
+// reads the request itself; empty: none. Of its calls there is Begin without the request, and the
+// handler says CheckRead.
 std::unique_ptr<grpc::Service> MakeGuardedService(grpc::Service& service, const std::string& name,
                                                   const std::string& streamed, CallGuard& guard);
 

@@ -22,12 +22,14 @@ constexpr absl::Duration kLook = absl::Milliseconds(100);
 }  // namespace
 
 BatchesService::BatchesService(GenerationCache& generations, Assembler& assembler,
-                               DataMetrics& metrics, std::string slot_folder, int threads)
+                               DataMetrics& metrics, std::string slot_folder, int threads,
+                               CallGuard* guard)
     : metrics_(metrics),
       buffered_(metrics),
       load_(threads, Clock::Real(), metrics.replicas_wanted),
       parts_{generations, assembler, buffered_},
-      slot_folder_(std::move(slot_folder)) {
+      slot_folder_(std::move(slot_folder)),
+      guard_(guard) {
   // As the generated WithSplitStreamingMethod_StreamBatches, but for the type of the messages.
   constexpr int kStreamBatches = 0;  // the method's place in the service
   MarkMethodStreamed(
@@ -41,7 +43,10 @@ BatchesService::BatchesService(GenerationCache& generations, Assembler& assemble
 grpc::Status BatchesService::Answer(grpc::ServerContext& context, Writer& writer) {
   v1::StreamBatchesRequest request;
   if (!writer.Read(&request)) return {grpc::StatusCode::INTERNAL, "the request cannot be read"};
-  const absl::Status status = Stream(context, request, writer);
+  absl::Status status;
+  if (guard_ != nullptr)
+    status = guard_->CheckRead({"seer.v1.Batches/StreamBatches", context, &request});
+  if (status.ok()) status = Stream(context, request, writer);
   if (!status.ok() && status.code() != absl::StatusCode::kCancelled) {
     LogWarn("batch_stream_failed",
             {{"job", request.job()}, {"rank", request.rank()}, {"status", StatusText(status)}});

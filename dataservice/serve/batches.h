@@ -8,6 +8,7 @@
 
 #include "absl/status/status.h"
 #include "common/batches/slots.h"
+#include "common/rpc/guard.h"
 #include "dataservice/metrics.h"
 #include "dataservice/serve/assembler.h"
 #include "dataservice/serve/batch_sequence.h"
@@ -20,9 +21,10 @@ namespace seer::dataservice {
 class BatchesService final : public v1::Batches::Service {
  public:
   // `slot_folder`: where readers' shared memory is looked for.
-  // `threads`: that decode.
+  // `threads`: that decode. `guard`: of the server, asked about each stream's request; nullptr:
+  // everybody may read everything.
   BatchesService(GenerationCache& generations, Assembler& assembler, DataMetrics& metrics,
-                 std::string slot_folder, int threads);
+                 std::string slot_folder, int threads, CallGuard* guard = nullptr);
 
   grpc::Status GetReplicaLoad(grpc::ServerContext* context,
                               const v1::GetReplicaLoadRequest* request,
@@ -47,6 +49,7 @@ class BatchesService final : public v1::Batches::Service {
   ReplicaLoadMeter load_;
   const BatchSequence::Parts parts_;
   const std::string slot_folder_;
+  CallGuard* const guard_;
   std::atomic<bool> draining_{false};
 };
 

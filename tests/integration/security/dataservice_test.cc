@@ -42,13 +42,13 @@ class SecuredDataService : public SecuredCluster {
     request.set_name("pools/" + pool);
     return Ask<v1::Pools>(token, &v1::Pools::Stub::GetPool, request);
   }
-  absl::Status Stream(const std::string& token) const {
+  absl::Status Stream(const std::string& token, const std::string& pool = "none") const {
     const auto security = ClientSecurity::Open(Client(token));
     const auto stub = v1::Batches::NewStub(
         MakeChannel({"127.0.0.1:" + std::to_string(data_->port())}, *security));
     grpc::ClientContext context;
     v1::StreamBatchesRequest request;
-    request.set_pool("pools/none");
+    request.set_pool("pools/" + pool);
     const auto stream = stub->StreamBatches(&context, request);
     v1::BatchMessage message;
     while (stream->Read(&message)) {
@@ -91,6 +91,19 @@ TEST_F(SecuredDataService, GuardsTheStreamOfBatches) {
   const absl::Status served = Stream(Token("w", "worker"));
   EXPECT_THAT(served.code(), ::testing::AnyOf(StatusCode::kNotFound, StatusCode::kInvalidArgument))
       << served;
+}
+
+// Its batches are what a token that is bound to another pool is not for.
+TEST_F(SecuredDataService, AStreamOfBatchesIsOfAPoolThatTheTokenIsBoundTo) {
+  for (const auto& [name, role] : {std::pair("v", "viewer"), std::pair("w", "worker")}) {
+    const std::string cats = Token(name, role, "", "cats");
+    EXPECT_THAT(Stream(cats, "dogs"),
+                FailsWith(StatusCode::kPermissionDenied, reason::kOutOfScope, "pool dogs"))
+        << role;
+    EXPECT_THAT(Stream(cats, "cats").code(),
+                ::testing::AnyOf(StatusCode::kNotFound, StatusCode::kInvalidArgument))
+        << role;
+  }
 }
 
 TEST_F(SecuredDataService, NeedsACoordinatorToAsk) {
