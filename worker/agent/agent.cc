@@ -27,6 +27,7 @@
 #include "common/trace/tracer.h"
 #include "worker/agent/activities.h"
 #include "worker/agent/assignment.h"
+#include "worker/agent/device_faults.h"
 #include "worker/agent/devices.h"
 #include "worker/agent/last_lines.h"
 #include "worker/agent/lease.h"
@@ -79,6 +80,8 @@ class AgentImpl final : public Agent {
         ranks_running_(metrics.AddGauge("seer_worker_ranks", "Trainer processes that run here.")),
         lease_(clock_.Steady()),
         shipper_(metrics),
+        device_faults_(config.device_kind == "cuda" ? config.kernel_log : "",
+                       DeviceAddresses(config.gpus, VisibleDevices(), config.devices)),
         loop_("agent", clock_) {
     metrics.AddSource([ranks = rank_metrics_] { return ranks->Texts(); });
     // On the loop: what they call back waits behind this, and finds both.
@@ -274,6 +277,7 @@ class AgentImpl final : public Agent {
     }
     WatchRank(taken.key, assignment);
     if (table_.Running().size() == 1) oom_watch_.Forget();  // what was before concerns no rank
+    device_faults_.Forget(taken.device);
     LogInfo("rank_started", {job, attempt, rank, {"device", assign.device()}});
     const std::string path = work_dir_->AssignmentPath(assignment.attempt_id, assignment.rank);
     rank_metrics_->Watch(taken.key,
@@ -345,6 +349,7 @@ class AgentImpl final : public Agent {
     last_lines_.erase(key);
     rank_metrics_->Forget(key);
     exit.prompted = prompted_.erase(key) > 0;
+    exit.device_fault = device_faults_.Newest(entry->device);
     exit.oom_killed = exit_code == 128 + SIGKILL && oom_watch_.TakeOne();
     if (word) {
       exit.reason = word->reason;
@@ -364,6 +369,7 @@ class AgentImpl final : public Agent {
                             {"rank", assignment.rank},
                             {"exit_code", exit.exit_code},
                             {"reason", exit.reason},
+                            {"device_fault", exit.device_fault},
                             {"message", exit.message}});
     activities_.Forget(key);
     table_.Exited(key, std::move(exit));
@@ -429,6 +435,7 @@ class AgentImpl final : public Agent {
   std::set<int64_t> prompted_;               // ranks that run and were sent a signal
   std::map<int64_t, Span> spans_;            // of ranks that run
   OomWatch oom_watch_;
+  DeviceFaults device_faults_;
   bool said_lost_ = false;  // since the last acknowledgement
   bool leaving_ = false;
 

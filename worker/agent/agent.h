@@ -27,6 +27,9 @@ struct AgentConfig {
   std::string trainer;                        // path of seer-trainer
   std::string otlp_endpoint;                  // of its trainers; empty: the environment's
   absl::Duration grace = absl::Seconds(10);   // at shutdown
+  // Where the kernel says what is wrong with GPUs, empty: it is not read; and which there are.
+  std::string kernel_log = "/dev/kmsg";
+  std::string gpus = "/proc/driver/nvidia/gpus";
 };
 
 class Agent {

@@ -24,6 +24,7 @@ struct RankExit {
   std::string message;                       // for people
   std::vector<std::string> last_lines = {};  // of its output, oldest first
   bool oom_killed = false;                   // the kernel ended it for want of memory
+  std::string device_fault = {};             // what the kernel said of its device; empty: nothing
   bool prompted = false;                     // it was sent a signal before
 };
 

@@ -1,5 +1,7 @@
 #include "worker/agent/devices.h"
 
+#include <cstdlib>
+
 #include "absl/strings/str_cat.h"
 #include "common/base/process.h"
 
@@ -16,6 +18,11 @@ internal::v1::Hello DescribeMachine(const AgentConfig& config, const std::string
   hello.set_incarnation(incarnation);
   hello.mutable_labels()->insert(config.labels.begin(), config.labels.end());
   return hello;
+}
+
+std::string VisibleDevices() {
+  const char* const visible = std::getenv("CUDA_VISIBLE_DEVICES");
+  return visible == nullptr ? "" : visible;
 }
 
 std::string DeviceName(const AgentConfig& config, int device) {

@@ -43,6 +43,11 @@ int main(int argc, char** argv) {
   app.add_option("--device-kind", config.device_kind,
                  "cpu, or cuda: rank by rank, GPUs 0 to --devices minus 1 of CUDA_VISIBLE_DEVICES")
       ->capture_default_str();
+  app.add_option(
+         "--kernel-log", config.kernel_log,
+         "Where the kernel says what is wrong with GPUs (Xid), for CAP_SYSLOG or root; empty: "
+         "it is not read")
+      ->capture_default_str();
   app.add_option("--device-peak-flops", config.peak_flops,
                  "What one device can do in a second at the precision of its jobs, for example "
                  "989e12: seer_train_mfu_ratio is measured by it; default: absent")

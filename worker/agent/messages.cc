@@ -57,6 +57,7 @@ AgentMessage ExitReport(const Assignment& assignment, const RankExit& exit) {
   for (const std::string& line : exit.last_lines) report.add_last_lines(CleanText(line));
   report.set_oom_killed(exit.oom_killed);
   report.set_prompted(exit.prompted);
+  report.set_device_fault(exit.device_fault);
   return message;
 }
 

@@ -101,6 +101,24 @@ TEST_F(FaultsTest, AFailureSaysItsClassItsSignAndTheNextStep) {
   EXPECT_THAT(metrics, HasSubstr("seer_job_restarts_total{class=\"out_of_memory\"} 2"));
 }
 
+TEST_F(FaultsTest, AFaultOfAGpuIsTheMachinesOwn) {
+  FakeAgent agent(cluster_.port(), {.name = "w1", .devices = 1});
+  ASSERT_OK(cluster_.Create(SmallSpec("unlucky", 1)));
+  RankReport report;
+  report.set_exit_code(kExitInternal);
+  report.add_last_lines("CUDA error: an illegal memory access was encountered");
+  report.set_device_fault("Xid 94: contained ECC error");
+  agent.Exited(agent.NextAssign(), report);
+  (void)agent.NextAssign();
+  const v1::Job job = *cluster_.Get("unlucky");
+  EXPECT_EQ(job.last_failure().failure_class(), v1::FAILURE_CLASS_DEVICE);
+  EXPECT_EQ(job.last_failure().sign(), "Xid 94: contained ECC error");
+  EXPECT_THAT(job.avoided_workers(), ElementsAre("workers/w1"));
+  ASSERT_OK_AND_ASSIGN(const v1::Worker worker, Get("w1"));
+  ASSERT_EQ(worker.faults_size(), 1);
+  EXPECT_EQ(worker.faults(0).failure_class(), v1::FAILURE_CLASS_DEVICE);
+}
+
 TEST_F(FaultsTest, AWorkerWithRepeatedFaultsIsCordonedAndStaysSoOverARestart) {
   {
     FakeAgent bad(cluster_.port(), {.name = "a-bad", .devices = 1});

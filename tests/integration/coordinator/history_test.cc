@@ -51,7 +51,8 @@ TEST(History, AJobThatEndedLongAgoGoesWithAllThatIsItsOwn) {
   ASSERT_TRUE(Eventually([&] { return !cluster.Get("old").ok(); }));
   EXPECT_THAT(cluster.Get(old.name()),
               FailsWith(StatusCode::kNotFound, reason::kJobNotFound, "no job"));
-  EXPECT_FALSE(std::filesystem::exists(cluster.dir() / "state/logs" / old.name().substr(5)));
+  EXPECT_FALSE(
+      std::filesystem::exists(cluster.dir() / absl::StrCat("state/logs/", old.name().substr(5))));
   EXPECT_OK(cluster.Get("with-checkpoint"));
   agent.HangUp();
   cluster.Restart();

@@ -194,6 +194,32 @@ TEST_F(AgentTest, AnExitSaysWhatTheCoordinatorJudgesItBy) {
   EXPECT_EQ(Exit(3).last_lines_size(), 0);
 }
 
+TEST_F(AgentTest, AnExitSaysWhatTheKernelSaidOfItsGpuMeanwhile) {
+  coordinator_ = std::make_unique<testing::FakeCoordinator>(absl::Milliseconds(20));
+  AgentConfig config = Config();
+  config.device_kind = "cuda";
+  config.gpus = dir_ / "gpus";
+  config.kernel_log = dir_ / "kmsg";
+  for (const char* gpu : {"0000:3b:00.0", "0000:c1:00.0"})
+    std::filesystem::create_directories(dir_ / absl::StrCat("gpus/", gpu));
+  const auto say = [&](const char* gpu, int xid) {
+    std::ofstream(config.kernel_log, std::ios::app)
+        << "3,1289,5123456789,-;NVRM: Xid (PCI:" << gpu << "): " << xid << ", pid=1\n";
+  };
+  say("0000:3b:00", 48);  // before the agent
+  ASSERT_OK_AND_ASSIGN(agent_, Agent::Start(config, metrics_));
+  ASSERT_TRUE(coordinator_->WaitFor([](const Heard& h) { return h.open; }));
+  say("0000:3b:00", 63);  // before the rank
+  coordinator_->Assign(1, 0, "print up\nterm\nexit 17");
+  coordinator_->Assign(1, 1, "print too\nterm\nexit 17");
+  ASSERT_TRUE(coordinator_->WaitForLine("0: up"));
+  ASSERT_TRUE(coordinator_->WaitForLine("1: too"));
+  say("0000:c1:00", 79);
+  coordinator_->SendStop(1, false);
+  EXPECT_EQ(Exit(1, 0).device_fault(), "");
+  EXPECT_EQ(Exit(1, 1).device_fault(), "Xid 79: GPU has fallen off the bus");
+}
+
 TEST_F(AgentTest, AnAssignmentSaidTwiceStartsOneRank) {
   Start();
   coordinator_->Assign(1, 0, "print once\nterm\nexit 0");

@@ -45,11 +45,13 @@ TEST(MessagesTest, AnExitReportCarriesTheSignsOfItsCause) {
   RankExit exit{137, "", ""};
   exit.last_lines = {"first", "second \xff"};
   exit.oom_killed = true;
+  exit.device_fault = "Xid 79: GPU has fallen off the bus";
   const auto message = ExitReport(kRank, exit);
   ASSERT_EQ(message.rank().last_lines_size(), 2);
   EXPECT_EQ(message.rank().last_lines(0), "first");
   EXPECT_EQ(message.rank().last_lines(1), "second \xef\xbf\xbd");
   EXPECT_TRUE(message.rank().oom_killed());
+  EXPECT_EQ(message.rank().device_fault(), "Xid 79: GPU has fallen off the bus");
   EXPECT_TRUE(message.rank().has_prompted()) << "this agent says it in any case";
   EXPECT_FALSE(message.rank().prompted());
 }
