@@ -79,6 +79,32 @@ const std::vector<SortColumn>& Columns() {
   return columns;
 }
 
+constexpr int kShortestName = 10;
+
+// The columns that `width` has room for, with their widths: names of jobs become shorter first,
+// then whole columns go, the least telling first.
+std::vector<std::pair<const SortColumn*, int>> FittingColumns(int width) {
+  std::vector<std::pair<const SortColumn*, int>> shown;
+  int excess = -width - 1;
+  for (const SortColumn& column : Columns()) {
+    shown.emplace_back(&column, column.width);
+    excess += std::abs(column.width) + 1;
+  }
+  int& name = shown.front().second;  // negative
+  const int shorter = std::clamp(excess, 0, -name - kShortestName);
+  name += shorter;
+  excess -= shorter;
+  for (const absl::string_view title : {"RANKS", "STALL", "GOODPUT", "STEP", "IMAGES/S"}) {
+    if (excess <= 0) break;
+    const auto it = std::find_if(shown.begin(), shown.end(), [title](const auto& column) {
+      return column.first->title == title;
+    });
+    excess -= std::abs(it->second) + 1;
+    shown.erase(it);
+  }
+  return shown;
+}
+
 std::string Cell(const std::string& text, int width) {
   const auto room = static_cast<size_t>(std::abs(width));
   const std::string cut = text.size() <= room ? text : absl::StrCat(text.substr(0, room - 1), "~");
@@ -188,12 +214,13 @@ std::string TopScreen::Draw(int width, int height, absl::Time now, bool color) c
                           running, up, workers_.size(), in_use, devices),
           width),
       "1", color));
+  const auto columns = FittingColumns(width);
   std::string title;
-  for (size_t i = 0; i < Columns().size(); ++i) {
-    const SortColumn& column = Columns()[i];
-    const std::string name =
-        i == sort_ ? absl::StrCat(column.title, reversed_ ? "-" : "+") : column.title;
-    absl::StrAppend(&title, i > 0 ? " " : "", Cell(name, column.width));
+  for (const auto& [column, room] : columns) {
+    const std::string name = column == &Columns()[sort_]
+                                 ? absl::StrCat(column->title, reversed_ ? "-" : "+")
+                                 : column->title;
+    absl::StrAppend(&title, title.empty() ? "" : " ", Cell(name, room));
   }
   lines.push_back(Painted(Fit(title, width), "7", color));
 
@@ -221,8 +248,8 @@ std::string TopScreen::Draw(int width, int height, absl::Time now, bool color) c
   for (size_t i = first; i < std::min(jobs_.size(), first + static_cast<size_t>(rows)); ++i) {
     const v1::Job& job = jobs_[i];
     std::string line;
-    for (const SortColumn& column : Columns())
-      absl::StrAppend(&line, line.empty() ? "" : " ", Cell(column.text(job), column.width));
+    for (const auto& [column, room] : columns)
+      absl::StrAppend(&line, line.empty() ? "" : " ", Cell(column->text(job), room));
     if (!Runs(job) && !job.state_message().empty())
       absl::StrAppend(&line, "  ", job.state_message());
     line = Fit(line, width);

@@ -3,12 +3,14 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 
 namespace seer::client {
 namespace {
 
+using ::testing::AllOf;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::Not;
@@ -86,6 +88,23 @@ TEST(TopScreen, FitsTheTerminal) {
     }
   }
   EXPECT_LE(Lines(screen, 80, 0).size(), 6u);  // a terminal that says nothing of itself
+}
+
+// No column is cut in the middle.
+TEST(TopScreen, NarrowTerminalsShowFewerColumns) {
+  TopScreen screen;
+  screen.Show({MakeJob("a-name-of-24-characters-", 2)}, {}, nullptr);
+  for (const int width : {60, 80, 100, 110, 111, 200}) {
+    const std::vector<std::string> lines = Lines(screen, width);
+    EXPECT_TRUE(absl::EndsWith(lines[1], "LEFT")) << lines[1];
+    EXPECT_TRUE(absl::EndsWith(lines[2], " 25s")) << lines[2];
+    EXPECT_LE(static_cast<int>(lines[1].size()), width);
+    EXPECT_EQ(lines[1].size(), lines[2].size());
+  }
+  EXPECT_THAT(Lines(screen, 111)[1], HasSubstr("RANKS"));
+  EXPECT_THAT(Lines(screen, 110)[2], HasSubstr("a-name-of-24-character~ "));
+  EXPECT_THAT(Lines(screen, 80)[1], AllOf(Not(HasSubstr("RANKS")), HasSubstr("IMAGES/S")));
+  EXPECT_THAT(Lines(screen, 80)[2], HasSubstr("a-name-of~ "));
 }
 
 TEST(TopScreen, KeepsTheChosenJobInSight) {
