@@ -1,10 +1,14 @@
 // What is logged may come from file names and other programs: a line stays one line, and JSON.
 #include "common/base/log.h"
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <nlohmann/json.hpp>
 #include <utility>
+#include <vector>
+
+#include "common/base/log_sink.h"
 
 namespace seer {
 namespace {
@@ -43,6 +47,28 @@ TEST(Log, ATextLineCarriesNoControlCharacters) {
   EXPECT_EQ(line.find('\x7f'), std::string::npos);
   EXPECT_NE(line.find("value=\"a\\rb\\u001b[2J"), std::string::npos) << line;
   EXPECT_NE(Logged(LogFormat::kText, "plain").find("value=plain count=3"), std::string::npos);
+}
+
+TEST(Log, ASinkGetsEachLineThatIsPrintedUntilItIsTakenAway) {
+  class Lines final : public LogSink {
+   public:
+    void Take(absl::Time time, LogLevel level, absl::string_view event, const LogFields& common,
+              std::initializer_list<LogField> fields) override {
+      EXPECT_GT(time, absl::UnixEpoch());
+      lines.push_back(absl::StrCat(static_cast<int>(level), " ", event, " ", common.size()));
+      for (const LogField& field : fields)
+        absl::StrAppend(&lines.back(), " ", field.key(), "=", field.value());
+    }
+    std::vector<std::string> lines;
+  } sink;
+  InitLogging(LogFormat::kText, LogLevel::kInfo, {{"process", "test"}});
+  SetLogSink(&sink);
+  LogDebug("not_printed");
+  LogWarn("careful", {{"what", "ice"}, {"depth", 3}});
+  SetLogSink(nullptr);
+  LogWarn("later");
+  InitLogging(LogFormat::kText, LogLevel::kInfo, {});
+  EXPECT_THAT(sink.lines, ::testing::ElementsAre("2 careful 1 what=ice depth=3"));
 }
 
 }  // namespace
