@@ -11,6 +11,7 @@
 #include <string>
 #include <vector>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "client/commands/job.h"
 #include "client/commands/job_submit.h"
@@ -21,6 +22,7 @@
 #include "common/spec/defaults.h"
 #include "common/spec/difference.h"
 #include "common/spec/minimal.h"
+#include "common/spec/secrets.h"
 #include "common/spec/validate_chain.h"
 #include "common/spec/yaml.h"
 
@@ -97,6 +99,8 @@ int Diff(Session& session, const std::string& a, const std::string& b) {
   v1::JobSpec from, to;
   if (const int code = ReadSide(session, a, from); code != kExitOk) return code;
   if (const int code = ReadSide(session, b, to); code != kExitOk) return code;
+  MaskSecrets(from);  // of a file
+  MaskSecrets(to);
   nlohmann::json out = nlohmann::json::array();
   for (const SpecDifference& one : DifferencesOf(from, to)) {
     out.push_back({{"path", one.path}, {"from", one.from}, {"to", one.to}});
@@ -166,6 +170,13 @@ void AddExportConfig(CLI::App& parent, Session& session) {
         WithJob(session, options->job, [&](v1::Jobs::Stub& stub, const std::string& full) {
           const auto job = Get(session, stub, full);
           if (!job.ok()) return Fail(job.status());
+          for (const v1::WebhookSpec& webhook : job->spec().alerts().webhooks()) {
+            if (!absl::StrContains(webhook.url(), "***")) continue;
+            Note(
+                "secrets in URLs of webhooks are masked (***): a job of the same name and queue "
+                "keeps them, for another one write them in");
+            break;
+          }
           std::cout << FormatJobSpec(options->minimal ? MinimalSpec(job->spec()) : job->spec());
           return kExitOk;
         });

@@ -19,7 +19,7 @@ using google::protobuf::Message;
 
 constexpr char kUnset[] = "unset";
 constexpr size_t kShownBytes = 80;
-constexpr char kSecret[] = "alerts.webhooks";  // URLs may have tokens in them
+constexpr char kSecret[] = "alerts.webhooks";  // masked URLs may be equal where these differ
 
 void AddIfOther(const std::string& path, const std::string& from, const std::string& to,
                 std::vector<SpecDifference>& out) {

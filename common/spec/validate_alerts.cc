@@ -7,6 +7,7 @@
 #include "absl/strings/str_cat.h"
 #include "common/base/status_macros.h"
 #include "common/spec/rules.h"
+#include "common/spec/secrets.h"
 
 namespace seer {
 namespace {
@@ -36,17 +37,18 @@ absl::Status CheckUrl(const std::string& field, const std::string& url) {
   if (url.empty()) return Missing(field, "give the URL that is posted to, or take the webhook out");
   const std::string lower = absl::AsciiStrToLower(url);
   if (!absl::StartsWith(lower, "http://") && !absl::StartsWith(lower, "https://"))
-    return Broken(field, absl::StrCat("'", url, "'"), "a URL with http:// or https://");
+    return Broken(field, absl::StrCat("'", MaskedUrl(url), "'"), "a URL with http:// or https://");
   if (url.size() > kMaxUrlBytes)
     return Broken(field, absl::StrCat(url.size(), " bytes long"),
                   absl::StrCat("at most ", kMaxUrlBytes, " bytes long"));
   for (const char c : url)
     if (!absl::ascii_isgraph(static_cast<unsigned char>(c)))
-      return Broken(field, absl::StrCat("'", url, "'"), "a URL without spaces");
+      return Broken(field, absl::StrCat("'", MaskedUrl(url), "'"), "a URL without spaces");
   const std::string host = HostOf(url);
-  if (host.empty()) return Broken(field, absl::StrCat("'", url, "'"), "a URL with a host");
+  if (host.empty())
+    return Broken(field, absl::StrCat("'", MaskedUrl(url), "'"), "a URL with a host");
   if (IsMetadataService(host))
-    return Broken(field, absl::StrCat("'", url, "'"),
+    return Broken(field, absl::StrCat("'", MaskedUrl(url), "'"),
                   "a URL of a host that is no link-local or metadata address");
   return absl::OkStatus();
 }

@@ -17,6 +17,7 @@
 #include "common/base/log.h"
 #include "common/spec/elastic.h"
 #include "common/spec/health.h"
+#include "common/spec/secrets.h"
 #include "coordinator/core/job_states.h"
 #include "coordinator/core/retry.h"
 #include "coordinator/core/scheduler.h"
@@ -66,10 +67,12 @@ void SetFailure(const Failure& failure, v1::Failure* out) {
   SetTime(failure.time, out->mutable_time());
 }
 
-// What its attempts begin with.
+// What its attempts begin with: webhooks are the coordinator's.
 std::string SpecOf(const Job& job) {
   v1::JobSpec spec;
-  if (job.overrides.empty() || !spec.ParseFromString(job.spec)) return job.spec;
+  const bool same = job.overrides.empty() && !job.numbers.webhooks;
+  if (same || !spec.ParseFromString(job.spec)) return job.spec;
+  MaskSecrets(spec);
   const google::protobuf::Map<std::string, std::string> values(job.overrides.begin(),
                                                                job.overrides.end());
   const absl::Status status = ApplyOverrides(values, spec);
@@ -144,6 +147,7 @@ v1::Job ToProto(const Job& job, const Core& core, Moment now) {
   v1::Job out;
   out.set_name(absl::StrCat("jobs/", job.id));
   out.mutable_spec()->ParseFromString(job.spec);
+  MaskSecrets(*out.mutable_spec());
   out.mutable_spec()->mutable_metadata()->set_name(job.name);
   if (!job.numbers.eval_job.empty() && job.numbers.eval_step > 0)
     out.mutable_spec()->mutable_eval()->set_checkpoint(

@@ -13,6 +13,7 @@
 #include "common/base/status_macros.h"
 #include "common/spec/defaults.h"
 #include "common/spec/difference.h"
+#include "common/spec/secrets.h"
 #include "common/spec/update.h"
 #include "common/spec/validate.h"
 #include "common/spec/validate_chain.h"
@@ -177,8 +178,23 @@ absl::Status JobMaker::ResolveChain(v1::JobSpec& spec) {
   });
 }
 
+// Who may not see a job's secrets may still submit it again, in its own queue.
+absl::Status JobMaker::RestoreSecretsOf(v1::JobSpec& spec) {
+  if (spec.alerts().webhooks().empty()) return absl::OkStatus();
+  v1::JobSpec before;
+  SEER_RETURN_IF_ERROR(runner_.Read([&](const Core& core, Store&) {
+    const Job* const job = core.index().Newest(spec.metadata().name());
+    if (job == nullptr || !before.ParseFromString(job->spec)) return absl::OkStatus();
+    const std::string& queue = spec.scheduling().queue();
+    if (before.scheduling().queue() != (queue.empty() ? kDefaultQueue : queue)) before.Clear();
+    return absl::OkStatus();
+  }));
+  return RestoreSecrets(before, spec);
+}
+
 absl::StatusOr<v1::JobSpec> JobMaker::Complete(const v1::JobSpec& given) {
   v1::JobSpec spec = given;
+  SEER_RETURN_IF_ERROR(RestoreSecretsOf(spec));
   SEER_RETURN_IF_ERROR(ResolveChain(spec));
   if (spec.kind() == v1::JOB_KIND_EVAL_KNN && !spec.eval().checkpoint().empty()) {
     SEER_RETURN_IF_ERROR(TakeModelOfCheckpoint(spec));
@@ -237,6 +253,7 @@ absl::StatusOr<std::string> JobMaker::Update(const v1::UpdateJobRequest& request
     }));
     v1::JobSpec spec = before;
     SEER_RETURN_IF_ERROR(ApplyUpdate(request.update_mask(), request.job().spec(), spec));
+    SEER_RETURN_IF_ERROR(RestoreSecrets(before, spec));
     SEER_RETURN_IF_ERROR(ResolveChain(spec));
     FillDefaults(spec);
     SEER_RETURN_IF_ERROR(ValidateJobSpec(spec));

@@ -38,6 +38,8 @@ class JobMaker {
   absl::StatusOr<std::string> Update(const v1::UpdateJobRequest& request);
 
  private:
+  // Masked URLs become those of the newest job of the spec's name. INVALID_ARGUMENT: it has none.
+  absl::Status RestoreSecretsOf(v1::JobSpec& spec);
   // Names of jobs become "jobs/{id}".
   absl::Status ResolveChain(v1::JobSpec& spec);
   absl::Status TakeModelOfCheckpoint(v1::JobSpec& spec);

@@ -8,6 +8,7 @@
 #include "common/base/status_macros.h"
 #include "common/rpc/status_grpc.h"
 #include "common/spec/rules.h"
+#include "common/spec/secrets.h"
 #include "coordinator/services/convert.h"
 #include "coordinator/services/etag.h"
 #include "coordinator/services/page_token.h"
@@ -20,6 +21,7 @@ v1::Schedule ToProto(const JobSchedule& schedule, const Core& core) {
   out.set_name(absl::StrCat("schedules/", schedule.name));
   out.set_cron(schedule.cron);
   out.mutable_spec()->ParseFromString(schedule.spec);
+  MaskSecrets(*out.mutable_spec());
   out.set_suspended(schedule.suspended);
   out.set_overlap(static_cast<v1::OverlapPolicy>(schedule.overlap));
   out.set_etag(absl::StrCat(schedule.changes));
@@ -45,8 +47,11 @@ absl::Status SchedulesService::SetField(const std::string& field, const v1::Sche
   if (field == "cron") {
     to.cron = from.cron();
   } else if (field == "spec") {
-    SEER_RETURN_IF_ERROR(CheckSpec(from.spec()));
-    to.spec = from.spec().SerializeAsString();
+    v1::JobSpec spec = from.spec(), before;
+    before.ParseFromString(to.spec);
+    SEER_RETURN_IF_ERROR(RestoreSecrets(before, spec));
+    SEER_RETURN_IF_ERROR(CheckSpec(spec));
+    to.spec = spec.SerializeAsString();
   } else if (field == "suspended") {
     to.suspended = from.suspended();
   } else if (field == "overlap") {

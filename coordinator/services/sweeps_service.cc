@@ -8,6 +8,7 @@
 #include "common/base/status_macros.h"
 #include "common/rpc/status_grpc.h"
 #include "common/spec/rules.h"
+#include "common/spec/secrets.h"
 #include "common/spec/sweep.h"
 #include "coordinator/services/convert.h"
 #include "coordinator/services/page_token.h"
@@ -18,6 +19,7 @@ namespace {
 v1::Sweep ToProto(const Sweep& sweep, const Core& core, absl::Time now, bool results) {
   v1::Sweep out;
   out.ParseFromString(sweep.definition);
+  MaskSecrets(*out.mutable_spec());
   out.set_state(static_cast<v1::SweepState>(sweep.state));
   out.set_state_message(sweep.message);
   out.set_used_device_seconds(core.UseOf(sweep, now).device_seconds);
@@ -30,7 +32,11 @@ v1::Sweep ToProto(const Sweep& sweep, const Core& core, absl::Time now, bool res
     trial.mutable_values()->insert(values.begin(), values.end());
     trial.set_message(sweep.made[i].message);
     const auto job = core.jobs().find(sweep.made[i].job);
-    if (job == core.jobs().end()) continue;
+    if (job == core.jobs().end()) {
+      if (trial.message().empty())
+        trial.set_message("its job ended long ago and is no longer kept");
+      continue;
+    }
     trial.set_job(absl::StrCat("jobs/", job->first));
     trial.set_state(static_cast<v1::JobState>(job->second.state));
     if (trial.message().empty()) trial.set_message(job->second.message);

@@ -2,29 +2,18 @@
 
 #include <google/protobuf/util/json_util.h>
 
-#include <algorithm>
 #include <nlohmann/json.hpp>
 
 #include "absl/strings/str_cat.h"
-#include "absl/strings/string_view.h"
 #include "common/base/await.h"
 #include "common/base/hmac.h"
 #include "common/base/log.h"
+#include "common/spec/secrets.h"
 #include "coordinator/core/job_states.h"
 #include "coordinator/services/convert.h"
 
 namespace seer::coordinator {
 namespace {
-
-// Without what may be a secret: user, query and fragment.
-std::string Shown(absl::string_view url) {
-  const size_t host = url.find("://") + 3;
-  const size_t end = std::min(url.find_first_of("?#"), url.size());
-  const size_t path = std::min(url.find('/', host), end);
-  const size_t at = url.substr(0, path).rfind('@');
-  const size_t from = at == absl::string_view::npos ? host : at + 1;
-  return absl::StrCat(url.substr(0, host), url.substr(from, end - from));
-}
 
 std::string BodyOf(const Event& event, const Job& job) {
   std::string body;
@@ -148,7 +137,7 @@ void Webhooks::Make(HttpClient& client, std::unique_ptr<Post> post) {
   }
   metrics_.webhook_posts.Add(1, {{"outcome", "failed"}});
   failed_(post->job,
-          absl::StrCat("event ", post->event, " was not taken by ", Shown(post->url), ": ",
+          absl::StrCat("event ", post->event, " was not taken by ", MaskedUrl(post->url), ": ",
                        response.ok() ? absl::StrCat("it answered ", response->status)
                                      : std::string(response.status().message()),
                        ", attempt ", post->attempt));

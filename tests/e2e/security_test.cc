@@ -21,6 +21,7 @@ using testing::CertificateAuthority;
 using testing::CertificateFiles;
 
 constexpr char kAdmin[] = "5b1f0c7e9a3d4c6b8e2f1a0d9c8b7a6f5b1f0c7e9a3d4c6b8e2f1a0d9c8b7a6f";
+constexpr char kUrlPassword[] = "the-password-of-a-hook", kUrlToken[] = "the-token-of-a-hook";
 constexpr char kWebhookSecret[] = "a-secret-that-signs-posts";
 
 class SecurityTest : public ::testing::Test {
@@ -141,8 +142,9 @@ TEST_F(SecurityTest, AJobTrainsToItsEndAndNoSecretIsSeenAnywhere) {
       cluster_.Seer(absl::StrCat("job submit ", Cluster::Recipe(), as(Path("looker.token"))));
   EXPECT_EQ(refused.code, 4) << refused.out;
   EXPECT_TRUE(absl::StrContains(refused.out, "submitter")) << refused.out;
-  const std::string job =
-      cluster_.Submit(absl::StrCat("--set distributed.ranks=2", as(Path("ci.token"))));
+  const std::string job = cluster_.Submit(absl::StrCat(
+      "--set distributed.ranks=2 --set 'alerts.webhooks=[{url: \"http://hook:", kUrlPassword,
+      "@127.0.0.1:1/hook?token=", kUrlToken, "\", events: [RUNNING]}]'", as(Path("ci.token"))));
   ASSERT_FALSE(job.empty());
   const Result waited = cluster_.Wait(job);
   EXPECT_EQ(waited.code, 0) << waited.out << cluster_.Seer("job logs " + job).out;
@@ -156,11 +158,19 @@ TEST_F(SecurityTest, AJobTrainsToItsEndAndNoSecretIsSeenAnywhere) {
   // Whatever is shown or written, but for the files that hold them.
   std::string shown = audit.out;
   for (const std::string& command :
-       {absl::StrCat("job describe ", job, " -o json"), absl::StrCat("job export-config ", job),
-        absl::StrCat("job logs ", job), std::string("auth token list -o json"),
-        std::string("auth whoami -o json"), std::string("auth audit -o json"),
+       {absl::StrCat("job describe ", job, " -o json"),
+        absl::StrCat("job describe ", job, " -o yaml"), absl::StrCat("job export-config ", job),
+        absl::StrCat("job events ", job), absl::StrCat("job logs ", job),
+        std::string("auth token list -o json"), std::string("auth whoami -o json"),
+        std::string("auth audit -o json"),
         std::string("job list --coordinator 127.0.0.1:1 --token-file ") + Path("ci.token")})
     absl::StrAppend(&shown, cluster_.Seer(command).out);
+  EXPECT_TRUE(absl::StrContains(shown, "http://***@127.0.0.1:1/hook?token=***")) << shown;
+  // The database has them, for use.
+  for (const std::string& text : {shown, coordinator_->log(), worker_->log()}) {
+    for (const char* secret : {kUrlPassword, kUrlToken})
+      EXPECT_FALSE(absl::StrContains(text, secret)) << text;
+  }
   for (const auto& entry : fs::directory_iterator("/proc")) {
     const std::string arguments = ReadAll(entry.path() / "cmdline");
     if (absl::StrContains(arguments, "seer-")) absl::StrAppend(&shown, arguments, "\n");

@@ -91,6 +91,31 @@ TEST(Webhooks, WhatIsRefusedForGoodIsAnEventOfTheJob) {
   EXPECT_EQ(server.Calls(1).size(), 1u) << "it is not tried again";
 }
 
+// Told of by the URL as it was given, and shown to nobody; the masked spec may be given back.
+TEST(Webhooks, TheirSecretsAreNotShownAndSurviveAJobThatIsSubmittedAgain) {
+  HttpServer server;
+  Cluster cluster;
+  const std::string url = server.url() + "?token=s3cret";
+  const auto shown = [](const v1::Job& job) { return job.DebugString(); };
+  ASSERT_OK_AND_ASSIGN(const v1::Job made, cluster.Create(Telling("quiet", url, {"job_created"})));
+  EXPECT_THAT(shown(made), Not(HasSubstr("s3cret")));
+  ASSERT_OK_AND_ASSIGN(const v1::Job job, cluster.Get("quiet"));
+  EXPECT_EQ(job.spec().alerts().webhooks(0).url(), server.url() + "?token=***");
+  ASSERT_OK(cluster.Cancel("quiet"));
+  ASSERT_OK(cluster.Create(job.spec()));
+  const std::vector<HttpCall> calls = server.Calls(2);
+  ASSERT_EQ(calls.size(), 2u);
+  for (const HttpCall& call : calls) EXPECT_THAT(call.path, HasSubstr("token=s3cret"));
+  v1::JobSpec other = job.spec();
+  other.mutable_metadata()->set_name("other");
+  EXPECT_THAT(cluster.Create(other),
+              FailsWith(StatusCode::kInvalidArgument, reason::kOutOfRange, "is masked"));
+  other = job.spec();  // the same name, but another queue's users may not use it
+  other.mutable_scheduling()->set_queue("elsewhere");
+  EXPECT_THAT(cluster.Create(other),
+              FailsWith(StatusCode::kInvalidArgument, reason::kOutOfRange, "is masked"));
+}
+
 TEST(Webhooks, DoNotGoToLinkLocalAddresses) {
   Cluster cluster;
   EXPECT_THAT(cluster.Create(Telling("literal", "http://169.254.169.254/latest/meta-data")),
