@@ -70,6 +70,9 @@ class JobsTest(unittest.TestCase):
         self.assertFalse(self.client.unpin_checkpoint(checkpoints[0].name).HasField("pin"))
         self.assertTrue(any("joining_gang" in line.text for line in self.client.logs("followed")))
         self.assertEqual(len(list(self.client.logs("followed", tail=3))), 3)
+        lines = list(self.client.logs("followed"))
+        behind = list(self.client.logs("followed", follow=True, after=lines[1].position))
+        self.assertEqual([line.position for line in behind], [line.position for line in lines[2:]])
 
     def test_a_request_id_makes_one_job(self) -> None:
         first = self.client.submit(endless("once"), request_id="the-id")

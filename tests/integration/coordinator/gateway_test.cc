@@ -10,6 +10,7 @@
 #include "absl/strings/str_replace.h"
 #include "absl/strings/str_split.h"
 #include "common/api/api_files.h"
+#include "common/base/trainer_exit.h"
 #include "common/http/http_client.h"
 #include "common/metrics/registry.h"
 #include "common/rpc/server.h"
@@ -27,6 +28,7 @@ using nlohmann::json;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
+using ::testing::Not;
 using ::testing::StartsWith;
 
 constexpr char kSmallSpec[] =
@@ -367,6 +369,25 @@ TEST_F(GatewayTest, EventsGoOnAfterARestartWithoutALossOrARepetition) {
   for (size_t i = 0; i < numbers.size(); ++i) wanted.push_back(static_cast<int64_t>(i) + 1);
   EXPECT_EQ(numbers, wanted);
   EXPECT_EQ(numbers.size(), happened());
+}
+
+TEST_F(GatewayTest, LogsGoOnBehindTheLineThatTheHeaderNames) {
+  FakeAgent agent(cluster_.port(), FakeAgent::Options{});
+  ASSERT_OK(cluster_.Create(SmallSpec("chatty", 1)));
+  const internal::v1::Assign rank = agent.NextAssign();
+  for (int i = 0; i < 3; ++i) agent.Log(rank, absl::StrCat("line ", i));
+  agent.Exited(rank, kExitUserError, "INVALID_SPEC", "");
+  const std::vector<v1::LogLine> lines = cluster_.Logs("chatty", /*follow=*/true);
+  ASSERT_EQ(lines.size(), 3u);
+  HttpSocket socket(cluster_.http_port());
+  socket.Send(
+      absl::StrCat("GET /v1/jobs/chatty/logs HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n"
+                   "Accept: text/event-stream\r\nLast-Event-ID: ",
+                   lines[0].position(), "\r\n\r\n"));
+  const std::string answer = socket.ReadAll();
+  EXPECT_THAT(answer, Not(HasSubstr("line 0")));
+  EXPECT_THAT(answer, HasSubstr("\"text\":\"line 1\""));
+  EXPECT_THAT(answer, HasSubstr(absl::StrCat("id: ", lines[2].position(), "\n")));
 }
 
 TEST_F(GatewayTest, BeginsWithTheNewestEvents) {
