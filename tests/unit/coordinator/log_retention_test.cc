@@ -68,8 +68,8 @@ class LogRetentionTest : public ::testing::Test {
   std::unique_ptr<Store> store_ = MakeMemoryStore();
   NoEffects sink_;
   LogStore logs_{dir_ / "logs"};
-  ThreadLoop loop_{"core", clock_};
-  CoreRunner runner_{CoreOptions{}, *store_, clock_, loop_, metrics_};
+  ThreadLoop loop_{"core", clock_}, writer_{"database", clock_};
+  CoreRunner runner_{CoreOptions{}, *store_, clock_, loop_, writer_, metrics_};
 };
 
 TEST_F(LogRetentionTest, LogsOfAnEndedJobGoWhenTheirTimeIsUpAndItsCurveStays) {

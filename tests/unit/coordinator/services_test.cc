@@ -516,7 +516,6 @@ class FailingStore final : public Store {
   Commit Prepare(const Changes& changes, const Core& core) override {
     return [this, commit = inner_->Prepare(changes, core)]() mutable {
       ++applied;
-      if (during) during();
       return failing ? failure : commit();
     };
   }
@@ -528,7 +527,6 @@ class FailingStore final : public Store {
   bool failing = false;
   absl::Status failure = absl::ResourceExhaustedError("disk full");
   int applied = 0;
-  std::function<void()> during;  // a commit
 
  private:
   const std::unique_ptr<Store> inner_ = MakeMemoryStore();
@@ -599,16 +597,21 @@ TEST(CoreRunner, NothingLeavesBeforeItsCommit) {
   }
 }
 
-// While a commit is on its way, for ever or to fail, agents hear from the coordinator, and nobody
-// sees what is not committed.
-TEST(CoreRunner, OnlyHeartbeatsAreAnsweredDuringACommit) {
+// The writer runs when the test says so.
+class CommitTest : public ::testing::Test {
+ protected:
   FakeClock clock;
-  FakeLoop loop(clock), writer(clock);
+  FakeLoop loop{clock}, writer{clock};
   MetricsRegistry registry;
-  CoordinatorMetrics metrics(registry);
+  CoordinatorMetrics metrics{registry};
   FailingStore store;
   RecordingSink sink;
-  CoreRunner runner(CoreOptions{}, store, clock, loop, writer, metrics);
+  CoreRunner runner{CoreOptions{}, store, clock, loop, writer, metrics};
+};
+
+// While a commit is on its way, for ever or to fail, agents hear from the coordinator, and nobody
+// sees what is not committed.
+TEST_F(CommitTest, OnlyHeartbeatsAreAnsweredMeanwhile) {
   ASSERT_OK(runner.Start(sink, absl::Hours(1)));
   Worker worker;
   worker.name = "w";
@@ -668,14 +671,7 @@ TEST(CoreRunner, OnlyHeartbeatsAreAnsweredDuringACommit) {
 
 // The lease is lost while a commit hangs: who waits is told at once, and its late success counts
 // for nothing.
-TEST(CoreRunner, ACommitThatOutlivesItsTermAnswersNobody) {
-  FakeClock clock;
-  FakeLoop loop(clock), writer(clock);
-  MetricsRegistry registry;
-  CoordinatorMetrics metrics(registry);
-  FailingStore store;
-  RecordingSink sink;
-  CoreRunner runner(CoreOptions{}, store, clock, loop, writer, metrics);
+TEST_F(CommitTest, OneThatOutlivesItsTermAnswersNobody) {
   runner.StartStandingBy(sink, absl::Hours(1));
   runner.Extend(clock.Steady() + absl::Seconds(5));
   runner.Lead(1, nullptr);

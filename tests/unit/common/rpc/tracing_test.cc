@@ -71,6 +71,7 @@ class Guard final : public CallGuard {
                ? absl::PermissionDeniedError("not you")
                : absl::OkStatus();
   }
+  absl::Status CheckRead(const IncomingCall&) override { return absl::OkStatus(); }
   void Answered(const grpc::ServerContextBase&, const grpc::Status&) override {}
   void End(const grpc::ServerContextBase&) override {}
 };
