@@ -95,7 +95,7 @@ TEST_F(SecuredDataService, GuardsTheStreamOfBatches) {
 
 // Its batches are what a token that is bound to another pool is not for.
 TEST_F(SecuredDataService, AStreamOfBatchesIsOfAPoolThatTheTokenIsBoundTo) {
-  for (const auto& [name, role] : {std::pair("v", "viewer"), std::pair("w", "worker")}) {
+  for (const auto& [name, role] : {std::pair("v", "viewer"), std::pair("s", "submitter")}) {
     const std::string cats = Token(name, role, "", "cats");
     EXPECT_THAT(Stream(cats, "dogs"),
                 FailsWith(StatusCode::kPermissionDenied, reason::kOutOfScope, "pool dogs"))
