@@ -4,12 +4,15 @@
 
 #include <dlfcn.h>
 #include <fcntl.h>
+#include <linux/futex.h>
 #include <pthread.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
 #include <sys/time.h>
 #include <time.h>
 #include <unistd.h>
 
+#include <cstdarg>
 #include <cstdlib>
 
 namespace {
@@ -85,6 +88,23 @@ int pthread_cond_timedwait(pthread_cond_t* condition, pthread_mutex_t* mutex,
       Real<int(pthread_cond_t*, pthread_mutex_t*, const timespec*)>("pthread_cond_timedwait");
   const timespec moved = OfTheKernel(*deadline);
   return real(condition, mutex, &moved);
+}
+
+// The same of Abseil's waits, and with them gRPC's.
+long syscall(long number, ...) noexcept {  // NOLINT: as the C library declares it
+  static auto* const real = Real<long(long, ...)>("syscall");
+  va_list list;
+  va_start(list, number);
+  long a[6];
+  for (long& argument : a) argument = va_arg(list, long);
+  va_end(list);
+  const auto* const deadline = reinterpret_cast<const timespec*>(a[3]);
+  const long until = FUTEX_WAIT_BITSET | FUTEX_CLOCK_REALTIME;
+  if (number == SYS_futex && (a[1] & ~FUTEX_PRIVATE_FLAG) == until && deadline != nullptr) {
+    const timespec moved = OfTheKernel(*deadline);
+    return real(number, a[0], a[1], a[2], &moved, a[4], a[5]);
+  }
+  return real(number, a[0], a[1], a[2], a[3], a[4], a[5]);
 }
 
 int fsync(int fd) {
