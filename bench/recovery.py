@@ -60,7 +60,7 @@ def main():
         try:
             dataservice, data_address = start_data_service(args.bin, folder, args.shard)
             processes.append(dataservice)
-            coordinator, port = start([args.bin / "seer-coordinator", "--database", args.database or folder / "coordinator.db", "--storage",
+            coordinator, port, *_ = start([args.bin / "seer-coordinator", "--database", args.database or folder / "coordinator.db", "--storage",
                                        folder / "storage", "--logs", folder / "logs", "--listen", "127.0.0.1:0", "--metrics", "127.0.0.1:0",
                                        "--dataservice", data_address, "--cordon-after", "0"], folder / "ports")
             processes.append(coordinator)

@@ -91,7 +91,7 @@ class Seer:
         (folder / "jobs").mkdir()
         bin_ = args.bin
         dataservice, data_address = start_data_service(bin_, folder, args.shard)
-        coordinator, port = start([bin_ / "seer-coordinator", "--database", folder / "coordinator.db", "--storage", folder / "storage",
+        coordinator, port, *_ = start([bin_ / "seer-coordinator", "--database", folder / "coordinator.db", "--storage", folder / "storage",
                                    "--listen", "127.0.0.1:0", "--metrics", "127.0.0.1:0", "--dataservice", data_address], folder / "ports")
         self.coordinator = f"127.0.0.1:{port}"
         trainer = folder / "trainer"  # takes the place of the trainer: writes when it ran, and is done
