@@ -8,6 +8,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
 #include "absl/time/time.h"
+#include "common/base/duration.h"
 #include "common/base/log.h"
 #include "common/base/process.h"
 #include "common/otlp/telemetry.h"
@@ -23,12 +24,7 @@ namespace {
 // "15s", "500ms", "2m", "90d" -> `out`.
 CLI::callback_t ReadDuration(absl::Duration& out) {
   return [&out](const CLI::results_t& values) {
-    absl::string_view days = values.front();
-    if (double count = 0; absl::ConsumeSuffix(&days, "d") && absl::SimpleAtod(days, &count))
-      out = absl::Hours(24 * count);
-    else if (!absl::ParseDuration(values.front(), &out))
-      return false;
-    return out > absl::ZeroDuration();
+    return seer::ParseDurationOrDays(values.front(), &out) && out > absl::ZeroDuration();
   };
 }
 

@@ -12,6 +12,7 @@
 #include "client/exit_code.h"
 #include "client/paging.h"
 #include "common/base/clock.h"
+#include "common/base/duration.h"
 #include "common/base/error.h"
 #include "common/base/status_macros.h"
 #include "common/rpc/status_grpc.h"
@@ -54,17 +55,13 @@ absl::Status Create(Session& session, const CreateOptions& options) {
   token.set_queue(options.queue);
   token.set_pool(options.pool);
   absl::Duration life;
-  if (std::string text = options.expires; !text.empty()) {
-    // Days are what people count in, and what absl::ParseDuration does not know.
-    const bool days = text.back() == 'd';
-    if (days) text.back() = 'h';
-    if (!absl::ParseDuration(text, &life) || life <= absl::ZeroDuration()) {
+  if (!options.expires.empty()) {
+    if (!ParseDurationOrDays(options.expires, &life) || life <= absl::ZeroDuration()) {
       return Error(absl::StatusCode::kInvalidArgument, reason::kInvalidArgument,
                    absl::StrCat("'", options.expires, "' is no duration"))
           .Field("--expires")
           .Hint("as 90d or 12h");
     }
-    if (days) life *= 24;
     token.mutable_expire_time()->set_seconds(absl::ToUnixSeconds(Clock::Real().Now() + life));
   }
   SEER_ASSIGN_OR_RETURN(const auto channel, session.Coordinator());

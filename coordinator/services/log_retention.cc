@@ -2,9 +2,9 @@
 
 #include <vector>
 
-#include "absl/strings/numbers.h"
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
-#include "absl/strings/strip.h"
+#include "common/base/duration.h"
 #include "common/base/error.h"
 #include "common/base/log.h"
 #include "coordinator/core/job_states.h"
@@ -13,14 +13,11 @@ namespace seer::coordinator {
 
 absl::StatusOr<absl::Duration> ParseKeepLogs(const std::string& text) {
   if (text == "forever") return absl::InfiniteDuration();
-  absl::string_view number = text;
-  // Days are what people count in, and what absl::ParseDuration does not know.
-  int64_t days = 0;
+  const bool part_of_a_day = absl::EndsWith(text, "d") && absl::StrContains(text, '.');
   absl::Duration keep;
-  const bool read = absl::ConsumeSuffix(&number, "d") && absl::SimpleAtoi(number, &days)
-                        ? (keep = absl::Hours(24) * days, true)
-                        : absl::ParseDuration(text, &keep);
-  if (read && keep >= absl::ZeroDuration() && keep < absl::InfiniteDuration()) return keep;
+  if (!part_of_a_day && ParseDurationOrDays(text, &keep) && keep >= absl::ZeroDuration() &&
+      keep < absl::InfiniteDuration())
+    return keep;
   return Error(absl::StatusCode::kInvalidArgument, reason::kInvalidArgument,
                absl::StrCat("'", text, "' is no time to keep logs for"))
       .Field("keep-logs")

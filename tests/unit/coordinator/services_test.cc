@@ -700,15 +700,24 @@ TEST_F(CommitTest, OneThatOutlivesItsTermAnswersNobody) {
   EXPECT_EQ(runner.core().jobs().size(), 1u) << "it was committed all the same";
 }
 
-// Behind all that they were asked after, and never ahead of a commit.
-TEST(CoreRunner, ReadsSeeWhatIsCommitted) {
-  ThreadLoop loop("core", Clock::Real()), writer("database", Clock::Real());
+// On threads of its own.
+class RunningCoreTest : public ::testing::Test {
+ protected:
+  void SetUp() override { ASSERT_OK(runner.Start(sink, absl::Hours(1))); }
+  void TearDown() override {
+    loop.Stop();
+    writer.Stop();
+  }
   MetricsRegistry registry;
-  CoordinatorMetrics metrics(registry);
+  CoordinatorMetrics metrics{registry};
   FailingStore store;
   RecordingSink sink;
-  CoreRunner runner(CoreOptions{}, store, Clock::Real(), loop, writer, metrics);
-  ASSERT_OK(runner.Start(sink, absl::Hours(1)));
+  ThreadLoop loop{"core", Clock::Real()}, writer{"database", Clock::Real()};
+  CoreRunner runner{CoreOptions{}, store, Clock::Real(), loop, writer, metrics};
+};
+
+// Behind all that they were asked after, and never ahead of a commit.
+TEST_F(RunningCoreTest, ReadsSeeWhatIsCommitted) {
   const auto jobs = [&] {
     size_t seen = 0;
     const absl::Status read = runner.Read([&](const Core& core, Store& stored) -> absl::Status {
@@ -734,8 +743,6 @@ TEST(CoreRunner, ReadsSeeWhatIsCommitted) {
   EXPECT_EQ(jobs().status().code(), absl::StatusCode::kResourceExhausted);
   EXPECT_THAT(runner.Write([](Store&) { return absl::DataLossError("as it says"); }),
               ::testing::Eq(absl::DataLossError("as it says")));
-  loop.Stop();
-  writer.Stop();
 }
 
 // One of several coordinators on one store, played by hand.
@@ -833,14 +840,7 @@ TEST_F(StandbyTest, TicksComeOnceAfterItHasLedTwice) {
 }
 
 // A full disk of the coordinator must not end gangs at their next checkpoint.
-TEST(TrainersService, AReportThatCannotBeStoredIsToBeRepeatedNotGivenUp) {
-  ThreadLoop loop("core", Clock::Real()), writer("database", Clock::Real());
-  MetricsRegistry registry;
-  CoordinatorMetrics metrics(registry);
-  FailingStore store;
-  RecordingSink sink;
-  CoreRunner runner(CoreOptions{}, store, Clock::Real(), loop, writer, metrics);
-  ASSERT_OK(runner.Start(sink, absl::Hours(1)));
+TEST_F(RunningCoreTest, AReportThatCannotBeStoredIsToBeRepeatedNotGivenUp) {
   Worker worker;
   worker.name = "w";
   worker.devices = 1;
