@@ -1,19 +1,25 @@
 """A headless Chromium, driven through its DevTools protocol over a pipe: no driver, no package."""
 import base64
+import ctypes
 import json
 import os
 import select
+import signal
 import subprocess
 import tempfile
 import time
 
 PATIENCE = 60  # seconds
+PR_SET_CHILD_SUBREAPER = 36
 
 
 class Browser:
   """One page. `requests` and `errors` collect what it asked for and what it complained of."""
 
   def __init__(self, program="chromium"):
+    # Chromium's helpers outlive its first process and still write to the profile: as children
+    # of ours, once they are orphans, close() can wait for each of them.
+    ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     self._folder = tempfile.TemporaryDirectory(prefix="seer-browser-")
     to_browser, self._in = os.pipe()
     self._out, from_browser = os.pipe()
@@ -25,7 +31,7 @@ class Browser:
          "--remote-debugging-pipe", "--no-first-run", "--disable-extensions",
          "--disable-background-networking", "--disable-component-update", "--hide-scrollbars",
          f"--user-data-dir={self._folder.name}", "about:blank"],
-        close_fds=False, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        close_fds=False, start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     os.close(to_browser)
     os.close(from_browser)
     self._buffer = b""
@@ -39,8 +45,14 @@ class Browser:
       self.call(domain + ".enable")
 
   def close(self):
-    self._process.terminate()
+    group = self._process.pid
+    os.killpg(group, signal.SIGKILL)
     self._process.wait()
+    try:
+      while True:
+        os.waitpid(-group, 0)
+    except ChildProcessError:
+      pass  # none is left
     os.close(self._in)
     os.close(self._out)
     self._folder.cleanup()
