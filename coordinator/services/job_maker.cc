@@ -4,9 +4,9 @@
 
 #include <cmath>
 #include <optional>
-#include <random>
 #include <utility>
 
+#include "absl/random/random.h"
 #include "absl/strings/str_cat.h"
 #include "common/base/error.h"
 #include "common/base/philox.h"
@@ -30,8 +30,8 @@ constexpr int kUpdateAttempts = 5;
 
 uint64_t IdSeed(const std::string& request_id) {
   if (!request_id.empty()) return StableHash(request_id);
-  std::random_device random;
-  return (static_cast<uint64_t>(random()) << 32) | random();
+  static thread_local absl::BitGen random;
+  return absl::Uniform<uint64_t>(random);
 }
 
 // An epoch is as many steps as the generation has whole batches for, rounded up.
