@@ -78,6 +78,9 @@ int main(int argc, char** argv) {
                  "127.0.0.1:7071; default: none");
   app.add_option("--http-host", config.http_hosts,
                  "A name by which browsers reach the dashboard; may be given several times");
+  app.add_flag("!--http-without-client-certificate", config.http_client_certificates,
+               "Callers of --http need no certificate even with --tls-client-ca, as browsers "
+               "seldom have one; they still show their tokens");
   app.add_option(
          "--database", config.database,
          "All jobs: a SQLite file, made if absent, or postgresql://USER@HOST:PORT/NAME, which "

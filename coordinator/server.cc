@@ -26,6 +26,7 @@
 #include "coordinator/services/access_service.h"
 #include "coordinator/services/agent_streams.h"
 #include "coordinator/services/audit_log.h"
+#include "coordinator/services/audits_service.h"
 #include "coordinator/services/change_feed.h"
 #include "coordinator/services/checkpoint_files.h"
 #include "coordinator/services/checkpoints_service.h"
@@ -294,7 +295,9 @@ class Server final : public CoordinatorServer {
             [this](access::About about, const std::string& name) {
               return FindTarget(runner_, about, name);
             },
-            [this](const access::AuditEntry& entry) { audit_.Record(entry); }, Clock::Real()),
+            [this](const access::AuditEntry& entry, const std::string&) { audit_.Record(entry); },
+            Clock::Real()),
+        audits_service_(audit_, tokens_, Clock::Real()),
         maker_(runner_, *pools_),
         access_service_(runner_, tokens_, Clock::Real(), config.authenticate,
                         [this] { agents_.Disconnect(TokensChanged()); }),
@@ -348,17 +351,18 @@ class Server final : public CoordinatorServer {
     options.security = config.security;
     if (config.authenticate) options.guard = &guard_;
     SEER_ASSIGN_OR_RETURN(
-        rpc_, RpcServer::Start(
-                  options,
-                  {Served<v1::Access>(access_service_), Served<v1::Jobs>(jobs_service_),
-                   Served<v1::Checkpoints>(checkpoints_service_),
-                   Served<v1::Curves>(curves_service_), Served<v1::Events>(events_service_),
-                   Served<v1::Profiles>(profiles_service_), Served<v1::Queues>(queues_service_),
-                   Served<v1::Schedules>(schedules_service_), Served<v1::Specs>(specs_service_),
-                   Served<v1::Sweeps>(sweeps_service_), Served<v1::Workers>(workers_service_),
-                   Served<internal::v1::Trainers>(trainers_service_),
-                   Served<internal::v1::Agents>(agents_)},
-                  registry_));
+        rpc_,
+        RpcServer::Start(
+            options,
+            {Served<v1::Access>(access_service_), Served<v1::Jobs>(jobs_service_),
+             Served<v1::Checkpoints>(checkpoints_service_), Served<v1::Curves>(curves_service_),
+             Served<v1::Events>(events_service_), Served<v1::Profiles>(profiles_service_),
+             Served<v1::Queues>(queues_service_), Served<v1::Schedules>(schedules_service_),
+             Served<v1::Specs>(specs_service_), Served<v1::Sweeps>(sweeps_service_),
+             Served<v1::Workers>(workers_service_), Served<internal::v1::Audits>(audits_service_),
+             Served<internal::v1::Trainers>(trainers_service_),
+             Served<internal::v1::Agents>(agents_)},
+            registry_));
     SEER_RETURN_IF_ERROR(ServeHttp(config));
     if (!database_.lease) return absl::OkStatus();
     rpc_->SetServing(false);
@@ -378,6 +382,7 @@ class Server final : public CoordinatorServer {
     options.server.address = config.http;
     options.server.certificate_file = config.security.certificate;
     options.server.key_file = config.security.key;
+    if (config.http_client_certificates) options.server.client_ca_file = config.security.client_ca;
     options.hosts = config.http_hosts;
     SecurityOptions callers = config.security;  // the token is each caller's own
     callers.token.clear();
@@ -410,6 +415,7 @@ class Server final : public CoordinatorServer {
   TokenTable tokens_;
   AuditLog audit_;
   access::AccessGuard guard_;
+  AuditsService audits_service_;
   JobMaker maker_;
   AccessService access_service_;
   JobsService jobs_service_;

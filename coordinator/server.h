@@ -16,9 +16,10 @@ class PoolLookup;
 
 struct ServerConfig {
   std::string listen = "127.0.0.1:7070";
-  std::string metrics = "127.0.0.1:0";              // empty: no endpoint
-  std::string http;                                 // of dashboard and HTTP gateway; empty: none
-  std::vector<std::string> http_hosts;              // as HttpFrontOptions::hosts
+  std::string metrics = "127.0.0.1:0";   // empty: no endpoint
+  std::string http;                      // of dashboard and HTTP gateway; empty: none
+  std::vector<std::string> http_hosts;   // as HttpFrontOptions::hosts
+  bool http_client_certificates = true;  // with security.client_ca, callers of http need one, too
   std::string database = "coordinator.db";          // SQLite file, or postgresql:// URL
   absl::Duration keep_logs = absl::Hours(24 * 30);  // of ended jobs; infinite: forever
   std::string logs;                     // of ranks; default: "logs" beside the SQLite file, or here

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "common/access/guard.h"
+#include "common/access/remote_audit.h"
 #include "common/access/remote_authenticator.h"
 #include "common/base/clock.h"
 #include "common/base/error.h"
@@ -34,17 +35,22 @@ struct Storage {
   std::unique_ptr<ObjectStore> objects;
 };
 
-// Lets calls in whose tokens a coordinator knows; what they change goes to the log.
+// Lets calls in whose tokens a coordinator knows, and tells it what they change.
 struct Access {
   explicit Access(std::shared_ptr<grpc::Channel> coordinator)
       : authenticator(v1::Access::NewStub(coordinator), Clock::Real()),
+        audit(seer::internal::v1::Audits::NewStub(coordinator)),
         guard(
             authenticator,
             [](access::About, const std::string&) -> absl::StatusOr<access::Target> {
               return absl::NotFoundError("no jobs are kept here");
             },
-            access::LogAuditEntry, Clock::Real()) {}
+            [this](const access::AuditEntry& entry, const std::string& token) {
+              audit.Record(entry, token);
+            },
+            Clock::Real()) {}
   access::RemoteAuthenticator authenticator;
+  access::RemoteAudit audit;
   access::AccessGuard guard;
 };
 

@@ -14,6 +14,7 @@
 #include "common/base/error.h"
 #include "common/base/log.h"
 #include "common/base/status_macros.h"
+#include "common/rpc/peer.h"
 #include "common/rpc/status_grpc.h"
 
 namespace seer::access {
@@ -75,7 +76,8 @@ void LogAuditEntry(const AuditEntry& entry) {
 }
 
 absl::Status AccessGuard::Begin(const IncomingCall& call) {
-  const std::string host = HostOf(call.context.peer());
+  const std::string peer = PeerOf(call.context);
+  const std::string host = HostOf(peer);
   if (!MayTry(host))
     return TooMany("too many tokens of this host were refused", "wait a second, then try again");
   const MethodRule* const rule = FindMethod(call.method);
@@ -90,10 +92,10 @@ absl::Status AccessGuard::Begin(const IncomingCall& call) {
   SEER_RETURN_IF_ERROR(principal.status());
 
   const std::string client = absl::StrCat(principal->name, " ", host);
-  Call running{client, rule->changes, {}};
+  Call running{client, rule->changes, {}, ""};
   if (rule->changes) {
-    running.entry = {clock_.Now(), principal->name,    call.method, "", "", "",
-                     "",           call.context.peer()};
+    running.token = token;
+    running.entry = {clock_.Now(), principal->name, call.method, "", "", "", "", peer};
     running.entry.resource = TextAt(*call.request, rule->path);
     if (running.entry.resource.empty() && rule->about == About::kSpec)
       running.entry.resource = TextAt(*call.request, absl::StrCat(rule->path, ".metadata.name"));
@@ -106,7 +108,7 @@ absl::Status AccessGuard::Begin(const IncomingCall& call) {
   if (!allowed.ok() && rule->changes && audit_) {
     running.entry.code = absl::StatusCodeToString(allowed.code());
     if (const auto detail = GetErrorDetail(allowed)) running.entry.reason = detail->reason;
-    audit_(running.entry);
+    audit_(running.entry, token);
   }
   if (!allowed.ok() || call.request == nullptr) return allowed;
   absl::MutexLock lock(&mu_);
@@ -126,16 +128,18 @@ absl::Status AccessGuard::CheckRead(const IncomingCall& call) {
 
 void AccessGuard::Answered(const grpc::ServerContextBase& context, const grpc::Status& status) {
   AuditEntry entry;
+  std::string token;
   {
     absl::MutexLock lock(&mu_);
     const auto it = calls_.find(&context);
     if (it == calls_.end() || !std::exchange(it->second.audited, false)) return;
     entry = std::move(it->second.entry);
+    token = std::move(it->second.token);
   }
   const absl::Status answer = FromGrpc(status);
   entry.code = absl::StatusCodeToString(answer.code());
   if (const auto detail = GetErrorDetail(answer)) entry.reason = detail->reason;
-  if (audit_) audit_(entry);
+  if (audit_) audit_(entry, token);
 }
 
 void AccessGuard::End(const grpc::ServerContextBase& context) {

@@ -29,7 +29,7 @@ struct AuditEntry {
   std::string peer;        // "ipv4:10.0.0.7:41234"
 };
 
-// A line of the log, where there is no database for it.
+// A line of the log.
 void LogAuditEntry(const AuditEntry& entry);
 
 struct GuardOptions {
@@ -45,7 +45,8 @@ class AccessGuard final : public CallGuard {
  public:
   // What lies where: of a name that About::kJob, kSchedule or kSweep goes with. May block.
   using Find = std::function<absl::StatusOr<Target>(About about, const std::string& name)>;
-  using Audit = std::function<void(const AuditEntry& entry)>;  // before the call is answered
+  // Before the call, which came with `token`, is answered.
+  using Audit = std::function<void(const AuditEntry& entry, const std::string& token)>;
 
   // All must outlive it.
   AccessGuard(Authenticator& authenticator, Find find, Audit audit, Clock& clock,
@@ -75,6 +76,7 @@ class AccessGuard final : public CallGuard {
     std::string client;
     bool audited = false;
     AuditEntry entry;
+    std::string token;  // of what is audited
   };
   absl::Status Authorize(const Principal& principal, const MethodRule& rule,
                          const IncomingCall& call) const;

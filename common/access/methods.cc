@@ -98,6 +98,7 @@ constexpr MethodRule kMethods[] = {
     {"seer.v1.Batches/GetReplicaLoad", kViewer, kWorker, kReads, About::kNothing, ""},
 
     {"seer.internal.v1.Agents/Connect", kAdmin, kWorker, kReads, About::kCluster, ""},
+    {"seer.internal.v1.Audits/RecordEntry", kViewer, kWorker, kReads, About::kNothing, ""},
     {"seer.internal.v1.Trainers/ReportProgress", kAdmin, kWorker, kReads, About::kCluster, ""},
     {"seer.internal.v1.Trainers/ReportCheckpoint", kAdmin, kWorker, kReads, About::kCluster, "",
      kLarge},

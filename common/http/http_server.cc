@@ -19,6 +19,7 @@
 #include <deque>
 #include <optional>
 #include <set>
+#include <sstream>
 
 #include "absl/base/thread_annotations.h"
 #include "absl/strings/ascii.h"
@@ -54,6 +55,16 @@ std::string Head(int status, const HttpHeaders& headers) {
   return head;
 }
 
+// "ipv6:[::1]:41234"; "" if it has hung up already.
+std::string PeerOf(const tcp::socket& socket) {
+  error_code error;
+  const tcp::endpoint peer = socket.remote_endpoint(error);
+  if (error) return "";
+  std::ostringstream text;
+  text << (peer.address().is_v4() ? "ipv4:" : "ipv6:") << peer;
+  return text.str();
+}
+
 std::string Chunk(const std::string& piece) {
   return absl::StrCat(absl::Hex(piece.size()), "\r\n", piece, "\r\n");
 }
@@ -72,7 +83,10 @@ class HttpConnection : public std::enable_shared_from_this<HttpConnection> {
   };
 
   HttpConnection(const Shared& shared, tcp::socket socket, std::shared_ptr<ssl::context> tls)
-      : shared_(shared), tls_context_(std::move(tls)), quiet_(socket.get_executor()) {
+      : shared_(shared),
+        tls_context_(std::move(tls)),
+        peer_(PeerOf(socket)),
+        quiet_(socket.get_executor()) {
     if (tls_context_) {
       tls_.emplace(std::move(socket), *tls_context_);
     } else {
@@ -204,6 +218,7 @@ class HttpConnection : public std::enable_shared_from_this<HttpConnection> {
     keep_alive_ = request.keep_alive() && ++requests_ < shared_.options.max_requests;
     head_only_ = request.method() == beast::http::verb::head;
     HttpCallerRequest got;
+    got.peer = peer_;
     got.method = head_only_ ? "GET" : std::string(request.method_string());
     const std::string target(request.target());
     const size_t mark = std::min(target.find('?'), target.size());
@@ -329,6 +344,7 @@ class HttpConnection : public std::enable_shared_from_this<HttpConnection> {
 
   const Shared& shared_;
   const std::shared_ptr<ssl::context> tls_context_;
+  const std::string peer_;
   std::optional<beast::tcp_stream> plain_;  // one of the two
   std::optional<beast::ssl_stream<beast::tcp_stream>> tls_;
   beast::flat_buffer buffer_;
@@ -380,8 +396,11 @@ namespace {
 // The certificate as a context of TLS; another one when the files have changed.
 class Certificate {
  public:
-  Certificate(std::string certificate_file, std::string key_file)
-      : certificate_file_(std::move(certificate_file)), key_file_(std::move(key_file)) {}
+  // `client_ca_file`: empty, clients need none.
+  Certificate(std::string certificate_file, std::string key_file, std::string client_ca_file)
+      : certificate_file_(std::move(certificate_file)),
+        key_file_(std::move(key_file)),
+        client_ca_file_(std::move(client_ca_file)) {}
 
   absl::Status Load() {
     const auto stamp = Stamp();
@@ -397,6 +416,17 @@ class Certificate {
           .Field("http")
           .Hint("name PEM files of one pair: the certificate, with its chain, and its private key");
     }
+    if (!client_ca_file_.empty()) {
+      context->set_verify_mode(ssl::verify_peer | ssl::verify_fail_if_no_peer_cert);
+      context->load_verify_file(client_ca_file_, error);
+      if (error) {
+        return Error(absl::StatusCode::kInvalidArgument, reason::kInvalidArgument,
+                     absl::StrCat("authorities of clients, ", client_ca_file_,
+                                  ", cannot be used: ", error.message()))
+            .Field("http")
+            .Hint("name a PEM file with the certificates of the authorities");
+      }
+    }
     context_ = std::move(context);
     stamp_ = stamp;
     return absl::OkStatus();
@@ -408,8 +438,8 @@ class Certificate {
   }
 
  private:
-  std::pair<int64_t, int64_t> Stamp() const {
-    return {Changed(certificate_file_), Changed(key_file_)};
+  std::array<int64_t, 3> Stamp() const {
+    return {Changed(certificate_file_), Changed(key_file_), Changed(client_ca_file_)};
   }
   static int64_t Changed(const std::string& path) {
     struct stat file {};
@@ -417,8 +447,8 @@ class Certificate {
     return file.st_mtim.tv_sec * 1'000'000'000 + file.st_mtim.tv_nsec;
   }
 
-  const std::string certificate_file_, key_file_;
-  std::pair<int64_t, int64_t> stamp_;
+  const std::string certificate_file_, key_file_, client_ca_file_;
+  std::array<int64_t, 3> stamp_{};
   std::shared_ptr<ssl::context> context_;
 };
 
@@ -448,7 +478,8 @@ class BeastServer final : public HttpServer {
     std::string host = address.substr(0, colon);
     if (host.front() == '[' && host.back() == ']') host = host.substr(1, host.size() - 2);
     if (!shared_.options.certificate_file.empty()) {
-      certificate_.emplace(shared_.options.certificate_file, shared_.options.key_file);
+      certificate_.emplace(shared_.options.certificate_file, shared_.options.key_file,
+                           shared_.options.client_ca_file);
       SEER_RETURN_IF_ERROR(certificate_->Load());
     }
     error_code error;

@@ -22,6 +22,7 @@ struct HttpServerOptions {
   // PEM files, the whole chain and its key; empty: without TLS. Read again when they have changed.
   std::string certificate_file;
   std::string key_file;
+  std::string client_ca_file;  // PEM; whose certificates clients must have; empty: they need none
   size_t max_head_bytes = 16 << 10;  // of a request
   size_t max_body_bytes = 4 << 20;
   size_t max_connections = 1000;                    // more are closed at once
@@ -37,6 +38,7 @@ struct HttpServerOptions {
 using HttpHeaders = std::vector<std::pair<std::string, std::string>>;
 
 struct HttpCallerRequest {
+  std::string peer;                            // as gRPC writes it: "ipv4:10.0.0.7:41234"
   std::string method;                          // "GET"; a HEAD is given as a GET
   std::string path;                            // as sent: percent signs are not decoded
   std::string query;                           // without '?'

@@ -214,6 +214,7 @@ class Core {
   bool HasCheckpoints(const std::string& job) const;
   // Ids of jobs that other records need.
   std::set<std::string> NeededJobs() const;
+  bool ScoresCheckpoint(const Job& job) const;
   bool MayForget(const Job& job, const std::set<std::string>& needed, Moment now) const;
   void NoteRequest(const std::string& id, const std::string& job, Moment now, Decision& out);
 
@@ -272,6 +273,8 @@ class Core {
   void CheckHealth(Job& job, Moment now, Decision& out);
   // True: the attempt will be stopped for it.
   bool Act(Job& job, const HealthRule& rule, HealthFinding& finding, Moment now, Decision& out);
+  // At the end of an attempt that was to: why, for people.
+  std::string RollBack(Job& job, const Attempt& attempt, Moment now, Decision& out);
   void EndRolledBack(Job& job, const Attempt& attempt, Moment now, Decision& out);
   // What is not in a class of the job's ledger yet goes into that of its present state.
   static void CountTime(Job& job, Moment now, Decision& out);

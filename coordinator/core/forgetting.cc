@@ -66,9 +66,15 @@ std::set<std::string> Core::NeededJobs() const {
   return needed;
 }
 
+// By its result a checkpoint may be the best: checkpoint.keepBest.
+bool Core::ScoresCheckpoint(const Job& job) const {
+  return job.state == JobState::kSucceeded && job.eval &&
+         checkpoints_.contains({job.numbers.eval_job, job.numbers.eval_step});
+}
+
 bool Core::MayForget(const Job& job, const std::set<std::string>& needed, Moment now) const {
   return Ended(job.state) && job.ended < now.wall - options_.keep_jobs && !HasCheckpoints(job.id) &&
-         !needed.contains(job.id);
+         !ScoresCheckpoint(job) && !needed.contains(job.id);
 }
 
 void Core::ForgetHistory(Moment now, Decision& out) {

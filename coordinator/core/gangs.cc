@@ -436,22 +436,25 @@ void Core::EndAttempt(Job& job, Moment now, Decision& out) {
   if (outcome.verdict == Verdict::kFail)
     return ChangeState(job, kFailed, outcome.reason, outcome.message, now, out);
   if (DevicesTaken(attempt)) return EndPreempted(job, attempt, outcome, now, out);
-  const std::string from = StartText(job);
   if (job.state == kPausing) {
-    std::string why =
-        outcome.message.empty() ? "" : absl::StrCat("; while pausing: ", outcome.message);
+    std::string why;
+    if (attempt.roll_back_to)
+      why = absl::StrCat("; ", RollBack(job, attempt, now, out));
+    else if (!outcome.message.empty())
+      why = absl::StrCat("; while pausing: ", outcome.message);
     const bool unhealthy = job.reason == reason::kHealthRule && !job.findings.empty();
     if (unhealthy)
       why = absl::StrCat("; ", job.findings.back().rule, ": ", job.findings.back().message, why);
     return ChangeState(job, kPaused, unhealthy ? job.reason : outcome.reason,
-                       absl::StrCat("resumes ", from, why), now, out);
+                       absl::StrCat("resumes ", StartText(job), why), now, out);
   }
   if (attempt.roll_back_to) return EndRolledBack(job, attempt, now, out);
   if (outcome.verdict == Verdict::kPaused) {  // an agent was shut down: nobody's fault
     job.not_before = now.steady + kAgentLeaves;
     KeepDevices(job, attempt, now);
     return ChangeState(job, kRestarting, std::string(reason::kShuttingDown),
-                       absl::StrCat("its workers shut down; starts again ", from), now, out);
+                       absl::StrCat("its workers shut down; starts again ", StartText(job)), now,
+                       out);
   }
   RestartOrFail(job, attempt, outcome, now, out);
 }

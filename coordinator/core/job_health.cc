@@ -119,11 +119,15 @@ bool Core::Act(Job& job, const HealthRule& rule, HealthFinding& finding, Moment 
   return true;
 }
 
-void Core::EndRolledBack(Job& job, const Attempt& attempt, Moment now, Decision& out) {
-  std::string why = attempt.stop_message;
+std::string Core::RollBack(Job& job, const Attempt& attempt, Moment now, Decision& out) {
   // Somebody may need a newer checkpoint by now.
-  if (const absl::Status gone = GoBack(job, *attempt.roll_back_to, now, out); !gone.ok())
-    absl::StrAppend(&why, "; ", gone.message());
+  const absl::Status gone = GoBack(job, *attempt.roll_back_to, now, out);
+  return gone.ok() ? attempt.stop_message
+                   : absl::StrCat(attempt.stop_message, "; ", gone.message());
+}
+
+void Core::EndRolledBack(Job& job, const Attempt& attempt, Moment now, Decision& out) {
+  const std::string why = RollBack(job, attempt, now, out);
   job.restart_class = "health";
   job.not_before = now.steady;
   ChangeState(job, JobState::kRestarting, attempt.stop_reason,

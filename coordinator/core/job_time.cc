@@ -7,8 +7,8 @@
 namespace seer::coordinator {
 namespace {
 
-// A running gang's time is in no class between two reports. kHangSteps without one look like a hang,
-// if they take so long.
+// A running gang's time is in no class between two reports. kHangSteps without one look like a
+// hang, if they take so long.
 constexpr double kHangSeconds = 10;
 
 bool Stood(absl::string_view stop_reason) {
@@ -33,7 +33,7 @@ TimeClass ClassOf(const Job& job) {
     case JobState::kPausing:
       return job.attempt ? PausingClassOf(*job.attempt) : TimeClass::kCheckpoint;
     case JobState::kRestarting:
-      return job.restart_class == "hang" ? TimeClass::kHang : TimeClass::kStart;
+      return Stood(job.reason) ? TimeClass::kHang : TimeClass::kStart;
     case JobState::kStarting:
       return TimeClass::kStart;
     default:

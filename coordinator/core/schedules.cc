@@ -68,6 +68,8 @@ void Core::On(const command::UpdateSchedule& c, Moment now, Decision& out) {
   // What would have been due before is not made up for.
   if (c.schedule.cron != schedule.cron || (schedule.suspended && !c.schedule.suspended))
     schedule.since = now.wall;
+  // Of a clock that was ahead: the change is the way out.
+  schedule.last = std::min(schedule.last, now.wall);
   schedule.cron = c.schedule.cron;
   schedule.spec = c.schedule.spec;
   schedule.overlap = c.schedule.overlap;

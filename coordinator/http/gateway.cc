@@ -5,6 +5,7 @@
 #include <grpcpp/grpcpp.h>
 
 #include <chrono>
+#include <functional>
 #include <utility>
 
 #include "absl/strings/match.h"
@@ -12,11 +13,13 @@
 #include "absl/strings/str_join.h"
 #include "common/api/routes.h"
 #include "common/base/error.h"
+#include "common/rpc/peer.h"
 #include "common/rpc/status_grpc.h"
 #include "common/trace/trace_context.h"
 #include "coordinator/http/http_error.h"
 #include "coordinator/http/request_reader.h"
 #include "coordinator/services/stream_begin.h"
+#include "seer/v1/access.grpc.pb.h"
 
 namespace seer::coordinator {
 namespace {
@@ -69,6 +72,7 @@ grpc::Status Explained(const grpc::Status& status, const MethodDescriptor& metho
 }
 
 void HandOn(const HttpCallerRequest& request, grpc::ClientContext& context) {
+  if (!request.peer.empty()) context.AddMetadata(kHandedOnPeer, request.peer);
   if (const auto it = request.headers.find("authorization"); it != request.headers.end())
     context.AddMetadata("authorization", it->second);
   const auto it = request.headers.find(kTraceparent);
@@ -77,6 +81,46 @@ void HandOn(const HttpCallerRequest& request, grpc::ClientContext& context) {
 }
 
 }  // namespace
+
+// Asks the coordinator whether it knows the caller, and only then goes on to a data service: there
+// all callers of this gateway are one host, and who guesses tokens would have the others refused.
+class Gateway::Admission {
+ public:
+  static void Start(Gateway& gateway, std::shared_ptr<HttpExchange> exchange,
+                    std::function<void(std::shared_ptr<HttpExchange>)> then) {
+    auto call = std::make_shared<Admission>(gateway, std::move(exchange), std::move(then));
+    HandOn(call->exchange_->request(), call->context_);
+    call->context_.set_deadline(std::chrono::system_clock::now() +
+                                absl::ToChronoMilliseconds(kDeadline));
+    if (const absl::Status begun = gateway.Begin(&call->context_, false); !begun.ok())
+      return call->exchange_->Answer(ErrorAnswer(ToGrpc(begun)));
+    call->stub_->async()->Authenticate(&call->context_, &call->request_, &call->response_,
+                                       [call](const grpc::Status& status) {
+                                         if (status.ok()) {
+                                           call->then_(std::move(call->exchange_));
+                                         } else {
+                                           call->exchange_->Answer(ErrorAnswer(status));
+                                           call->exchange_.reset();  // before the server may go
+                                         }
+                                         call->gateway_.Ended(&call->context_, false);
+                                       });
+  }
+  Admission(Gateway& gateway, std::shared_ptr<HttpExchange> exchange,
+            std::function<void(std::shared_ptr<HttpExchange>)> then)
+      : gateway_(gateway),
+        exchange_(std::move(exchange)),
+        then_(std::move(then)),
+        stub_(v1::Access::NewStub(gateway.coordinator_)) {}
+
+ private:
+  Gateway& gateway_;
+  std::shared_ptr<HttpExchange> exchange_;
+  const std::function<void(std::shared_ptr<HttpExchange>)> then_;
+  const std::unique_ptr<v1::Access::Stub> stub_;
+  grpc::ClientContext context_;
+  v1::AuthenticateRequest request_;
+  v1::Principal response_;
+};
 
 // A call with one answer; there until it has come.
 class Gateway::Unary {
@@ -269,13 +313,20 @@ void Gateway::Handle(std::shared_ptr<HttpExchange> exchange) {
     }
     return exchange->Answer(std::move(answer));
   }
-  const auto message = ReadRequest(match, request);
+  auto message = ReadRequest(match, request);
   if (!message.ok()) return exchange->Answer(ErrorAnswer(ToGrpc(message.status())));
-  if (MethodOf(*match.route).server_streaming()) {
-    std::make_shared<Stream>(*this, std::move(exchange), *match.route)->Start(**message);
-  } else {
-    Unary::Start(*this, std::move(exchange), *match.route, **message);
-  }
+  const MethodDescriptor& method = MethodOf(*match.route);
+  const auto call = [this, &route = *match.route, &method,
+                     message = std::shared_ptr<Message>(*std::move(message))](
+                        std::shared_ptr<HttpExchange> from) {
+    if (method.server_streaming()) {
+      std::make_shared<Stream>(*this, std::move(from), route)->Start(*message);
+    } else {
+      Unary::Start(*this, std::move(from), route, *message);
+    }
+  };
+  if (!OfDataService(method)) return call(std::move(exchange));
+  Admission::Start(*this, std::move(exchange), call);
 }
 
 absl::Status Gateway::Begin(grpc::ClientContext* context, bool stream) {

@@ -37,6 +37,7 @@ class Gateway {
   void Stop() ABSL_LOCKS_EXCLUDED(mu_);
 
  private:
+  class Admission;
   class Unary;
   class Stream;
   // UNAVAILABLE with SHUTTING_DOWN, RESOURCE_EXHAUSTED with TOO_MANY_STREAMS: it must not begin.

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <deque>
+#include <set>
 #include <utility>
 #include <vector>
 
@@ -29,6 +30,7 @@ absl::Status ShuttingDown() {
 }
 
 constexpr int kMaxDevices = 1024;
+constexpr absl::Duration kExitRetry = absl::Seconds(1);  // while the database cannot be written
 
 absl::Status Refused(const std::string& what, absl::string_view field, absl::string_view hint) {
   return Error(absl::StatusCode::kInvalidArgument, reason::kInvalidArgument, what)
@@ -138,8 +140,11 @@ class AgentStreams::Stream final
 
   absl::Duration arrived() const { return arrived_; }  // of the message that is handled
 
-  std::string worker;        // empty before its hello; the loop only
-  absl::Duration heartbeat;  // that it was told; the loop only
+  // The loop's only:
+  std::string worker;               // empty before its hello
+  absl::Duration heartbeat;         // that it was told
+  int64_t exits = 0;                // reports that a rank exited
+  std::set<int64_t> exits_unknown;  // numbers of those that are not on disk yet
 
  private:
   std::shared_ptr<Stream> Self() ABSL_LOCKS_EXCLUDED(mu_) {
@@ -225,7 +230,7 @@ void AgentStreams::Handle(const std::shared_ptr<Stream>& stream, const AgentMess
           metrics_.heartbeat.Observe(absl::ToDoubleSeconds(Clock::Real().Steady() - arrived));
         });
   } else if (message.has_rank()) {
-    Rank(stream->worker, message.rank());
+    Rank(stream, message.rank());
   } else if (message.has_activities()) {
     runner_.Post(FromProto(stream->worker, message.activities()));
   } else if (message.has_logs()) {
@@ -236,7 +241,8 @@ void AgentStreams::Handle(const std::shared_ptr<Stream>& stream, const AgentMess
 
 void AgentStreams::Acknowledge(Stream& stream, size_t workers) {
   CoordinatorMessage ack;
-  ack.mutable_ack();
+  const std::set<int64_t>& unknown = stream.exits_unknown;
+  ack.mutable_ack()->set_exits_known(unknown.empty() ? stream.exits : *unknown.begin() - 1);
   const absl::Duration period = HeartbeatPeriod(options_, workers);
   if (std::exchange(stream.heartbeat, period) != period)
     SetDuration(period, ack.mutable_ack()->mutable_heartbeat_period());
@@ -278,7 +284,9 @@ void AgentStreams::Hello(const std::shared_ptr<Stream>& stream, const internal::
   stream->Send(std::move(welcome));
 }
 
-void AgentStreams::Rank(const std::string& worker, const internal::v1::RankReport& report) {
+void AgentStreams::Rank(const std::shared_ptr<Stream>& stream,
+                        const internal::v1::RankReport& report) {
+  const std::string& worker = stream->worker;
   const RunningRank rank{report.attempt_id(), report.job(), report.rank()};
   if (report.state() == internal::v1::RankReport::STATE_STARTED) {
     runner_.Post(command::RankStarted{worker, rank});
@@ -288,8 +296,26 @@ void AgentStreams::Rank(const std::string& worker, const internal::v1::RankRepor
     exited.oom_killed = report.oom_killed();
     exited.device_fault = report.device_fault();
     if (report.has_prompted()) exited.prompted = report.prompted();
-    runner_.Post(std::move(exited));
+    stream->exits_unknown.insert(++stream->exits);
+    Exited(stream, stream->exits, std::move(exited));
   }
+}
+
+// The agent keeps its report until this is on disk. Said twice it changes nothing.
+void AgentStreams::Exited(const std::shared_ptr<Stream>& stream, int64_t number,
+                          command::RankExited exited) {
+  runner_.Post(exited, [this, stream, number, exited](const Reply& reply, const Core&) mutable {
+    if (reply.status.ok()) {
+      stream->exits_unknown.erase(number);
+    } else if (!HasReason(reply.status, reason::kNotLeader)) {
+      runner_.loop().After(kExitRetry,
+                           [this, stream, number, exited = std::move(exited)]() mutable {
+                             const auto it = workers_.find(stream->worker);
+                             if (it != workers_.end() && it->second == stream)
+                               Exited(stream, number, std::move(exited));
+                           });
+    }
+  });
 }
 
 void AgentStreams::Logs(const std::shared_ptr<Stream>& stream,

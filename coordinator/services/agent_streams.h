@@ -63,7 +63,8 @@ class AgentStreams final : public internal::v1::Agents::CallbackService {
   void Handle(const std::shared_ptr<Stream>& stream, const internal::v1::AgentMessage& message);
   void Acknowledge(Stream& stream, size_t workers);
   void Hello(const std::shared_ptr<Stream>& stream, const internal::v1::Hello& hello);
-  void Rank(const std::string& worker, const internal::v1::RankReport& report);
+  void Rank(const std::shared_ptr<Stream>& stream, const internal::v1::RankReport& report);
+  void Exited(const std::shared_ptr<Stream>& stream, int64_t number, command::RankExited exited);
   void Logs(const std::shared_ptr<Stream>& stream, const internal::v1::LogLines& lines);
   void Ended(const std::shared_ptr<Stream>& stream);
 

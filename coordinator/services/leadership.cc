@@ -55,10 +55,14 @@ void Leadership::Held(int64_t term, absl::Duration until) {
     absl::MutexLock lock(&mu_);
     failure = std::exchange(load_failure_, absl::OkStatus());
     if (failure.ok()) {
+      // After a gap, or in another term, others may have led: what is in memory may be stale, and
+      // what was to be done in files was dropped.
+      const bool leads = runner_.leads() && term == term_;
       until_ = until;
       runner_.Extend(until);
-      if (loading_ || runner_.leads()) return;
+      if (loading_ || leads) return;
       loading_ = true;
+      term_ = term;
     }
   }
   if (!failure.ok()) {  // perhaps another one can

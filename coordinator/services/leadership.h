@@ -42,6 +42,7 @@ class Leadership {
   bool said_away_ = false;                            // the thread's
   absl::Mutex mu_;
   bool loading_ ABSL_GUARDED_BY(mu_) = false;       // the runner was told to lead
+  int64_t term_ ABSL_GUARDED_BY(mu_) = 0;           // in which
   absl::Status load_failure_ ABSL_GUARDED_BY(mu_);  // of the last time
   PeriodicThread thread_;
 };

@@ -1,5 +1,6 @@
 #include "coordinator/services/trainers_service.h"
 
+#include <cmath>
 #include <memory>
 #include <string>
 #include <utility>
@@ -28,12 +29,27 @@ absl::Status ForTrainer(const absl::Status& status) {
   return later;
 }
 
+// What is added up over a job's life: one value that is no number would stay in its sums.
+absl::Status CheckSeconds(const Progress& progress) {
+  for (const auto& [field, seconds] :
+       {std::pair("data_wait_seconds", progress.data_wait_seconds),
+        std::pair("train_seconds", progress.train_seconds),
+        std::pair("checkpoint_seconds", progress.checkpoint_seconds)}) {
+    if (std::isfinite(seconds) && seconds >= 0) continue;
+    return Error(absl::StatusCode::kInvalidArgument, reason::kOutOfRange,
+                 absl::StrCat(field, " is ", seconds, ", must be a number of seconds from 0"))
+        .Field(field);
+  }
+  return absl::OkStatus();
+}
+
 }  // namespace
 
 grpc::Status TrainersService::ReportProgress(grpc::ServerContext*,
                                              const internal::v1::ReportProgressRequest* request,
                                              internal::v1::ReportProgressResponse* out) {
   const Progress progress = FromProto(*request);
+  if (const absl::Status sound = CheckSeconds(progress); !sound.ok()) return ToGrpc(sound);
   const Reply reply = runner_.Execute(
       command::ReportProgress{request->attempt_id(), request->job(), progress, request->profile(),
                               request->profile_first_step(), FromProto(request->data_plan())});

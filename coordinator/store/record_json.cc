@@ -97,11 +97,14 @@ Ledger LedgerFrom(const json& job, absl::Time created) {
   record.until = created;
   if (job.contains("ledger")) {
     const json& in = job["ledger"];
-    record.shares = in.at("shares");
+    // Reports that were no numbers have been counted once, and are null: they count nothing.
+    const auto seconds = [](const json& value) { return value.is_number() ? double{value} : 0.0; };
+    const json& shares = in.at("shares");
+    for (size_t i = 0; i < record.shares.size(); ++i) record.shares[i] = seconds(shares.at(i));
     record.until = FromMicros(in.at("until_us"));
     record.training = in.at("training");
-    record.last = {in.at("step"), in.at("train_seconds"), in.at("data_wait_seconds"),
-                   in.at("checkpoint_seconds")};
+    record.last = {in.at("step"), seconds(in.at("train_seconds")),
+                   seconds(in.at("data_wait_seconds")), seconds(in.at("checkpoint_seconds"))};
   }
   return Ledger::From(record);
 }
@@ -127,7 +130,7 @@ std::vector<HealthRule> HealthRulesFrom(const json& in) {
     rules.push_back(
         {rule.at("name"),
          EnumFrom(rule.at("signal"), HealthSignal::kLossOverLnK, HealthSignal::kStepSecondsRatio),
-         rule.at("above"), rule.at("bound"), rule.at("for_steps"), rule.at("after_step"),
+         rule.at("above"), Number(rule.at("bound")), rule.at("for_steps"), rule.at("after_step"),
          EnumFrom(rule.at("action"), HealthAction::kAlert, HealthAction::kRollBack),
          rule.at("set")});
   }

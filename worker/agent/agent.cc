@@ -192,7 +192,10 @@ class AgentImpl final : public Agent {
         lease_.Acknowledged(clock_.Steady());
         up_.Set(1);
         said_lost_ = false;
-        if (table_.HeartbeatAcknowledged()) Changed();
+        if (table_.HeartbeatAcknowledged(message.ack().has_exits_known()
+                                             ? std::optional(message.ack().exits_known())
+                                             : std::nullopt))
+          Changed();
         return;
       case CoordinatorMessage::kAssign:
         return Start(message.assign());
@@ -264,23 +267,44 @@ class AgentImpl final : public Agent {
       return LogWarn("stale_assignment_refused", {job, attempt, rank});
     spans_[taken.key] = RankSpan(assign);
     const WithinTrace scope(spans_[taken.key].context());
-    if (leaving_) {  // a gang's other ranks must not wait for one that never comes
-      const int code = assign.world_size() == 1 ? kExitPaused : kExitCollective;
-      return Ended(taken.key, {code, std::string(reason::kShuttingDown), "its agent shuts down"});
+    if (leaving_) {
+      return Ended(taken.key, {NeverStarted(assign), std::string(reason::kShuttingDown),
+                               "its agent shuts down"});
     }
+    if (taken.verdict == AssignmentTable::Verdict::kWait) {
+      LogInfo("rank_waits_for_device", {job, attempt, rank});
+      waiting_[taken.key] = std::move(assign);
+      return Changed();
+    }
+    Launch(taken.key, std::move(assign));
+  }
+
+  // The exit code: a gang's other ranks must not wait for one that never comes.
+  static int NeverStarted(const internal::v1::Assign& assign) {
+    return assign.world_size() == 1 ? kExitPaused : kExitCollective;
+  }
+
+  // The rank's device is its own.
+  void Launch(int64_t key, internal::v1::Assign assign) {
+    const Assignment assignment = FromProto(assign);
+    const int device = *table_.Find(key)->device;
+    const WithinTrace scope(spans_[key].context());
     if (assign.coordinator_address().empty()) assign.set_coordinator_address(config_.coordinator);
-    assign.set_device(DeviceName(config_, taken.device));
+    assign.set_device(DeviceName(config_, device));
     assign.set_traceparent(FormatTraceparent(CurrentTrace()));
     if (const absl::Status written = work_dir_->WriteAssignment(assign); !written.ok()) {
-      return Ended(taken.key, {kCannotStart, std::string(reason::kStorageFailed),
-                               std::string(written.message())});
+      return Ended(
+          key, {kCannotStart, std::string(reason::kStorageFailed), std::string(written.message())});
     }
-    WatchRank(taken.key, assignment);
+    WatchRank(key, assignment);
     if (table_.Running().size() == 1) oom_watch_.Forget();  // what was before concerns no rank
-    device_faults_.Forget(taken.device);
-    LogInfo("rank_started", {job, attempt, rank, {"device", assign.device()}});
+    device_faults_.Forget(device);
+    LogInfo("rank_started", {{"job", assignment.job},
+                             {"attempt", assignment.attempt_id},
+                             {"rank", assignment.rank},
+                             {"device", assign.device()}});
     const std::string path = work_dir_->AssignmentPath(assignment.attempt_id, assignment.rank);
-    rank_metrics_->Watch(taken.key,
+    rank_metrics_->Watch(key,
                          {{"job", std::string(absl::StripPrefix(assignment.job, "jobs/"))},
                           {"rank", absl::StrCat(assignment.rank)}},
                          WorkDir::MetricsPortFile(path));
@@ -291,7 +315,7 @@ class AgentImpl final : public Agent {
     if (!config_.otlp_endpoint.empty())
       command.arguments.insert(command.arguments.end(), {"--otlp-endpoint", config_.otlp_endpoint});
     AddSecurityArguments(config_.security, command.arguments);
-    supervisor_->Start(taken.key, std::move(command));
+    supervisor_->Start(key, std::move(command));
     link_->Send(StartedReport(assignment));
     Changed();
   }
@@ -349,7 +373,7 @@ class AgentImpl final : public Agent {
     last_lines_.erase(key);
     rank_metrics_->Forget(key);
     exit.prompted = prompted_.erase(key) > 0;
-    exit.device_fault = device_faults_.Newest(entry->device);
+    exit.device_fault = device_faults_.Newest(*entry->device);
     exit.oom_killed = exit_code == 128 + SIGKILL && oom_watch_.TakeOne();
     if (word) {
       exit.reason = word->reason;
@@ -376,6 +400,11 @@ class AgentImpl final : public Agent {
     SendLines(Link::kMaxUnsentBytes);  // its last lines go before its end
     SendExits();
     Changed();
+    while (const auto next = table_.GiveDevice()) {
+      internal::v1::Assign assign = std::move(waiting_.at(*next));
+      waiting_.erase(*next);
+      Launch(*next, std::move(assign));
+    }
   }
 
   void SendExits() {
@@ -407,6 +436,12 @@ class AgentImpl final : public Agent {
   void SignalRank(int64_t key, int signal) {
     const AssignmentTable::Entry* const entry = table_.Find(key);
     if (entry == nullptr || entry->exit) return;
+    if (const auto waits = waiting_.extract(key)) {  // there is no process yet
+      RankExit exit{signal == SIGTERM ? NeverStarted(waits.mapped()) : 128 + signal, "",
+                    "it had not started"};
+      exit.prompted = true;
+      return Ended(key, std::move(exit));
+    }
     prompted_.insert(key);
     supervisor_->Signal(key, signal);
   }
@@ -428,12 +463,13 @@ class AgentImpl final : public Agent {
   int64_t last_beat_ = 0;  // a beat that another one came before does nothing
   int64_t last_look_ = 0;
   Lease lease_;
-  AssignmentTable table_;
+  AssignmentTable table_{config_.devices};
   Activities activities_;
   LogShipper shipper_;
-  std::map<int64_t, LastLines> last_lines_;  // of ranks that run
-  std::set<int64_t> prompted_;               // ranks that run and were sent a signal
-  std::map<int64_t, Span> spans_;            // of ranks that run
+  std::map<int64_t, LastLines> last_lines_;          // of ranks that run
+  std::set<int64_t> prompted_;                       // ranks that run and were sent a signal
+  std::map<int64_t, Span> spans_;                    // of ranks that run
+  std::map<int64_t, internal::v1::Assign> waiting_;  // of ranks that wait for a device
   OomWatch oom_watch_;
   DeviceFaults device_faults_;
   bool said_lost_ = false;  // since the last acknowledgement

@@ -35,32 +35,43 @@ class AssignmentTable {
 
   struct Entry {
     Assignment assignment;
-    int device = 0;                // the machine's, from 0; of two that run never the same
-    std::optional<RankExit> exit;  // unset: it runs
-    // Heartbeats sent on this stream before the exit was; unset: not sent on this stream.
-    std::optional<int64_t> exit_sent_after;
+    // The machine's, from 0; of two that run never the same; unset: it waits for one.
+    std::optional<int> device;
+    std::optional<RankExit> exit;  // unset: it runs, or waits
+    // Of the exit's report on this stream; unset: not sent on this stream.
+    struct Sent {
+      int64_t number = 0;  // among such reports, from 1
+      int64_t beats = 0;   // heartbeats sent before it
+    };
+    std::optional<Sent> sent;
   };
   enum class Verdict {
     kStart,  // new: start the rank
+    kWait,   // new, but ranks that were told to end still have all devices: GiveDevice says when
     kKnown,  // said twice: nothing to do
     kStale,  // an attempt older than the newest that was seen of the job: refuse
   };
   struct Taken {
     Verdict verdict = Verdict::kStart;
-    int64_t key = 0;  // for kStart: never used before
+    int64_t key = 0;  // for kStart and kWait: never used before
     int device = 0;   // for kStart: the first that no running rank has
   };
 
+  explicit AssignmentTable(int devices) : devices_(devices) {}
+
   Taken Take(const Assignment& assignment);
+  // To the one that waits longest, if one is free: its key, to be started.
+  std::optional<int64_t> GiveDevice();
   void Exited(int64_t key, RankExit exit);  // of an unknown key, or a second time: nothing happens
 
   // The stream to the coordinator. Reports that were sent on a stream which broke may be lost.
   void StreamOpened();
   void StreamClosed();
   void HeartbeatSent() { ++sent_beats_; }
-  // Acknowledgements come in order: what was sent before the heartbeat has arrived, so exits that
-  // were are forgotten. True: something was.
-  bool HeartbeatAcknowledged();
+  // Acknowledgements come in order. Exits are forgotten that the coordinator has on disk, the first
+  // `exits_known` that were sent; of one that does not say, those sent before the heartbeat. True:
+  // something was.
+  bool HeartbeatAcknowledged(std::optional<int64_t> exits_known);
   std::vector<int64_t> UnsentExits() const;
   void ExitSent(int64_t key);
 
@@ -72,10 +83,11 @@ class AssignmentTable {
 
  private:
   void Remember(const std::string& job, int64_t attempt_id);
-  int FreeDevice() const;
+  std::optional<int> FreeDevice() const;
 
+  const int devices_;
   int64_t last_key_ = 0;
-  int64_t sent_beats_ = 0, acked_beats_ = 0;  // of the present stream
+  int64_t sent_beats_ = 0, acked_beats_ = 0, sent_exits_ = 0;  // of the present stream
   std::map<int64_t, Entry> entries_;
   std::map<std::string, int64_t> newest_attempt_;  // by job
 };

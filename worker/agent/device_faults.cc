@@ -82,7 +82,8 @@ std::vector<std::string> DeviceAddresses(const std::string& folder, absl::string
     std::ifstream information(entry.path() / "information");
     for (std::string line; std::getline(information, line);) {
       absl::string_view value = line;
-      if (absl::ConsumePrefix(&value, "GPU UUID:")) uuid = std::string(absl::StripAsciiWhitespace(value));
+      if (absl::ConsumePrefix(&value, "GPU UUID:"))
+        uuid = std::string(absl::StripAsciiWhitespace(value));
     }
   }
   std::vector<std::string> all, chosen;

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <chrono>
 #include <filesystem>
 #include <fstream>
@@ -83,13 +84,25 @@ void FakeAgent::Read() {
       running_[{assign.attempt_id(), assign.rank()}] = rank;
       assigns_.push_back(assign);
     }
+    if (message.has_ack()) {
+      ++acks_;
+      for (; exits_known_ < message.ack().exits_known(); ++exits_known_)
+        running_.erase(exits_.at(static_cast<size_t>(exits_known_)));
+    }
     if (message.has_inspect()) inspects_.push_back(message.inspect());
-    if (message.has_stop() &&
+    if (message.has_stop() && Runs(message.stop().attempt_id()) &&
         told_.insert({message.stop().attempt_id(), message.stop().kill()}).second)
       stops_.push_back(message.stop());
   }
   absl::MutexLock lock(&mu_);
   closed_ = true;
+}
+
+bool FakeAgent::Runs(int64_t attempt_id) const {
+  return std::any_of(running_.begin(), running_.end(), [&](const auto& item) {
+    return item.first.first == attempt_id &&
+           std::find(exits_.begin(), exits_.end(), item.first) == exits_.end();
+  });
 }
 
 void FakeAgent::Beat() {
@@ -157,9 +170,21 @@ void FakeAgent::Exited(const Assign& assign, int exit_code, const std::string& r
 
 void FakeAgent::Exited(const Assign& assign, internal::v1::RankReport report) {
   report.set_state(internal::v1::RankReport::STATE_EXITED);
+  {
+    absl::MutexLock lock(&mu_);
+    exits_.emplace_back(assign.attempt_id(), assign.rank());
+  }
   Report(assign, std::move(report));
+}
+
+int64_t FakeAgent::exits_known() const {
   absl::MutexLock lock(&mu_);
-  running_.erase({assign.attempt_id(), assign.rank()});
+  return exits_known_;
+}
+
+int64_t FakeAgent::acks() const {
+  absl::MutexLock lock(&mu_);
+  return acks_;
 }
 
 void FakeAgent::Log(const Assign& assign, const std::string& text) {

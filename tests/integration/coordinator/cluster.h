@@ -51,6 +51,10 @@ class FakeAgent {
   void Exited(const internal::v1::Assign& assign, int exit_code, const std::string& reason = "",
               const std::string& message = "");
   void Exited(const internal::v1::Assign& assign, internal::v1::RankReport report);
+  // Of the exits that were told, how many the coordinator said that it has on disk; until then a
+  // rank is among those of heartbeats, as a real agent's.
+  int64_t exits_known() const ABSL_LOCKS_EXCLUDED(mu_);
+  int64_t acks() const ABSL_LOCKS_EXCLUDED(mu_);
   void Log(const internal::v1::Assign& assign, const std::string& text);
   // That the rank does; who it is is filled in.
   void Does(const internal::v1::Assign& assign,
@@ -60,6 +64,8 @@ class FakeAgent {
   // The oldest of `queue`, which is `what`; fails the test after 20 s.
   template <typename Message>
   Message Next(std::deque<Message>& queue, const char* what);
+  // Has ranks of it whose end was not told.
+  bool Runs(int64_t attempt_id) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void Beat();
   void Read();
   void Send(const internal::v1::AgentMessage& message);
@@ -72,8 +78,10 @@ class FakeAgent {
   std::unique_ptr<
       grpc::ClientReaderWriter<internal::v1::AgentMessage, internal::v1::CoordinatorMessage>>
       stream_;
-  absl::Mutex mu_;
+  mutable absl::Mutex mu_;
   std::map<std::pair<int64_t, int>, internal::v1::RunningRank> running_ ABSL_GUARDED_BY(mu_);
+  std::vector<std::pair<int64_t, int>> exits_ ABSL_GUARDED_BY(mu_);  // as they were told
+  int64_t exits_known_ ABSL_GUARDED_BY(mu_) = 0, acks_ ABSL_GUARDED_BY(mu_) = 0;
   std::deque<internal::v1::Assign> assigns_ ABSL_GUARDED_BY(mu_);
   std::deque<internal::v1::Stop> stops_ ABSL_GUARDED_BY(mu_);
   std::deque<internal::v1::Inspect> inspects_ ABSL_GUARDED_BY(mu_);

@@ -2,6 +2,10 @@
 // the coordinator, by request and over restarts, and a drain from the notice to the other worker.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sqlite3.h>
+
+#include <cmath>
+#include <limits>
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
@@ -99,6 +103,59 @@ TEST_F(FaultsTest, AFailureSaysItsClassItsSignAndTheNextStep) {
   ASSERT_OK_AND_ASSIGN(const std::string metrics, Metrics());
   EXPECT_THAT(metrics, HasSubstr("seer_job_failures_total{class=\"out_of_memory\"} 3"));
   EXPECT_THAT(metrics, HasSubstr("seer_job_restarts_total{class=\"out_of_memory\"} 2"));
+}
+
+// Heartbeats are answered while the database cannot be written; an end that is only in memory is
+// not the agent's to forget.
+TEST_F(FaultsTest, AnExitIsConfirmedWhenItIsOnDisk) {
+  FakeAgent agent(cluster_.port(), {.name = "w1", .devices = 1});
+  ASSERT_OK(cluster_.Create(SmallSpec("done", 1)));
+  const Assign assign = agent.NextAssign();
+  ASSERT_OK(cluster_.Progress(assign, 20));
+  sqlite3* other = nullptr;
+  ASSERT_EQ(sqlite3_open((cluster_.dir() / "state/coordinator.db").c_str(), &other), SQLITE_OK);
+  ASSERT_EQ(sqlite3_exec(other, "BEGIN IMMEDIATE", nullptr, nullptr, nullptr), SQLITE_OK);
+  agent.Exited(assign, kExitDone);
+  const int64_t before = agent.acks();
+  // Longer than the database waits for the lock: a commit has failed meanwhile.
+  EXPECT_TRUE(Eventually([&] {
+    const auto metrics = Metrics();
+    return metrics.ok() && absl::StrContains(*metrics, "seer_database_commit_failures_total 1");
+  }));
+  EXPECT_TRUE(Eventually([&] { return agent.acks() > before; }));
+  EXPECT_EQ(agent.exits_known(), 0);
+  ASSERT_EQ(sqlite3_exec(other, "ROLLBACK", nullptr, nullptr, nullptr), SQLITE_OK);
+  sqlite3_close(other);
+  EXPECT_TRUE(Eventually([&] { return agent.exits_known() == 1; }));
+  cluster_.Restart();
+  EXPECT_EQ(cluster_.Get("done")->state(), v1::JOB_STATE_SUCCEEDED);
+}
+
+// One that no trainer sends would be in the job's sums, and in the database, for ever.
+TEST_F(FaultsTest, SecondsThatAreNoNumberAreRefused) {
+  FakeAgent agent(cluster_.port(), {.name = "w1", .devices = 1});
+  ASSERT_OK(cluster_.Create(SmallSpec("odd", 1)));
+  const Assign assign = agent.NextAssign();
+  internal::v1::ReportProgressRequest report;
+  report.set_attempt_id(assign.attempt_id());
+  report.set_job(assign.job());
+  report.set_step(1);
+  const auto refused = [&](const char* field) {
+    EXPECT_THAT(CallStub(*cluster_.trainers, &internal::v1::Trainers::Stub::ReportProgress, report),
+                FailsWith(StatusCode::kInvalidArgument, reason::kOutOfRange, field));
+  };
+  report.set_train_seconds(std::nan(""));
+  refused("train_seconds is nan");
+  report.set_train_seconds(1);
+  report.set_data_wait_seconds(std::numeric_limits<double>::infinity());
+  refused("data_wait_seconds is inf");
+  report.set_data_wait_seconds(-1);
+  refused("data_wait_seconds is -1");
+  report.set_data_wait_seconds(0);
+  report.set_loss(std::nan(""));  // is news
+  EXPECT_OK(CallStub(*cluster_.trainers, &internal::v1::Trainers::Stub::ReportProgress, report));
+  cluster_.Restart();
+  EXPECT_OK(cluster_.Get("odd"));
 }
 
 TEST_F(FaultsTest, AFaultOfAGpuIsTheMachinesOwn) {

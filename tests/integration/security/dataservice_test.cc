@@ -2,6 +2,7 @@
 #include <gmock/gmock.h>
 
 #include "dataservice/server.h"
+#include "seer/internal/v1/audit.grpc.pb.h"
 #include "seer/v1/batches.grpc.pb.h"
 #include "seer/v1/pools.grpc.pb.h"
 #include "tests/integration/security/secured_cluster.h"
@@ -104,6 +105,56 @@ TEST_F(SecuredDataService, AStreamOfBatchesIsOfAPoolThatTheTokenIsBoundTo) {
                 ::testing::AnyOf(StatusCode::kNotFound, StatusCode::kInvalidArgument))
         << role;
   }
+}
+
+TEST_F(SecuredDataService, WhatChangesThereIsInTheCoordinatorsAudit) {
+  const std::string viewer = Token("v", "viewer"), cats = Token("c", "operator", "", "cats");
+  EXPECT_OK(Make(cats, "cats"));
+  EXPECT_FALSE(Make(viewer, "dogs").ok());
+  EXPECT_OK(Look(viewer, "cats"));
+  const auto entries = Audit();
+  ASSERT_GE(entries.size(), 4u);  // the tokens' are the first two
+  EXPECT_EQ(entries[0].method(), "seer.v1.Pools/CreatePool");
+  EXPECT_EQ(entries[0].principal(), "tokens/v");
+  EXPECT_EQ(entries[0].resource(), "dogs");
+  EXPECT_EQ(entries[0].code(), "PERMISSION_DENIED");
+  EXPECT_EQ(entries[0].reason(), reason::kRoleTooLow);
+  EXPECT_EQ(entries[1].principal(), "tokens/c");
+  EXPECT_EQ(entries[1].resource(), "cats");
+  EXPECT_EQ(entries[1].code(), "OK");
+  EXPECT_THAT(entries[1].peer(), ::testing::StartsWith("ipv4:127.0.0.1:"));
+  EXPECT_EQ(entries[2].method(), "seer.v1.Access/CreateToken");
+}
+
+TEST_F(SecuredDataService, NobodyIsStoppedWhileTheAuditCannotBeToldToACoordinator) {
+  const std::string cats = Token("c", "operator", "", "cats");
+  EXPECT_EQ(Look(cats, "cats").code(), StatusCode::kNotFound);
+  server_.reset();
+  EXPECT_OK(Make(cats, "cats")) << "it is known from before, and the log has the line";
+}
+
+// A coordinator takes only what it does not see itself, and only of whom the token speaks for.
+TEST_F(SecuredDataService, EntriesCannotBeMadeUpForOthers) {
+  const std::string viewer = Token("v", "viewer");
+  internal::v1::RecordEntryRequest request;
+  request.mutable_entry()->set_method("seer.v1.Jobs/CancelJob");
+  const auto record = [&](const std::string& token) {
+    return Call<internal::v1::Audits>(token, &internal::v1::Audits::Stub::RecordEntry, request)
+        .status();
+  };
+  EXPECT_THAT(record(viewer), FailsWith(StatusCode::kInvalidArgument, reason::kInvalidArgument,
+                                        "changes nothing at a data service"));
+  request.mutable_entry()->set_method("seer.v1.Pools/GetPool");
+  EXPECT_FALSE(record(viewer).ok());
+  request.mutable_entry()->set_method("seer.v1.Pools/CreatePool");
+  EXPECT_FALSE(record("").ok());
+  request.mutable_entry()->set_principal("bootstrap");
+  request.mutable_entry()->mutable_create_time()->set_seconds(int64_t{1} << 36);
+  EXPECT_OK(record(viewer));
+  const auto entries = Audit();
+  ASSERT_FALSE(entries.empty());
+  EXPECT_EQ(entries[0].principal(), "tokens/v");
+  EXPECT_LE(entries[0].create_time().seconds(), absl::ToUnixSeconds(absl::Now()));
 }
 
 TEST_F(SecuredDataService, NeedsACoordinatorToAsk) {

@@ -79,7 +79,8 @@ class LimitsTest : public ::testing::Test {
  protected:
   void Start(GuardOptions limits, RpcServerOptions options = {}) {
     guard_ = std::make_unique<AccessGuard>(
-        everybody_, nullptr, [this](const AuditEntry& entry) { audited_.push_back(entry); }, clock_,
+        everybody_, nullptr,
+        [this](const AuditEntry& entry, const std::string&) { audited_.push_back(entry); }, clock_,
         limits);
     options.guard = guard_.get();
     ASSERT_OK_AND_ASSIGN(server_,

@@ -220,6 +220,24 @@ TEST_F(HealthTest, AJobGoesBackBeforeTheSignalWasBeyondWithOtherValues) {
                           "10 with optim.lr=0.1"));
 }
 
+TEST_F(HealthTest, AJobThatIsPausedMeanwhileGoesBackAllTheSame) {
+  Begin(HealthMode::kAct, Diverges(HealthAction::kRollBack));
+  See(5, 4);
+  Checkpoint(5);
+  See(6, 9);
+  Checkpoint(6);
+  See(7, 9);
+  See(8, 9);
+  Do(command::PauseJob{id_, ""});
+  Exit(128 + 9);
+  EXPECT_EQ(job().state, JobState::kPaused);
+  EXPECT_THAT(job().message, HasSubstr("goes back to step 5"));
+  Do(command::FilesDeleted{id_, 6});
+  Do(command::ResumeJob{id_, "", 0});
+  ASSERT_TRUE(job().attempt) << job().message;
+  EXPECT_EQ(job().attempt->restore_step, 5);
+}
+
 TEST_F(HealthTest, AJobThatGoesBackTooOftenIsPaused) {
   Begin(HealthMode::kAct, Diverges(HealthAction::kRollBack));
   for (int i = 1; i <= 3; ++i) {

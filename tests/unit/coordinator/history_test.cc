@@ -183,6 +183,46 @@ TEST_F(ForgettingTest, WhatIsNeededStays) {
   EXPECT_TRUE(core_.Find(forked).ok());
 }
 
+// A checkpoint may be kept as the best for as long as it is there.
+TEST_F(ForgettingTest, AnEvaluationStaysAsLongAsItsCheckpoint) {
+  const std::string trained = Do(Create("trained")).reply.job;
+  Do(command::ReportCheckpoint{1, "jobs/" + trained, 0, 1, 5, {"rank-0", 1, std::string(64, 'a')}});
+  Cancel(trained);
+  std::vector<std::string> judges;
+  for (const char* name : {"judge", "failed"}) {
+    command::CreateJob create = Create(name);
+    create.job.numbers.evaluation = true;
+    create.job.numbers.eval_job = trained;
+    create.job.numbers.eval_step = 5;
+    judges.push_back(Do(create).reply.job);
+    const int64_t attempt = core_.jobs().at(judges.back()).attempt->id;
+    if (name == std::string("judge")) {
+      Do(command::ReportEval{attempt, "jobs/" + judges.back(), {{{20, 0.9, 0.99}}, 10, 10}});
+      Do(command::RankExited{"w", {attempt, "jobs/" + judges.back(), 0}, 0, "", ""});
+    } else {
+      Cancel(judges.back());
+    }
+  }
+  ASSERT_EQ(core_.jobs().at(judges[0]).state, JobState::kSucceeded);
+  Pass(absl::Hours(24 * 31));
+  EXPECT_THAT(Tick(), ElementsAre(judges[1]));
+  EXPECT_THAT(Tick(), IsEmpty());
+  EXPECT_TRUE(core_.Find("judge").ok());
+}
+
+TEST_F(ForgettingTest, AScheduleOfAClockThatWasAheadGoesOnWhenItIsChanged) {
+  JobSchedule schedule;
+  schedule.name = "hourly";
+  schedule.cron = "@hourly";
+  Do(command::CreateSchedule{schedule});
+  Do(command::ScheduleRan{"hourly", now_.wall + absl::Hours(24 * 365), Cancelled("a"), ""});
+  Pass(absl::Hours(2));
+  EXPECT_THAT(core_.DueTimes(now_.wall), IsEmpty());
+  Do(command::UpdateSchedule{schedule, 0});
+  Pass(absl::Hours(2));
+  EXPECT_THAT(core_.DueTimes(now_.wall), SizeIs(1));
+}
+
 TEST_F(ForgettingTest, AJobThatIsNeededAgainMeanwhileStays) {
   const std::string id = Cancelled("old");
   Pass(absl::Hours(24 * 31));

@@ -802,6 +802,23 @@ TEST(RecordJson, AnOlderJobHasNoTraceAndAnOlderReaderPassesItsOver) {
   EXPECT_EQ(JobFromJson(record.dump())->traceparent, "");
 }
 
+// Of a coordinator that took reports which were no numbers.
+TEST(RecordJson, ALedgerWithNumbersThatAreNoneCountsThemAsNothing) {
+  Job job;
+  job.id = "job_a";
+  job.numbers.shape.ranks = 1;
+  nlohmann::json record = nlohmann::json::parse(ToJson(job));
+  record["ledger"]["shares"][1] = 12.5;
+  for (const char* key : {"train_seconds", "data_wait_seconds", "checkpoint_seconds"})
+    record["ledger"][key] = nullptr;
+  record["ledger"]["shares"][0] = nullptr;
+  const auto read = JobFromJson(record.dump());
+  ASSERT_OK(read);
+  EXPECT_EQ(read->ledger.record().shares[0], 0);
+  EXPECT_EQ(read->ledger.record().shares[1], 12.5);
+  EXPECT_EQ(read->ledger.record().last.train_seconds, 0);
+}
+
 TEST(RecordJson, StatesThatCannotBeAreCorruption) {
   Job job;
   job.id = "job_a";

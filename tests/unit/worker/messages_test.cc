@@ -17,7 +17,7 @@ TEST(MessagesTest, DurationsKeepTheirFractions) {
 }
 
 TEST(MessagesTest, AHeartbeatNamesAlsoWhatEndedButIsNotKnown) {
-  AssignmentTable table;
+  AssignmentTable table(4);
   table.Take({1, "jobs/a", 1, 0});
   table.Exited(table.Take({1, "jobs/a", 1, 1}).key, {0, "", ""});
   const auto message = HeartbeatOf(table);
