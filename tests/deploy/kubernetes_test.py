@@ -13,7 +13,8 @@ from cloudcoil.models.cert_manager import v1 as cert_manager
 from cloudcoil.models.keda import v1alpha1 as keda
 from cloudcoil.models.prometheus_operator import v1 as prometheus_operator
 
-from manifests import CHART, PROFILES, ROOT, TOOLS, chart_objects, containers, flags_of, helm_template, pods, render, unknown_flags
+from manifests import (CHART, PROFILES, ROOT, TOOLS, chart_objects, containers, flags_of, helm_template, objects_of, pods, render, selects,
+                       unknown_flags)
 
 KUBERNETES = "1.37"
 OLDEST_KUBERNETES = "1.30"  # that Chart.yaml names
@@ -120,6 +121,36 @@ class Schemas(unittest.TestCase):
         groups = [group for path in files for group in yaml.safe_load(path.read_text())["groups"]]
         rules = [o for key, o in chart_objects().items() if key[1] == "PrometheusRule"]
         self.assertCountEqual([group for rule in rules for group in rule["spec"]["groups"]], groups)
+
+
+class Monitoring(unittest.TestCase):
+    KEY = ("monitoring.coreos.com/v1", "ServiceMonitor")
+
+    def test_targets_have_the_names_that_the_rules_ask_for_whatever_the_release_is_called(self):
+        rules = "".join(path.read_text() for path in (ROOT / "deploy/prometheus/rules").glob("*.yml"))
+        asked = set(re.findall(r'job="(seer-\w+)"', rules))
+        self.assertLessEqual({"seer-coordinator", "seer-dataservice"}, asked)
+        for release in ("seer", "lab"):
+            objects = objects_of(release=release)
+            (endpoint,) = objects[(*self.KEY, release)]["spec"]["endpoints"]
+            (job,) = [r for r in endpoint["relabelings"] if r["targetLabel"] == "job"]
+            (source,) = job["sourceLabels"]
+            made = set()
+            for _, _, _, labels in pods(objects):
+                meta = {"__meta_kubernetes_pod_label_" + re.sub(r"[^a-zA-Z0-9_]", "_", key): value for key, value in labels.items()}
+                made.add(job["replacement"].replace("$1", meta[source]))
+            self.assertEqual(made, {"seer-coordinator", "seer-dataservice", "seer-worker"})
+            self.assertLessEqual(asked, made)
+
+    def test_a_release_may_name_its_cluster(self):
+        def cluster(*arguments):
+            return [r for r in objects_of(*arguments)[(*self.KEY, "seer")]["spec"]["endpoints"][0]["relabelings"] if r["targetLabel"] == "cluster"]
+
+        self.assertEqual(cluster(), [])
+        named = ("--set", "monitoring.cluster=east", "--values", CHART / "profiles/gpu.yaml")
+        self.assertEqual(cluster(*named), [{"targetLabel": "cluster", "replacement": "east"}])
+        scaled = objects_of(*named)[("keda.sh/v1alpha1", "ScaledObject", "seer-dataservice")]["spec"]
+        self.assertIn('cluster="east"', scaled["triggers"][0]["metadata"]["query"])
 
 
 class Flags(unittest.TestCase):
@@ -255,8 +286,7 @@ class Objects(unittest.TestCase):
             objects = chart_objects(profile)
             for kind, name, _, labels in pods(objects):
                 with self.subTest(profile=profile, object=name):
-                    budgets = [o for key, o in objects.items() if key[1] == "PodDisruptionBudget"
-                               and o["spec"]["selector"]["matchLabels"].items() <= labels.items()]
+                    budgets = [o for key, o in objects.items() if key[1] == "PodDisruptionBudget" and selects(o["spec"]["selector"], labels)]
                     self.assertEqual(len(budgets), 1)
                     service = objects[("v1", "Service", name)]
                     self.assertEqual(service["spec"]["clusterIP"], "None")

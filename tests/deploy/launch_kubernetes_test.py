@@ -14,7 +14,7 @@ import unittest
 import kubernetes_validate
 import yaml
 
-from manifests import BIN, ROOT, chart_objects, unknown_flags
+from manifests import BIN, ROOT, chart_objects, selects, unknown_flags
 
 ANSWERS = ROOT / "tests/deploy/kubernetes_answers"
 IMAGE = "registry.example.org/seer/worker-cuda:0.1.0"
@@ -142,6 +142,14 @@ class Manifest(unittest.TestCase):
         self.assertIs(pod["spec"]["automountServiceAccountToken"], False)
         policy = chart_objects("gpu")[("networking.k8s.io/v1", "NetworkPolicy", "seer-worker")]["spec"]["podSelector"]["matchLabels"]
         self.assertLessEqual(policy.items(), pod["metadata"]["labels"].items())
+
+    def test_no_budget_counts_its_pods(self):
+        """A Job has no scale: one of its pods in a budget would allow no eviction of any pod in it."""
+        labels = self.manifest()["spec"]["template"]["metadata"]["labels"]
+        by_the_server = {name: "seer-agents" for name in ("batch.kubernetes.io/job-name", "job-name")}  # since Kubernetes 1.27
+        budgets = [o["spec"]["selector"] for key, o in chart_objects("gpu").items() if key[1] == "PodDisruptionBudget"]
+        self.assertTrue(any(selects(budget, labels) for budget in budgets))  # but for the server's labels
+        self.assertFalse(any(selects(budget, {**labels, **by_the_server}) for budget in budgets))
 
     def test_the_worker_takes_every_flag(self):
         container = self.manifest("--tls-secret", "t", "--token-secret", "t")["spec"]["template"]["spec"]["containers"][0]

@@ -25,9 +25,9 @@ def load_script(path):
 render = load_script(ROOT / "deploy/kustomize/render")
 
 
-def helm_template(*arguments):
+def helm_template(*arguments, release="seer"):
     """Runs helm; (exit code, stdout, stderr)."""
-    done = subprocess.run([TOOLS / "helm", "template", "seer", CHART, *arguments], capture_output=True, text=True)
+    done = subprocess.run([TOOLS / "helm", "template", release, CHART, *arguments], capture_output=True, text=True)
     return done.returncode, done.stdout, done.stderr
 
 
@@ -67,3 +67,17 @@ def pods(objects):
 
 def containers(spec):
     return spec.get("initContainers", []) + spec["containers"]
+
+
+def objects_of(*arguments, release="seer"):
+    """The chart's objects with these arguments of helm."""
+    code, text, errors = helm_template(*arguments, release=release)
+    assert code == 0, errors
+    return render.objects({"all": text})
+
+
+def selects(selector, labels):
+    """Whether a label selector of Kubernetes takes an object with these labels."""
+    meets = {"In": lambda e: labels.get(e["key"]) in e["values"], "NotIn": lambda e: labels.get(e["key"]) not in e["values"],
+             "Exists": lambda e: e["key"] in labels, "DoesNotExist": lambda e: e["key"] not in labels}
+    return selector.get("matchLabels", {}).items() <= labels.items() and all(meets[e["operator"]](e) for e in selector.get("matchExpressions", []))
