@@ -196,13 +196,21 @@ void AddSlurm(CLI::App& parent, Session& session) {
   command->add_option("--interface", options.interface,
                       "Network interface by which ranks reach each other, as ib0; default: the "
                       "node's address in Slurm");
+  command
+      ->add_option("--metrics-port", options.metrics_port,
+                   "Where every agent serves /metrics to other machines, as 9103; 0: to its own "
+                   "alone")
+      ->capture_default_str();
+  command->add_flag("--allow-loopback", options.allow_loopback,
+                    "Take a coordinator on a loopback address: all nodes are this machine");
   command->add_option("--log-dir", options.log_dir,
                       "Folder for the agents' log; default: the current one");
   command->add_option("--sbatch", options.sbatch,
                       "A further option of sbatch, as --sbatch=--qos=high; may be repeated");
   command->footer(
       "Examples:\n  seer worker launch slurm --nodes 8 --gpus-per-node 8 --partition gpu --label "
-      "gpu=h100 --time 2-00:00:00\n  seer worker launch slurm --nodes 2 --devices 4 "
+      "gpu=h100 --time 2-00:00:00 --metrics-port 9103\n  seer worker launch slurm --nodes 2 "
+      "--devices 4 "
       "--cpus-per-node 16 --dry-run");
   command->callback([&session, flags] {
     const absl::Status done = LaunchSlurm(session, *flags);

@@ -8,6 +8,7 @@
 #include "common/base/error.h"
 #include "common/base/label.h"
 #include "common/base/status_macros.h"
+#include "common/rpc/security.h"
 
 namespace seer::client {
 namespace {
@@ -60,6 +61,19 @@ absl::Status CheckAgents(const AgentOptions& options) {
   if (options.grace < absl::Seconds(1))
     return Refused("grace", "--grace must be a second at least");
   return ParseMachineLabels(options.labels).status();
+}
+
+absl::Status CheckReachable(const AgentOptions& options, absl::string_view otherwise) {
+  for (const absl::string_view address : absl::StrSplit(options.coordinator, ',')) {
+    if (!IsLoopback(address.substr(0, address.rfind(':')))) continue;
+    return Error(absl::StatusCode::kInvalidArgument, reason::kInvalidArgument,
+                 absl::StrCat("the coordinator's address ", address,
+                              " leads every machine to itself: agents on others do not reach it"))
+        .Field("coordinator")
+        .Hint(absl::StrCat("name it with --coordinator HOST:PORT, as the agents' machines reach it",
+                           otherwise));
+  }
+  return absl::OkStatus();
 }
 
 int DevicesOf(const AgentOptions& options) {

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "absl/status/status.h"
+#include "absl/strings/string_view.h"
 #include "absl/time/time.h"
 
 namespace seer::client {
@@ -29,6 +30,9 @@ inline constexpr absl::Duration kAfterGrace = absl::Seconds(30);
 
 // INVALID_ARGUMENT: names the flag. What batch systems say about names is said here.
 absl::Status CheckAgents(const AgentOptions& options);
+// That the coordinator is not on a loopback address, which agents elsewhere have for themselves.
+// INVALID_ARGUMENT. `otherwise`: what else may be done about it, behind the hint.
+absl::Status CheckReachable(const AgentOptions& options, absl::string_view otherwise = "");
 
 // Ranks of one machine.
 int DevicesOf(const AgentOptions& options);

@@ -168,6 +168,7 @@ std::string ToYaml(const Json& manifest) {
 
 absl::Status CheckKubernetes(const KubernetesOptions& options) {
   SEER_RETURN_IF_ERROR(CheckAgents(options.agents));
+  SEER_RETURN_IF_ERROR(CheckReachable(options.agents));  // a pod has a loopback of its own
   if (options.image.empty())
     return Missing("image", "the worker's image, as registry.example.org/seer/worker-cuda:0.1.0");
   SEER_RETURN_IF_ERROR(CheckQuantity("cpu", options.cpu));

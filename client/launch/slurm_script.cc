@@ -62,6 +62,16 @@ exit "$code"
 
 absl::Status CheckSlurm(const SlurmOptions& options) {
   SEER_RETURN_IF_ERROR(CheckAgents(options.agents));
+  if (!options.allow_loopback) {
+    SEER_RETURN_IF_ERROR(
+        CheckReachable(options.agents, ", or say --allow-loopback if all nodes are this machine"));
+  }
+  if (options.metrics_port < 0 || options.metrics_port > 65535) {
+    return Error(absl::StatusCode::kInvalidArgument, reason::kInvalidArgument,
+                 absl::StrCat("--metrics-port is ", options.metrics_port,
+                              ", must be from 1 to 65535, or 0 for none that others reach"))
+        .Field("metrics-port");
+  }
   SEER_RETURN_IF_ERROR(CheckWord("partition", options.partition));
   SEER_RETURN_IF_ERROR(CheckWord("account", options.account));
   SEER_RETURN_IF_ERROR(CheckWord("cpus-per-node", options.cpus_per_node));
@@ -102,8 +112,10 @@ std::string SlurmScript(const SlurmOptions& options) {
   absl::StrAppend(&script, "set -u\nworker=", Quoted(options.worker),
                   "\ninterface=", Quoted(options.interface), "\ndrained=", kDrainedExitCode,
                   "\nflags=(\n");
-  for (const std::string& flag : WorkerFlags(agents))
-    absl::StrAppend(&script, "  ", Quoted(flag), "\n");
+  std::vector<std::string> flags = WorkerFlags(agents);
+  if (options.metrics_port != 0)
+    flags.push_back(absl::StrCat("--metrics=0.0.0.0:", options.metrics_port));
+  for (const std::string& flag : flags) absl::StrAppend(&script, "  ", Quoted(flag), "\n");
   absl::StrAppend(&script, ")\n", kAgent, kBatch);
   return script;
 }

@@ -17,7 +17,9 @@ struct SlurmOptions {
   std::string cpus_per_node;       // empty: all that come with the node
   std::string time;                // as sbatch takes it: 2-00:00:00; empty: the partition's
   std::string interface;  // whose address other ranks are given, as ib0; empty: the node's in Slurm
-  std::string log_dir;    // for %x-%j.log; empty: the folder of the submission
+  bool allow_loopback = false;  // all nodes are this machine
+  int metrics_port = 0;         // of every agent, for all to read; 0: on the loopback, at any port
+  std::string log_dir;          // for %x-%j.log; empty: the folder of the submission
   std::vector<std::string> sbatch;  // further options of sbatch, as --qos=high
 };
 

@@ -168,6 +168,10 @@ class Manifest(unittest.TestCase):
             done = seer("--coordinator", "a:1", "--image", IMAGE, *numbers, "--dry-run")
             self.assertEqual(done.returncode, 2, done.stdout)
             self.assertIn(words, done.stderr)
+        done = seer("--coordinator", "127.0.0.1:7070", "--image", IMAGE, "--count", 1, "--dry-run")
+        self.assertEqual(done.returncode, 2, done.stdout)
+        self.assertIn("agents on others do not reach it", done.stderr)
+        self.assertIn("name it with --coordinator HOST:PORT", done.stderr)
         self.assertIn("--image", seer("--coordinator", "a:1", "--count", 1, "--dry-run").stderr)
 
 

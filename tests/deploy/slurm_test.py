@@ -5,10 +5,11 @@ import shutil
 import subprocess
 import tempfile
 import unittest
+import urllib.request
 
 from cluster import Cluster, wait_for
 from manifests import BIN, ROOT, unknown_flags
-from slurm import Slurm
+from slurm import Slurm, free_ports
 
 SMOKE = ROOT / "recipes/smoke.yaml"
 
@@ -31,7 +32,7 @@ class SlurmTest(unittest.TestCase):
         cls.logs = root / "logs"
 
     def launch(self, *arguments):
-        return self.cluster.seer("worker", "launch", "slurm", "--log-dir", self.logs, *arguments, env=self.slurm.environment).strip()
+        return self.cluster.seer("worker", "launch", "slurm", "--allow-loopback", "--log-dir", self.logs, *arguments, env=self.slurm.environment).strip()
 
     def log(self):
         return "".join(path.read_text() for path in self.logs.glob("*.log"))
@@ -84,6 +85,22 @@ class SlurmTest(unittest.TestCase):
         wait_for(lambda: not self.slurm.run("squeue", "-h"), what="an empty queue")
 
 
+    def test_an_agent_serves_its_metrics_at_the_port_that_was_said(self):
+        (port,) = free_ports(1)
+        number = self.launch("--nodes", 1, "--cpus-per-node", 8, "--partition", "high", "--metrics-port", port)
+
+        def scrape():
+            try:
+                return urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10).read().decode()
+            except OSError:
+                return None
+
+        page = wait_for(scrape, what=f"an agent's metrics ({self.log()})")
+        self.assertIn("# TYPE seer_worker_up gauge", page)
+        self.slurm.run("scancel", number)
+        wait_for(lambda: not self.slurm.run("squeue", "-h"), what="an empty queue")
+
+
 class ScriptTest(unittest.TestCase):
     """The script alone, and what is refused: nothing runs."""
 
@@ -99,7 +116,7 @@ class ScriptTest(unittest.TestCase):
 
     def test_the_script_asks_for_what_was_said_and_bash_reads_it(self):
         text = self.script("--nodes", 8, "--gpus-per-node", 8, "--partition", "gpu", "--account", "vision", "--time", "2-00:00:00", "--sbatch=--qos=high",
-                           "--label", "gpu=h100", "--grace", "5m", "--worker", "/opt/it's here/seer-worker", "--worker-flag=--log-format=json")
+                           "--label", "gpu=h100", "--grace", "5m", "--worker", "/opt/it's here/seer-worker", "--worker-flag=--log-format=json", "--metrics-port", 9103)
         options = [line.removeprefix("#SBATCH ") for line in text.splitlines() if line.startswith("#SBATCH ")]
         for option in ("--nodes=8", "--gpus-per-node=8", "--ntasks-per-node=1", "--exclusive", "--requeue", "--signal=B:TERM@330", "--partition=gpu",
                        "--account=vision", "--time=2-00:00:00", "--qos=high"):
@@ -108,7 +125,7 @@ class ScriptTest(unittest.TestCase):
         worker, *flags = done.stdout.splitlines()
         self.assertEqual(worker, "/opt/it's here/seer-worker", done.stderr)
         self.assertEqual(flags, ["--coordinator=head-0:7070,head-1:7070", "--devices=8", "--device-kind=cuda", "--grace=300s", "--drained-exit-code=75",
-                                 "--label=gpu=h100", "--log-format=json"])
+                                 "--label=gpu=h100", "--log-format=json", "--metrics=0.0.0.0:9103"])
         self.assertEqual(unknown_flags("seer-worker", [*flags, "--name=", "--address="]), set())
 
     @unittest.skipUnless(shutil.which("shellcheck"), "shellcheck is not installed")
@@ -128,9 +145,21 @@ class ScriptTest(unittest.TestCase):
                 ((*named, "--nodes", 1, "--label", "rack"), "rack"),
                 ((*named, "--nodes", 1, "--grace", "soon"), "no duration"),
                 (("--coordinator", "head", "--nodes", 1), "no HOST:PORT"),
+                ((*named, "--nodes", 1, "--metrics-port", 65536), "--metrics-port is 65536"),
                 (("--nodes", 1), "agents must know where the coordinator is")):
             with self.subTest(arguments=arguments):
                 self.assertIn(words, self.launch(*arguments, code=2))
+
+    def test_a_loopback_address_goes_to_no_other_machine(self):
+        for address in ("127.0.0.1:7070", "localhost:7070", "[::1]:7070", "head:7070,127.0.0.1:7070"):
+            with self.subTest(address=address):
+                arguments = ("--coordinator", address, "--nodes", 1, "--dry-run")
+                errors = self.launch(*arguments, code=2)
+                self.assertIn("agents on others do not reach it", errors)
+                self.assertIn("--coordinator HOST:PORT", errors)
+                self.assertIn("--allow-loopback", errors)
+                self.assertIn(f"'--coordinator={address}'", self.launch(*arguments, "--allow-loopback"))
+        self.assertNotIn("--metrics", self.script("--nodes", 1))
 
     def test_without_slurm_it_says_where_to_run_it(self):
         errors = self.launch("--coordinator", "head:7070", "--nodes", 1, code=1, path="/nowhere")
