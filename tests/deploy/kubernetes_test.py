@@ -142,6 +142,18 @@ class Monitoring(unittest.TestCase):
             self.assertEqual(made, {"seer-coordinator", "seer-dataservice", "seer-worker"})
             self.assertLessEqual(asked, made)
 
+    def test_alerts_lead_to_the_run_books_where_they_are_read(self):
+        def urls(*arguments):
+            rules = [o for key, o in objects_of(*arguments).items() if key[1] == "PrometheusRule"]
+            alerts = [rule for o in rules for group in o["spec"]["groups"] for rule in group["rules"] if "alert" in rule]
+            return {rule["alert"]: rule["annotations"]["runbook_url"] for rule in alerts}
+
+        base = "https://docs.example.org/seer/runbooks.html"
+        named = urls("--set", f"monitoring.runbookBase={base}")
+        self.assertEqual(named, {alert: url.replace("docs/runbooks.md", base) for alert, url in urls().items()})
+        self.assertEqual(named["SeerNoLeader"], f"{base}#seernoleader")
+        self.assertNotEqual(helm_template("--set", "monitoring.runbookBase=a#b")[0], 0)
+
     def test_a_release_may_name_its_cluster(self):
         def cluster(*arguments):
             return [r for r in objects_of(*arguments)[(*self.KEY, "seer")]["spec"]["endpoints"][0]["relabelings"] if r["targetLabel"] == "cluster"]
