@@ -1,10 +1,11 @@
 #include "client/cli.h"
 
+#include <grpc/support/log.h>
 #include <signal.h>
 
 #include <CLI/CLI.hpp>
+#include <cstdlib>
 #include <iostream>
-#include <map>
 #include <memory>
 #include <optional>
 
@@ -20,8 +21,11 @@
 #include "client/commands/sweep.h"
 #include "client/completion.h"
 #include "client/exit_code.h"
+#include "common/base/address.h"
 #include "common/base/error.h"
 #include "common/base/status_macros.h"
+#include "common/base/utf8.h"
+#include "common/flags/choice.h"
 #include "common/otlp/telemetry.h"
 #include "common/rpc/channel.h"
 #include "common/rpc/security_flags.h"
@@ -54,6 +58,23 @@ bool IsValue(const CLI::App& app, const std::string& before) {
   return option != nullptr && option->get_items_expected_max() > 0;
 }
 
+std::string FirstClause(const std::string& text) {
+  return text.substr(0, std::min(text.find("; "), text.find(". ")));
+}
+
+// Flags that are the program's, but that are said behind a verb as well, are named in its help.
+class HelpFormatter final : public CLI::Formatter {
+ public:
+  std::string make_footer(const CLI::App* app) const override {
+    const bool verb = app->get_parent() != nullptr && app->get_subcommands(nullptr).empty();
+    return absl::StrCat(
+        CLI::Formatter::make_footer(app),
+        verb ? "\nGlobal flags: -o table|wide|json|jsonl|yaml|name, --coordinator HOST:PORT, "
+               "--dataservice HOST:PORT, --token-file FILE;\n`seer --help` has all of them\n"
+             : "");
+  }
+};
+
 // What to say about a command line that CLI11 refused: it does not name a verb that is not there.
 struct Misused {
   std::string message, hint;
@@ -82,7 +103,15 @@ Misused Explain(const CLI::App& app, const CLI::ParseError& error, int argc,
   if (!names.empty())
     return {absl::StrCat("'", path, "' needs a verb"),
             absl::StrCat("one of ", absl::StrJoin(names, ", "))};
-  return {error.what(), absl::StrCat("`", path, " --help` shows what can be said here")};
+  const std::string help = absl::StrCat("`", path, " --help` shows what can be said here");
+  if (error.get_name() == "RequiredError") {
+    for (const CLI::Option* option : at->get_options())
+      if (option->get_positional() && option->get_required() && option->empty())
+        return {absl::StrCat("'", path, "' needs ", option->get_name(), ": ",
+                             FirstClause(option->get_description())),
+                help};
+  }
+  return {error.what(), help};
 }
 
 // The command as a span, from which a job's trace begins; where the environment names no receiver,
@@ -136,6 +165,7 @@ absl::StatusOr<std::shared_ptr<grpc::Channel>> Session::Coordinator() {
   SEER_ASSIGN_OR_RETURN(const Context context, LoadContext(flags));
   const std::vector<std::string> addresses = SplitAddresses(context.coordinator);
   if (addresses.empty()) return NoAddress("a coordinator");
+  SEER_RETURN_IF_ERROR(CheckAddresses("--coordinator", addresses));
   coordinators = static_cast<int>(addresses.size());
   return SecureChannel(context, addresses);
 }
@@ -143,6 +173,7 @@ absl::StatusOr<std::shared_ptr<grpc::Channel>> Session::Coordinator() {
 absl::StatusOr<std::shared_ptr<grpc::Channel>> Session::DataService() const {
   SEER_ASSIGN_OR_RETURN(const Context context, LoadContext(flags));
   if (context.dataservice.empty()) return NoAddress("a data service");
+  SEER_RETURN_IF_ERROR(CheckAddresses("--dataservice", context.dataservice));
   return SecureChannel(context, context.dataservice);
 }
 
@@ -165,28 +196,20 @@ absl::Status Session::Call(const std::string& what,
   return !status.ok() && interrupt->caught() ? absl::CancelledError("interrupted") : status;
 }
 
-absl::Status StreamStatus(const std::string& what, const absl::Status& status) {
-  const bool unreachable = status.code() == absl::StatusCode::kUnavailable ||
-                           status.code() == absl::StatusCode::kDeadlineExceeded;
-  if (!unreachable || GetErrorDetail(status)) return status;
-  return Error(status.code(), reason::kServiceUnreachable,
-               absl::StrCat("cannot reach ", what, ": ", status.message()))
-      .Hint("check that it runs; `seer cluster up` starts a local cluster");
-}
-
 void BuildCommandTree(CLI::App& app, Session& session) {
   app.name("seer");
+  app.formatter(std::make_shared<HelpFormatter>());
   app.set_version_flag("--version", SEER_VERSION);
   app.require_subcommand(1);
   app.fallthrough();
-  app.add_option("-o,--output", session.form, "table, wide, json, jsonl, yaml or name")
-      ->transform(
-          CLI::CheckedTransformer(std::map<std::string, OutputForm>{{"table", OutputForm::kTable},
-                                                                    {"wide", OutputForm::kWide},
-                                                                    {"json", OutputForm::kJson},
-                                                                    {"jsonl", OutputForm::kJsonl},
-                                                                    {"yaml", OutputForm::kYaml},
-                                                                    {"name", OutputForm::kName}}));
+  AddChoice<OutputForm>(app, "-o,--output", session.form,
+                        {{"table", OutputForm::kTable},
+                         {"wide", OutputForm::kWide},
+                         {"json", OutputForm::kJson},
+                         {"jsonl", OutputForm::kJsonl},
+                         {"yaml", OutputForm::kYaml},
+                         {"name", OutputForm::kName}},
+                        "Form of what is printed [table]");
   app.add_option(
       "--coordinator", session.flags.coordinator,
       "HOST:PORT, of several coordinators all with commas: the one that leads is asked; default: "
@@ -208,9 +231,7 @@ void BuildCommandTree(CLI::App& app, Session& session) {
   AddAuthCommands(app, session);
   auto shell = std::make_shared<std::string>();
   CLI::App* completion = app.add_subcommand("completion", "Print a completion script for a shell");
-  completion->add_option("shell", *shell, "bash, zsh or fish")
-      ->required()
-      ->check(CLI::IsMember({"bash", "zsh", "fish"}));
+  AddWord(*completion, "shell", *shell, {"bash", "zsh", "fish"}, "bash, zsh or fish")->required();
   completion->footer(
       "Examples:\n  eval \"$(seer completion bash)\"\n  eval \"$(seer completion zsh)\"\n  "
       "seer completion fish | source");
@@ -225,8 +246,22 @@ void BuildCommandTree(CLI::App& app, Session& session) {
       "102 not found, 103 cancelled, 104 preempted for good");
 }
 
-int RunCli(int argc, const char* const* argv) {
-  signal(SIGPIPE, SIG_DFL);
+namespace {
+
+// Names of resources, paths and texts all go into protobuf strings, which are UTF-8.
+absl::Status CheckUtf8(int argc, const char* const* argv) {
+  for (int i = 1; i < argc; ++i) {
+    const absl::string_view word = argv[i];
+    if (ValidUtf8Length(word) == word.size()) continue;
+    return Error(absl::StatusCode::kInvalidArgument, reason::kInvalidArgument,
+                 absl::StrCat("argument ", i, ", '", ToValidUtf8(word), "', is not UTF-8"))
+        .Hint("write it in UTF-8: look at the terminal's encoding, or rename the file");
+  }
+  return absl::OkStatus();
+}
+
+int Run(int argc, const char* const* argv) {
+  if (const absl::Status readable = CheckUtf8(argc, argv); !readable.ok()) return Fail(readable);
   Interrupt interrupt;
   Session session;
   session.interrupt = &interrupt;
@@ -244,9 +279,21 @@ int RunCli(int argc, const char* const* argv) {
     Note(absl::StrCat("hint: ", misused.hint));
     return kExitUsage;
   }
-  std::cout << std::flush;
   trace.End(app, session.exit_code);
   return session.exit_code;
+}
+
+}  // namespace
+
+int RunCli(int argc, const char* const* argv) {
+  signal(SIGPIPE, SIG_DFL);
+  // What fails is said by the command itself; gRPC's own lines are for those who ask for them.
+  if (std::getenv("GRPC_VERBOSITY") == nullptr) gpr_set_log_function([](gpr_log_func_args*) {});
+  const int exit_code = Run(argc, argv);
+  const absl::Status written = FlushOutput();
+  if (written.ok()) return exit_code;
+  const int failed = Fail(written);
+  return exit_code == kExitOk ? failed : exit_code;
 }
 
 }  // namespace seer::client

@@ -45,9 +45,6 @@ struct Session {
 absl::StatusOr<std::shared_ptr<grpc::Channel>> SecureChannel(
     const Context& context, const std::vector<std::string>& addresses);
 
-// The end of a stream: one that `what` did not give gets SERVICE_UNREACHABLE and a hint.
-absl::Status StreamStatus(const std::string& what, const absl::Status& status);
-
 void AddJobCommands(CLI::App& app, Session& session);
 void AddCheckpointCommands(CLI::App& app, Session& session);
 void AddPoolCommands(CLI::App& app, Session& session);

@@ -98,10 +98,13 @@ absl::Status LocalCluster::StartProcess(const std::string& name,
   return absl::OkStatus();
 }
 
+std::vector<std::string> LocalCluster::Ports(const std::string& name) const {
+  return absl::StrSplit(ReadFile(fs::path(dir_) / "run" / (name + ".ports")),
+                        absl::ByAnyChar(" \n"), absl::SkipEmpty());
+}
+
 absl::StatusOr<std::string> LocalCluster::Port(const std::string& name, size_t index) const {
-  const std::vector<std::string> ports =
-      absl::StrSplit(ReadFile(fs::path(dir_) / "run" / (name + ".ports")), absl::ByAnyChar(" \n"),
-                     absl::SkipEmpty());
+  const std::vector<std::string> ports = Ports(name);
   if (ports.size() <= index)
     return Error(absl::StatusCode::kUnavailable, reason::kClusterNotRunning,
                  absl::StrCat(name, " does not run"));
@@ -254,8 +257,8 @@ std::vector<ClusterProcess> LocalCluster::Status() const {
     process.name = entry.path().stem().string();
     process.pid = RunningPid(entry.path());
     process.running = process.pid != 0;
-    process.ports = std::string(
-        absl::StripAsciiWhitespace(ReadFile(fs::path(dir_) / "run" / (process.name + ".ports"))));
+    for (std::string& port : Ports(process.name))
+      if (port != "0") process.ports.push_back(std::move(port));
     process.log = (fs::path(dir_) / "logs" / (process.name + ".log")).string();
     processes.push_back(std::move(process));
   }

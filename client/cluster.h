@@ -22,7 +22,7 @@ struct ClusterProcess {
   std::string name;  // "coordinator", "dataservice-0", "worker-1"
   int pid = 0;
   bool running = false;
-  std::string ports;  // "7070 41234 7071"; empty: not known
+  std::vector<std::string> ports;  // that it serves on; empty: not known
   std::string log;
 };
 
@@ -47,7 +47,8 @@ class LocalCluster {
   // The lock's descriptor, held until it is closed: one `up` or `down` at a time.
   absl::StatusOr<int> Lock(Interrupt& interrupt) const;
   void Stop(std::vector<ClusterProcess> processes);
-  // Of what a process says it serves on, in its order.
+  // What a process says it serves on, in its order; 0: not on that.
+  std::vector<std::string> Ports(const std::string& name) const;
   absl::StatusOr<std::string> Port(const std::string& name, size_t index = 0) const;
   std::string ListenAddress(const std::string& name) const;  // the port it had before, or any
 

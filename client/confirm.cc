@@ -12,12 +12,15 @@
 
 namespace seer::client {
 
-absl::Status Confirm(const std::string& what, bool yes, const Interrupt& interrupt) {
+absl::Status Confirm(const std::string& what, bool yes, const Interrupt& interrupt,
+                     DryRun dry_run) {
   if (yes) return absl::OkStatus();
   if (!IsTerminal(STDIN_FILENO) || !IsTerminal(STDERR_FILENO)) {
     return Error(absl::StatusCode::kInvalidArgument, reason::kInvalidArgument,
                  absl::StrCat("would ", what, ", but there is no terminal to ask on"))
-        .Hint("say --yes, if that is meant; --dry-run only shows what would be done");
+        .Hint(absl::StrCat(
+            "say --yes, if that is meant",
+            dry_run == DryRun::kOffered ? "; --dry-run only shows what would be done" : ""));
   }
   std::fprintf(stderr, "%s? [y/N] ", what.c_str());
   std::fflush(stderr);

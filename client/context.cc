@@ -79,6 +79,14 @@ absl::StatusOr<Context> LoadContext(const ContextFlags& flags) {
     context.coordinator = value;
   if (const std::string value = Environment("SEER_DATASERVICE"); !value.empty())
     context.dataservice = absl::StrSplit(value, ',');
+  const char* const token = std::getenv("SEER_TOKEN");
+  if (token != nullptr && *token == '\0' && flags.security.token_file.empty()) {
+    return Error(absl::StatusCode::kInvalidArgument, reason::kTokenMissing,
+                 "SEER_TOKEN is set, but empty")
+        .Field("SEER_TOKEN")
+        .Hint(absl::StrCat("put a token into it; or unset it, and the one in ", ConfigPath(),
+                           " counts"));
+  }
   for (const auto& [key, value] : Fields(context.security)) {
     const std::string name = absl::StrCat("SEER_", absl::AsciiStrToUpper(key));
     if (const std::string said = Environment(name.c_str()); !said.empty()) *value = said;

@@ -24,6 +24,8 @@ struct ContextFlags {
   SecurityOptions security = {};
 };
 
+// INVALID_ARGUMENT: SEER_TOKEN is set but empty, and no --token-file is said: whether the file's
+// token is meant cannot be known.
 // Flags win over the environment (SEER_COORDINATOR, SEER_DATASERVICE, SEER_TOKEN, SEER_TLS_CA,
 // SEER_TLS_CERT, SEER_TLS_KEY), which wins over the file. Empty addresses stay empty.
 absl::StatusOr<Context> LoadContext(const ContextFlags& flags);

@@ -9,6 +9,7 @@
 #include "absl/strings/str_join.h"
 #include "absl/strings/strip.h"
 #include "client/output.h"
+#include "common/base/address.h"
 #include "common/base/error.h"
 #include "common/rpc/security.h"
 
@@ -34,7 +35,6 @@ void Unknown(Results& out, const char* check, const char* why) {
   out.push_back({check, CheckState::kUnknown, why, ""});
 }
 
-std::string HostOf(const std::string& address) { return address.substr(0, address.rfind(':')); }
 std::string NameOf(const v1::Worker& worker) {
   return std::string(absl::StripPrefix(worker.name(), "workers/"));
 }

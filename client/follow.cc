@@ -13,6 +13,7 @@
 #include "client/progress.h"
 #include "common/base/clock.h"
 #include "common/base/reasons.h"
+#include "common/rpc/channel.h"
 #include "common/rpc/status_grpc.h"
 
 namespace seer::client {
@@ -91,7 +92,7 @@ int FollowJob(v1::Jobs::StubInterface& jobs, const std::string& name, bool show,
     const bool away = status.ok() || WentAway(status);
     if (!away || (!seen && !status.ok())) {
       view.Done();
-      Fail(StreamStatus("the coordinator", status));
+      Fail(ReachStatus("the coordinator", status));
       return status.code() == absl::StatusCode::kNotFound ? kExitNotFound
                                                           : seer::ExitCodeOf(status);
     }

@@ -6,9 +6,13 @@
 #include <yaml-cpp/yaml.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <cmath>
 #include <cstdio>
+#include <cstring>
 #include <filesystem>
+#include <iostream>
+#include <nlohmann/json.hpp>
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
@@ -122,6 +126,36 @@ void PrintOne(OutputForm form, const Message& item,
   }
 }
 
+void PrintDocument(OutputForm form, const std::string& json) {
+  if (form == OutputForm::kYaml) return PrintYaml(json);
+  std::printf("%s\n", form == OutputForm::kJson
+                          ? nlohmann::ordered_json::parse(json).dump(1).c_str()
+                          : json.c_str());
+}
+
+bool IsDocument(OutputForm form) {
+  return form == OutputForm::kJson || form == OutputForm::kJsonl || form == OutputForm::kYaml;
+}
+
+void PrintDeleted(OutputForm form, const Message& item, const std::string& name) {
+  if (IsDocument(form) || form == OutputForm::kName) return PrintOne(form, item, {});
+  std::printf("deleted %s\n", name.c_str());
+}
+
+absl::Status FlushOutput() {
+  errno = 0;
+  std::cout.flush();  // of stdio's buffer: they are one
+  std::fflush(stdout);
+  const int error = errno;  // 0: it was an earlier write that failed
+  if (std::ferror(stdout) == 0) return absl::OkStatus();
+  std::clearerr(stdout);
+  std::cout.clear();
+  return Error(absl::StatusCode::kFailedPrecondition, reason::kStorageFailed,
+               absl::StrCat("cannot write the output",
+                            error == 0 ? "" : absl::StrCat(": ", std::strerror(error))))
+      .Hint("what was printed is not complete: make room, or write it elsewhere");
+}
+
 void Note(const std::string& text) { std::fprintf(stderr, "%s\n", text.c_str()); }
 
 int Fail(const absl::Status& status) {
@@ -180,8 +214,8 @@ std::string FormatSeconds(double seconds) {
 std::string FormatTime(const google::protobuf::Timestamp& time) {
   return time.seconds() == 0
              ? ""
-             : absl::FormatTime("%Y-%m-%d %H:%M:%S", absl::FromUnixSeconds(time.seconds()),
-                                absl::LocalTimeZone());
+             : absl::FormatTime("%Y-%m-%d %H:%M:%SZ", absl::FromUnixSeconds(time.seconds()),
+                                absl::UTCTimeZone());
 }
 
 std::string FormatAge(const google::protobuf::Timestamp& time) {

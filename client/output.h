@@ -35,8 +35,19 @@ void PrintList(OutputForm form, const std::vector<const google::protobuf::Messag
 void PrintOne(OutputForm form, const google::protobuf::Message& item,
               const std::vector<std::pair<std::string, std::string>>& lines);
 
+// A document that is no message, given as JSON: indented for kJson, else as it is, or as YAML.
+// `form` is one of these three.
+void PrintDocument(OutputForm form, const std::string& json);
+bool IsDocument(OutputForm form);  // kJson, kJsonl or kYaml
+// A resource that is gone: "deleted NAME" for people, otherwise as PrintOne.
+void PrintDeleted(OutputForm form, const google::protobuf::Message& item, const std::string& name);
+
 void PrintLines(const std::vector<std::pair<std::string, std::string>>& lines);
 void PrintYaml(const std::string& json);
+
+// Hands all that was printed so far to the system. FAILED_PRECONDITION with STORAGE_FAILED: some of
+// it could not be written, and why; said once.
+absl::Status FlushOutput();
 
 void Note(const std::string& text);  // stderr
 // "error: …", field and hint on stderr, for CANCELLED the message alone; returns the exit code.
@@ -49,6 +60,7 @@ absl::Status CheckNewFile(const std::string& file, bool force, const std::string
 std::string FormatBytes(int64_t bytes);
 std::string FormatSeconds(double seconds);  // "1h02m", "3m20s", "4.2s"
 std::string FormatAge(const google::protobuf::Timestamp& time);
+// In UTC, as logs and the times of schedules are: "2026-03-01 12:00:00Z". Empty: there is no time.
 std::string FormatTime(const google::protobuf::Timestamp& time);
 std::string EnumName(const std::string& name, const std::string& prefix);
 bool IsTerminal(int fd);

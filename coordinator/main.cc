@@ -1,16 +1,16 @@
 // seer-coordinator: flags -> ServerConfig, then serves until SIGTERM; or a verb of maintenance.h.
 #include <CLI/CLI.hpp>
 
-#include <map>
 #include <string>
 
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
-#include "absl/time/time.h"
-#include "common/base/duration.h"
 #include "common/base/log.h"
 #include "common/base/process.h"
+#include "common/flags/duration_flag.h"
+#include "common/flags/log_format_flag.h"
+#include "common/flags/number.h"
 #include "common/otlp/telemetry.h"
 #include "common/otlp/telemetry_flags.h"
 #include "common/rpc/security_flags.h"
@@ -20,13 +20,6 @@
 #include "coordinator/store/database_url.h"
 
 namespace {
-
-// "15s", "500ms", "2m", "90d" -> `out`.
-CLI::callback_t ReadDuration(absl::Duration& out) {
-  return [&out](const CLI::results_t& values) {
-    return seer::ParseDurationOrDays(values.front(), &out) && out > absl::ZeroDuration();
-  };
-}
 
 // "5%" or "2.5%" -> `out`, a ratio.
 CLI::callback_t ReadPercent(double& out) {
@@ -98,9 +91,9 @@ int main(int argc, char** argv) {
       "--advertise", config.advertise,
       "HOST:PORT where others reach this coordinator, for those that ask one that stands "
       "by; default: of --listen");
-  app.add_option("--leader-lease", ReadDuration(config.leader_lease),
-                 "Of several coordinators, one that leads is replaced after so long a silence [5s]")
-      ->type_name("DURATION");
+  seer::AddDuration(
+      app, "--leader-lease", config.leader_lease,
+      "Of several coordinators, one that leads is replaced after so long a silence [5s]");
   app.add_option(
       "--storage", config.storage,
       "Root of checkpoints, a path, file:///DIR or s3://BUCKET/PREFIX, as trainers see it too: "
@@ -111,49 +104,38 @@ int main(int argc, char** argv) {
       ->type_name("PERCENT");
   app.add_option("--dataservice", config.dataservices,
                  "HOST:PORT of a data service replica; may be given several times");
-  app.add_option("--lease", ReadDuration(config.lease),
-                 "A worker that is silent for so long is given up, for example 15s [15s]")
-      ->type_name("DURATION");
-  app.add_option("--heartbeat", ReadDuration(config.heartbeat),
-                 "How often agents report, for example 1s [1s]")
-      ->type_name("DURATION");
+  seer::AddDuration(app, "--lease", config.lease,
+                    "A worker that is silent for so long is given up, for example 15s [15s]");
+  seer::AddDuration(app, "--heartbeat", config.heartbeat,
+                    "How often agents report, for example 1s [1s]");
   app.add_option("--cordon-after", config.cordon_after,
                  "A worker that was the cause of so many failures of jobs within --cordon-window "
                  "is cordoned, as long as half of the machines are left; 0: never")
-      ->check(CLI::NonNegativeNumber)
+      ->check(seer::AtLeast(0))
       ->capture_default_str();
-  app.add_option("--cordon-window", ReadDuration(config.cordon_window),
-                 "How long a failure counts against its worker, for example 1h [1h]")
-      ->type_name("DURATION");
-  app.add_option(
-         "--hang-after", ReadDuration(config.hang_after),
-         "A gang that makes no step for so long, and for 20 of its usual steps, is looked at: "
-         "one that hangs is ended and begins again from its checkpoint [30s]")
-      ->type_name("DURATION");
-  app.add_option("--keep-devices", ReadDuration(config.keep_devices),
-                 "How long a job that starts again has what is left of its devices to itself, for "
-                 "example 1m [30s]")
-      ->type_name("DURATION");
-  app.add_option("--grow-after", ReadDuration(config.grow_after),
-                 "An elastic gang with fewer ranks than it wants (distributed.minRanks) begins "
-                 "again with more once their devices have been free for so long [30s]")
-      ->type_name("DURATION");
-  app.add_option("--grow-every", ReadDuration(config.grow_every), "And not again for so long [5m]")
-      ->type_name("DURATION");
-  app.add_option(
-         "--keep-jobs", ReadDuration(config.keep_jobs),
-         "How long jobs are kept after they ended, with their events, logs and curves; those "
-         "that have checkpoints, or that others refer to, stay [90d]")
-      ->type_name("DURATION");
-  app.add_option("--keep-events", ReadDuration(config.keep_events),
-                 "How long events are kept [90d]")
-      ->type_name("DURATION");
+  seer::AddDuration(app, "--cordon-window", config.cordon_window,
+                    "How long a failure counts against its worker, for example 1h [1h]");
+  seer::AddDuration(
+      app, "--hang-after", config.hang_after,
+      "A gang that makes no step for so long, and for 20 of its usual steps, is looked at: "
+      "one that hangs is ended and begins again from its checkpoint [30s]");
+  seer::AddDuration(
+      app, "--keep-devices", config.keep_devices,
+      "How long a job that starts again has what is left of its devices to itself, for "
+      "example 1m [30s]");
+  seer::AddDuration(app, "--grow-after", config.grow_after,
+                    "An elastic gang with fewer ranks than it wants (distributed.minRanks) begins "
+                    "again with more once their devices have been free for so long [30s]");
+  seer::AddDuration(app, "--grow-every", config.grow_every, "And not again for so long [5m]");
+  seer::AddDuration(
+      app, "--keep-jobs", config.keep_jobs,
+      "How long jobs are kept after they ended, with their events, logs and curves; those "
+      "that have checkpoints, or that others refer to, stay [90d]");
+  seer::AddDuration(app, "--keep-events", config.keep_events, "How long events are kept [90d]");
   seer::AddTelemetryFlag(app, otlp_endpoint);
   app.add_option("--port-file", port_file,
                  "File to write \"GRPC_PORT METRICS_PORT HTTP_PORT\" to once serving; 0: none");
-  app.add_option("--log-format", log_format, "text or json")
-      ->transform(CLI::CheckedTransformer(std::map<std::string, seer::LogFormat>{
-          {"text", seer::LogFormat::kText}, {"json", seer::LogFormat::kJson}}));
+  seer::AddLogFormatFlag(app, log_format);
   app.footer(
       "Examples:\n"
       "  seer-coordinator --storage file:///data/checkpoints --dataservice 127.0.0.1:7080\n"

@@ -10,6 +10,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
 #include "common/access/guard.h"
+#include "common/base/address.h"
 #include "common/base/clock.h"
 #include "common/base/error.h"
 #include "common/base/log.h"
@@ -128,9 +129,9 @@ std::string LogsFolder(const ServerConfig& config) {
 // What listens on all of a machine's addresses is reached by the machine's name.
 std::string AdvertisedAddress(const ServerConfig& config, int port) {
   if (!config.advertise.empty()) return config.advertise;
-  std::string host = config.listen.substr(0, config.listen.rfind(':'));
-  if (host == "0.0.0.0" || host == "[::]") host = HostName();
-  return absl::StrCat(host, ":", port);
+  std::string host = HostOf(config.listen);
+  if (host == "0.0.0.0" || host == "::") host = HostName();
+  return AddressText(host, port);
 }
 
 // A worker is given up a little later than its agent gives up itself: its ranks are dead by then.
@@ -462,6 +463,8 @@ absl::StatusOr<std::unique_ptr<CoordinatorServer>> StartServer(const ServerConfi
         .Field("storage-low-watermark")
         .Hint("a share from 0% to 100%; the default is 5%, 0% looks at nothing");
   }
+  if (!config.advertise.empty())
+    SEER_RETURN_IF_ERROR(CheckAddresses("--advertise", {config.advertise}));
   WebhookOptions webhooks;
   SEER_ASSIGN_OR_RETURN(webhooks.secret,
                         ReadSecret(config.webhook_secret_file, "webhook-secret-file"));
@@ -478,6 +481,7 @@ absl::StatusOr<std::unique_ptr<CoordinatorServer>> StartServer(const ServerConfi
 
 absl::StatusOr<std::unique_ptr<CoordinatorServer>> CoordinatorServer::Start(
     const ServerConfig& config) {
+  SEER_RETURN_IF_ERROR(CheckAddresses("--dataservice", config.dataservices));
   const std::string own_token = access::NewToken();
   SecurityOptions security = config.security;
   if (config.authenticate && security.token_file.empty()) security.token = own_token;

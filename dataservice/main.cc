@@ -2,7 +2,6 @@
 #include <CLI/CLI.hpp>
 
 #include <cstdlib>
-#include <map>
 #include <string>
 
 #include "absl/strings/str_cat.h"
@@ -11,6 +10,8 @@
 #include "common/base/log.h"
 #include "common/base/process.h"
 #include "common/base/status_macros.h"
+#include "common/flags/log_format_flag.h"
+#include "common/flags/number.h"
 #include "common/otlp/telemetry.h"
 #include "common/otlp/telemetry_flags.h"
 #include "common/rpc/security_flags.h"
@@ -61,9 +62,7 @@ int main(int argc, char** argv) {
   seer::AddTelemetryFlag(app, otlp_endpoint);
   app.add_option("--port-file", port_file,
                  "File to write \"GRPC_PORT METRICS_PORT\" to once serving");
-  app.add_option("--log-format", log_format, "text or json")
-      ->transform(CLI::CheckedTransformer(std::map<std::string, seer::LogFormat>{
-          {"text", seer::LogFormat::kText}, {"json", seer::LogFormat::kJson}}));
+  seer::AddLogFormatFlag(app, log_format);
   seer::dataservice::OnceConfig once;
   std::string part = "1/1";
   CLI::App* ingest = app.add_subcommand(
@@ -77,7 +76,7 @@ int main(int argc, char** argv) {
       ->add_option("--shard-bytes", once.ingest.shard_bytes,
                    "Of a shard, 64MiB; a unit of work brings about as much")
       ->transform(CLI::AsSizeValue(false))
-      ->check(CLI::PositiveNumber)
+      ->check(seer::AtLeast(1))
       ->capture_default_str();
   ingest->add_option("--part", part,
                      "I/N: read part I of N only; whoever finds all N done commits. Killed, the "

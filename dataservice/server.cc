@@ -8,6 +8,7 @@
 #include "common/access/guard.h"
 #include "common/access/remote_audit.h"
 #include "common/access/remote_authenticator.h"
+#include "common/base/address.h"
 #include "common/base/clock.h"
 #include "common/base/error.h"
 #include "common/base/log.h"
@@ -63,6 +64,7 @@ absl::StatusOr<std::unique_ptr<Access>> MakeAccess(const ServerConfig& config) {
         .Field("coordinator")
         .Hint("give --coordinator HOST:PORT with --auth tokens");
   }
+  SEER_RETURN_IF_ERROR(CheckAddresses("--coordinator", coordinators));
   SecurityOptions security = config.security;
   security.token_file.clear();  // it asks with the tokens of its callers
   SEER_ASSIGN_OR_RETURN(const auto client, ClientSecurity::Open(security));

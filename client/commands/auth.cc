@@ -15,8 +15,10 @@
 #include "client/exit_code.h"
 #include "client/paging.h"
 #include "common/base/clock.h"
+#include "common/base/duration.h"
 #include "common/base/error.h"
 #include "common/base/status_macros.h"
+#include "common/flags/number.h"
 #include "common/rpc/channel.h"
 #include "common/rpc/status_grpc.h"
 #include "seer/v1/access.grpc.pb.h"
@@ -119,13 +121,8 @@ absl::Status Audit(Session& session, const AuditOptions& options) {
   request.set_method(options.method);
   request.set_resource(options.resource);
   if (!options.since.empty()) {
-    absl::Duration since;
-    if (!absl::ParseDuration(options.since, &since) || since <= absl::ZeroDuration()) {
-      return Error(absl::StatusCode::kInvalidArgument, reason::kInvalidArgument,
-                   absl::StrCat("'", options.since, "' is no duration"))
-          .Field("--since")
-          .Hint("as 24h or 30m");
-    }
+    SEER_ASSIGN_OR_RETURN(const absl::Duration since,
+                          ReadDurationFlag("--since", options.since, kAboveZero));
     request.mutable_after_time()->set_seconds(absl::ToUnixSeconds(Clock::Real().Now() - since));
   }
   SEER_ASSIGN_OR_RETURN(const auto channel, session.Coordinator());
@@ -168,7 +165,7 @@ void AddAudit(CLI::App& noun, Session& session) {
   audit->add_option("--resource", options->resource, "Only about it, as the call named it");
   audit->add_option("--since", options->since, "Only so long ago, as 24h");
   audit->add_option("-n,--limit", options->limit, "At most so many")
-      ->check(CLI::PositiveNumber)
+      ->check(AtLeast(1))
       ->capture_default_str();
   audit->footer(
       "Examples:\n  seer auth audit --since 24h\n  seer auth audit --principal tokens/ci --method "

@@ -2,6 +2,7 @@
 #include <grpcpp/grpcpp.h>
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <iostream>
 #include <memory>
 
@@ -43,6 +44,23 @@ std::string StateOf(const v1::Token& token) {
                                                                                    : "IN FORCE";
 }
 
+absl::StatusOr<v1::Token> Revoke(Session& session, v1::Access::Stub& stub,
+                                 const std::string& name) {
+  v1::RevokeTokenRequest request;
+  request.set_name(name);
+  v1::Token revoked;
+  SEER_RETURN_IF_ERROR(session.Call(kCoordinator, [&](grpc::ClientContext& context) {
+    return FromGrpc(stub.RevokeToken(&context, request, &revoked));
+  }));
+  return revoked;
+}
+
+absl::StatusOr<std::vector<v1::Token>> Fetch(Session& session, v1::Access::Stub& stub) {
+  v1::ListTokensRequest request;
+  return FetchPages<v1::Token>(session, kCoordinator, stub, &v1::Access::Stub::ListTokens, request,
+                               &v1::ListTokensResponse::tokens);
+}
+
 struct CreateOptions {
   std::string name, role, queue, pool, expires;
 };
@@ -54,14 +72,9 @@ absl::Status Create(Session& session, const CreateOptions& options) {
   token.set_role(options.role);
   token.set_queue(options.queue);
   token.set_pool(options.pool);
-  absl::Duration life;
   if (!options.expires.empty()) {
-    if (!ParseDurationOrDays(options.expires, &life) || life <= absl::ZeroDuration()) {
-      return Error(absl::StatusCode::kInvalidArgument, reason::kInvalidArgument,
-                   absl::StrCat("'", options.expires, "' is no duration"))
-          .Field("--expires")
-          .Hint("as 90d or 12h");
-    }
+    SEER_ASSIGN_OR_RETURN(const absl::Duration life,
+                          ReadDurationFlag("--expires", options.expires, kAboveZero));
     token.mutable_expire_time()->set_seconds(absl::ToUnixSeconds(Clock::Real().Now() + life));
   }
   SEER_ASSIGN_OR_RETURN(const auto channel, session.Coordinator());
@@ -73,23 +86,25 @@ absl::Status Create(Session& session, const CreateOptions& options) {
   Note(absl::StrCat("token ", NameOf(made.token()), " (", made.token().role(), ", bound to ",
                     BoundTo(made.token()), ") until ", FormatTime(made.token().expire_time()),
                     "; it is shown this once:"));
-  if (session.form == OutputForm::kJson || session.form == OutputForm::kYaml ||
-      session.form == OutputForm::kJsonl) {
+  if (IsDocument(session.form)) {
     PrintOne(session.form, made, {});
   } else {
     std::cout << made.secret() << "\n";
   }
-  return absl::OkStatus();
+  const absl::Status written = FlushOutput();
+  if (written.ok()) return written;
+  // Nobody knows its secret.
+  const auto revoked = Revoke(session, *stub, made.token().name());
+  Note(revoked.ok() ? absl::StrCat("token ", NameOf(made.token()), " was revoked again")
+                    : absl::StrCat("token ", NameOf(made.token()), " is in force: revoke it, for ",
+                                   revoked.status().message()));
+  return written;
 }
 
 absl::Status List(Session& session) {
   SEER_ASSIGN_OR_RETURN(const auto channel, session.Coordinator());
   const auto stub = v1::Access::NewStub(channel);
-  v1::ListTokensRequest request;
-  SEER_ASSIGN_OR_RETURN(
-      const auto tokens,
-      FetchPages<v1::Token>(session, kCoordinator, *stub, &v1::Access::Stub::ListTokens, request,
-                            &v1::ListTokensResponse::tokens));
+  SEER_ASSIGN_OR_RETURN(const auto tokens, Fetch(session, *stub));
   std::vector<const Message*> items;
   for (const auto& token : tokens) items.push_back(&token);
   PrintList(session.form, items,
@@ -105,15 +120,18 @@ absl::Status List(Session& session) {
 }
 
 absl::Status Revoke(Session& session, const std::string& name, bool yes) {
-  SEER_RETURN_IF_ERROR(Confirm(absl::StrCat("revoke token ", name), yes, *session.interrupt));
   SEER_ASSIGN_OR_RETURN(const auto channel, session.Coordinator());
   const auto stub = v1::Access::NewStub(channel);
-  v1::RevokeTokenRequest request;
-  request.set_name(name);
-  v1::Token revoked;
-  SEER_RETURN_IF_ERROR(session.Call(kCoordinator, [&](grpc::ClientContext& context) {
-    return FromGrpc(stub->RevokeToken(&context, request, &revoked));
-  }));
+  if (!yes) {
+    SEER_ASSIGN_OR_RETURN(const auto tokens, Fetch(session, *stub));
+    const bool there = std::any_of(tokens.begin(), tokens.end(), [&](const v1::Token& token) {
+      return NameOf(token) == absl::StripPrefix(name, "tokens/");
+    });
+    // Of a name that there is not, the coordinator says so.
+    if (there)
+      SEER_RETURN_IF_ERROR(Confirm(absl::StrCat("revoke token ", name), yes, *session.interrupt));
+  }
+  SEER_ASSIGN_OR_RETURN(const v1::Token revoked, Revoke(session, *stub, name));
   PrintOne(session.form, revoked,
            {{"Token", NameOf(revoked)}, {"Revoked", FormatTime(revoked.revoke_time())}});
   return absl::OkStatus();

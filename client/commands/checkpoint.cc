@@ -18,6 +18,7 @@
 #include "client/paging.h"
 #include "common/base/error.h"
 #include "common/base/status_macros.h"
+#include "common/flags/choice.h"
 #include "common/objectstore/open_store.h"
 #include "common/rpc/status_grpc.h"
 #include "engine/export/weights.h"
@@ -168,11 +169,10 @@ void AddExport(CLI::App& noun, Session& session) {
   command->add_option("checkpoint", options->checkpoint, "jobs/JOB/checkpoints/STEP, or JOB/STEP")
       ->required();
   command->add_option("--file", options->file, "The file to write")->required();
-  command
-      ->add_option("--names", options->names,
-                   "torchvision, timm, huggingface (trunk), vissl or swav (with head and "
-                   "prototypes); default torchvision")
-      ->check(CLI::IsMember(names))
+  AddWord(
+      *command, "--names", options->names, names,
+      "torchvision, timm, huggingface (trunk), vissl or swav (with head and prototypes); default "
+      "torchvision")
       ->type_name("NAMES");
   command->add_flag("--ema", options->ema,
                     "The weights' exponential mean, of a job with optim.emaDecay");

@@ -104,7 +104,7 @@ int Prune(Session& session, const PruneOptions& options) {
   const absl::Status sure =
       Confirm(absl::StrCat("delete ", count, count == 1 ? " checkpoint" : " checkpoints", " of ",
                            options.job, ", ", FormatBytes(bytes)),
-              options.yes, *session.interrupt);
+              options.yes, *session.interrupt, DryRun::kOffered);
   if (!sure.ok()) return Fail(sure);
   const auto done = Prune(session, *stub, options, /*dry_run=*/false);
   if (!done.ok()) return Fail(done.status());

@@ -1,8 +1,10 @@
 // seer cluster: up, down, status; `doctor` has a file of its own.
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <cstdio>
 #include <filesystem>
 #include <memory>
+#include <nlohmann/json.hpp>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
@@ -43,7 +45,7 @@ int Down(Session& session, const DownOptions& options) {
   if (options.purge) {
     const absl::Status confirmed =
         Confirm(absl::StrCat("remove all jobs, pools and checkpoints in ", cluster.dir()),
-                options.yes, *session.interrupt);
+                options.yes, *session.interrupt, DryRun::kOffered);
     if (!confirmed.ok()) return Fail(confirmed);
   }
   const absl::Status status = cluster.Down(*session.interrupt);
@@ -58,18 +60,48 @@ int Down(Session& session, const DownOptions& options) {
   return kExitOk;
 }
 
-int ShowStatus(const ClusterOptions& options) {
-  LocalCluster cluster(options);
-  const auto processes = cluster.Status();
-  bool all = !processes.empty();
+const char* StateOf(const ClusterProcess& process) { return process.running ? "running" : "dead"; }
+
+// The same for scripts, whole even if nothing runs.
+void PrintStatus(OutputForm form, const LocalCluster& cluster,
+                 const std::vector<ClusterProcess>& processes) {
+  nlohmann::ordered_json all = {{"dir", cluster.dir()},
+                                {"dashboard", cluster.Dashboard()},
+                                {"processes", nlohmann::ordered_json::array()}};
+  for (const ClusterProcess& process : processes) {
+    all["processes"].push_back({{"name", process.name},
+                                {"state", StateOf(process)},
+                                {"pid", process.pid},
+                                {"ports", process.ports},
+                                {"log", process.log}});
+  }
+  PrintDocument(form, all.dump());
+}
+
+void PrintStatusTable(const std::vector<ClusterProcess>& processes) {
   std::printf("%-16s %-8s %-8s %-18s %s\n", "PROCESS", "STATE", "PID", "PORTS", "LOG");
   for (const auto& process : processes) {
-    std::printf("%-16s %-8s %-8s %-18s %s\n", process.name.c_str(),
-                process.running ? "running" : "dead",
-                process.running ? absl::StrCat(process.pid).c_str() : "-", process.ports.c_str(),
-                process.log.c_str());
-    all = all && process.running;
+    std::printf("%-16s %-8s %-8s %-18s %s\n", process.name.c_str(), StateOf(process),
+                process.running ? absl::StrCat(process.pid).c_str() : "-",
+                absl::StrJoin(process.ports, " ").c_str(), process.log.c_str());
   }
+}
+
+int ShowStatus(const Session& session, const ClusterOptions& options) {
+  LocalCluster cluster(options);
+  const auto processes = cluster.Status();
+  const bool all = !processes.empty() &&
+                   std::all_of(processes.begin(), processes.end(),
+                               [](const ClusterProcess& process) { return process.running; });
+  if (IsDocument(session.form)) {
+    PrintStatus(session.form, cluster, processes);
+    return all ? kExitOk : kExitError;
+  }
+  if (session.form == OutputForm::kName) {
+    for (const ClusterProcess& process : processes) std::printf("%s\n", process.name.c_str());
+    return all ? kExitOk : kExitError;
+  }
+  PrintStatusTable(processes);
   if (const std::string dashboard = cluster.Dashboard(); !dashboard.empty())
     Note(absl::StrCat("dashboard: ", dashboard));
   if (!all)
@@ -112,7 +144,8 @@ void AddClusterCommands(CLI::App& app, Session& session) {
       noun->add_subcommand("status", "Show its processes; exits with 1 if one is dead");
   add_dir(status);
   status->footer("Example:\n  seer cluster status");
-  status->callback([&session, options] { session.exit_code = ShowStatus(options->cluster); });
+  status->callback(
+      [&session, options] { session.exit_code = ShowStatus(session, options->cluster); });
   AddDoctor(*noun, session);
 }
 

@@ -13,6 +13,7 @@
 #include "client/follow.h"
 #include "common/base/error.h"
 #include "common/base/status_macros.h"
+#include "common/flags/number.h"
 #include "common/rpc/status_grpc.h"
 #include "common/spec/defaults.h"
 #include "common/spec/validate.h"
@@ -136,7 +137,7 @@ void AddEvalCommands(CLI::App& app, Session& session) {
   knn->add_option("--test-pool", options->test_pool, "Labelled pool of held-out images")
       ->required();
   knn->add_option("--step", options->step, "Checkpoint of this step; default: the newest")
-      ->check(CLI::PositiveNumber);
+      ->check(AtLeast(1));
   CLI::Option* random =
       knn->add_flag("--random", options->random, "The same trunk before training: the baseline");
   knn->add_option("--weights", options->weights,
@@ -144,10 +145,9 @@ void AddEvalCommands(CLI::App& app, Session& session) {
                   "by the workers)")
       ->excludes(random)
       ->type_name("FILE");
-  knn->add_option("--k", options->k, "Neighbours, may be repeated; default 20")
-      ->check(CLI::PositiveNumber);
+  knn->add_option("--k", options->k, "Neighbours, may be repeated; default 20")->check(AtLeast(1));
   knn->add_option("--image-size", options->image_size, "Pixels; default: the job's first crop")
-      ->check(CLI::PositiveNumber);
+      ->check(AtLeast(1));
   knn->add_flag("--no-wait", options->no_wait, "Submit the evaluation and return");
   knn->footer(
       "Examples:\n  seer eval knn job_ab12cd34 --train-pool digits --test-pool digits-test\n  seer "

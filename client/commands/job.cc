@@ -11,6 +11,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
 #include "client/commands/job_again.h"
+#include "common/base/duration.h"
 #include "common/base/error.h"
 #include "common/base/status_macros.h"
 #include "common/rpc/status_grpc.h"
@@ -86,14 +87,15 @@ void AddFollowOptions(CLI::App& command, FollowOptions& options) {
   command.add_option("--timeout", options.timeout, "Wait at most so long: 90s, 5m, 36h");
 }
 
-absl::StatusOr<absl::Duration> ReadTimeout(const std::string& text) {
-  absl::Duration timeout = absl::InfiniteDuration();
-  if (!text.empty() && (!absl::ParseDuration(text, &timeout) || timeout < absl::ZeroDuration())) {
-    return Error(absl::StatusCode::kInvalidArgument, reason::kWrongType,
-                 absl::StrCat("--timeout ", text, " is not a duration"))
-        .Hint("write 90s, 5m or 36h");
+absl::StatusOr<absl::Duration> ReadTimeout(const std::string& text, bool waits) {
+  if (text.empty()) return absl::InfiniteDuration();
+  if (!waits) {
+    return Error(absl::StatusCode::kInvalidArgument, reason::kInvalidArgument,
+                 "--timeout, but nothing is waited for")
+        .Field("--timeout")
+        .Hint("give --wait or --follow with it, or leave it out");
   }
-  return timeout;
+  return ReadDurationFlag("--timeout", text);
 }
 
 void AddJobCommands(CLI::App& app, Session& session) {

@@ -47,8 +47,9 @@ struct FollowOptions {
   std::string timeout;
 };
 void AddFollowOptions(CLI::App& command, FollowOptions& options);
-// Infinite if `text` is empty. INVALID_ARGUMENT: not a duration of at least 0.
-absl::StatusOr<absl::Duration> ReadTimeout(const std::string& text);
+// Of --timeout: infinite if `text` is empty. INVALID_ARGUMENT: not a duration of at least 0, or one
+// where nothing `waits`.
+absl::StatusOr<absl::Duration> ReadTimeout(const std::string& text, bool waits = true);
 
 void AddSubmit(CLI::App& parent, Session& session);
 void AddPlan(CLI::App& parent, Session& session);

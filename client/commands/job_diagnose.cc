@@ -10,6 +10,7 @@
 #include "client/commands/job.h"
 #include "client/diagnosis.h"
 #include "common/base/status_macros.h"
+#include "common/rpc/channel.h"
 #include "common/rpc/status_grpc.h"
 #include "seer/v1/workers.grpc.pb.h"
 
@@ -29,7 +30,7 @@ absl::StatusOr<std::vector<v1::LogLine>> FetchLines(v1::Jobs::Stub& stub, const 
   std::vector<v1::LogLine> lines;
   v1::LogLine line;
   while (stream->Read(&line)) lines.push_back(line);
-  SEER_RETURN_IF_ERROR(StreamStatus("the coordinator", FromGrpc(stream->Finish())));
+  SEER_RETURN_IF_ERROR(ReachStatus("the coordinator", FromGrpc(stream->Finish())));
   return lines;
 }
 

@@ -143,7 +143,7 @@ void AddPlan(CLI::App& parent, Session& session) {
       "plan",
       "Say what a job would be: parameters, work, memory, traffic, time; and, if a coordinator is "
       "known, when it would start. Needs no cluster");
-  AddSpecOptions(*command, options->spec, /*required=*/false);
+  AddSpecOptions(*command, options->spec, {.required = false});
   command->add_option("--calibration", options->calibration,
                       "File with what a machine's steps cost, which --calibrate writes; default: "
                       "calibration.json beside the context file");

@@ -13,6 +13,7 @@
 #include "common/base/error.h"
 #include "common/base/status_macros.h"
 #include "common/objectstore/local_store.h"
+#include "common/rpc/channel.h"
 #include "common/rpc/status_grpc.h"
 #include "seer/v1/profiles.grpc.pb.h"
 
@@ -83,7 +84,7 @@ absl::StatusOr<Recording> Fetch(const Session& session, v1::Profiles::Stub& stub
   const absl::Status status = FromGrpc(stream->Finish());
   view.Done();
   if (session.interrupt->caught()) return absl::CancelledError("interrupted");
-  SEER_RETURN_IF_ERROR(StreamStatus("the coordinator", status));
+  SEER_RETURN_IF_ERROR(ReachStatus("the coordinator", status));
   const v1::Profile& profile = recording.profile;
   if (profile.state() == v1::PROFILE_STATE_FAILED) {
     return Error(absl::StatusCode::kFailedPrecondition, profile.state_reason(),

@@ -2,18 +2,19 @@
 #include <grpcpp/grpcpp.h>
 
 #include <CLI/CLI.hpp>
-#include <iostream>
+#include <cstdio>
 #include <memory>
 #include <utility>
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_format.h"
 #include "client/commands/job.h"
 #include "client/follow.h"
 #include "client/paging.h"
 #include "common/base/error.h"
 #include "common/base/status_macros.h"
+#include "common/flags/number.h"
+#include "common/rpc/channel.h"
 #include "common/rpc/status_grpc.h"
 
 namespace seer::client {
@@ -47,8 +48,19 @@ int List(Session& session, const std::vector<std::string>& names) {
   return kExitOk;
 }
 
+void PrintLine(OutputForm form, const v1::LogLine& line) {
+  if (IsDocument(form)) return PrintOne(OutputForm::kJsonl, line, {});
+  std::printf("%d/%d %s\n", line.attempt(), line.rank(), line.text().c_str());
+}
+
 // Opened again when it breaks, behind the last line that came, once one answered.
 int Logs(Session& session, v1::Jobs::Stub& stub, const std::string& name, bool follow, int tail) {
+  if (session.form == OutputForm::kYaml || session.form == OutputForm::kName) {
+    return Fail(Error(absl::StatusCode::kInvalidArgument, reason::kInvalidArgument,
+                      "lines of a log are no YAML and have no names")
+                    .Field("-o")
+                    .Hint("-o json prints an object a line"));
+  }
   v1::ReadLogsRequest request;
   request.set_name(name);
   request.set_follow(follow);
@@ -65,8 +77,12 @@ int Logs(Session& session, v1::Jobs::Stub& stub, const std::string& name, bool f
     }
     v1::LogLine line;
     while (stream->Read(&line)) {
-      std::cout << absl::StrFormat("%d/%d %s\n", line.attempt(), line.rank(), line.text())
-                << std::flush;
+      PrintLine(session.form, line);
+      if (const absl::Status written = FlushOutput(); !written.ok()) {
+        context.TryCancel();
+        stream->Finish();
+        return Fail(written);
+      }
       request.set_after(line.position());
       request.set_tail(0);
     }
@@ -78,7 +94,7 @@ int Logs(Session& session, v1::Jobs::Stub& stub, const std::string& name, bool f
     }
     if (status.ok()) return kExitOk;
     if (!follow || !answered || !WentAway(status))
-      return Fail(StreamStatus("the coordinator", status));
+      return Fail(ReachStatus("the coordinator", status));
     if (!std::exchange(said_away, true))
       Note("the coordinator is away; the job trains on, and its lines come when it is back");
     session.interrupt->SleepFor(kFollowRetry);
@@ -189,13 +205,13 @@ void AddLogs(CLI::App& parent, Session& session) {
     int tail = 0;
   };
   auto options = std::make_shared<Options>();
-  CLI::App* command =
-      parent.add_subcommand("logs", "Print what the job's ranks wrote, as ATTEMPT/RANK LINE");
+  CLI::App* command = parent.add_subcommand(
+      "logs",
+      "Print what the job's ranks wrote, as ATTEMPT/RANK LINE, or with -o json an object a line");
   AddJobArgument(*command, options->job);
   command->add_flag("-f,--follow", options->follow,
                     "Go on until the job ends, also over a restart of the coordinator");
-  command->add_option("--tail", options->tail, "Only the last N lines")
-      ->check(CLI::NonNegativeNumber);
+  command->add_option("--tail", options->tail, "Only the last N lines")->check(AtLeast(0));
   command->footer("Examples:\n  seer job logs -f job_ab12cd34\n  seer logs digits --tail 20");
   command->callback([&session, options] {
     session.exit_code =

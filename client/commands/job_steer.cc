@@ -8,6 +8,7 @@
 #include "client/commands/job.h"
 #include "client/confirm.h"
 #include "client/follow.h"
+#include "common/flags/number.h"
 #include "common/rpc/status_grpc.h"
 
 namespace seer::client {
@@ -79,7 +80,7 @@ void AddResume(CLI::App& parent, Session& session) {
   command
       ->add_option("--from", options->from,
                    "Go on from the checkpoint at this step; newer ones are deleted")
-      ->check(CLI::PositiveNumber);
+      ->check(AtLeast(1));
   command->add_flag("--yes,-y", options->yes, "Do not ask, with --from");
   command->footer(
       "Examples:\n  seer job resume job_ab12cd34\n  seer job resume digits --from 400 --yes");
@@ -112,7 +113,7 @@ int Cancel(Session& session, v1::Jobs::Stub& stub, const std::string& name,
     Note(absl::StrCat("would ", what, "; its checkpoints stay"));
     return kExitOk;
   }
-  const absl::Status confirmed = Confirm(what, options.yes, *session.interrupt);
+  const absl::Status confirmed = Confirm(what, options.yes, *session.interrupt, DryRun::kOffered);
   if (!confirmed.ok()) return Fail(confirmed);
   v1::CancelJobRequest cancel;
   cancel.set_name(name);

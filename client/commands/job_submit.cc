@@ -73,11 +73,22 @@ void PrintMade(OutputForm form, const std::vector<v1::Job>& jobs) {
   }
 }
 
-void PrintSpecs(std::vector<v1::JobSpec> specs) {
+// YAML that can be submitted; as JSON one object, or of several jobs an array.
+void PrintSpecs(OutputForm form, std::vector<v1::JobSpec> specs) {
+  std::vector<const google::protobuf::Message*> items;
   for (size_t i = 0; i < specs.size(); ++i) {
-    FillDefaults(specs[i]);
-    std::cout << (i > 0 ? "---\n" : "") << FormatJobSpec(specs[i]);
+    v1::JobSpec& spec = specs[i];
+    FillDefaults(spec);
+    items.push_back(&spec);
+    if (form == OutputForm::kName) {
+      std::cout << spec.metadata().name() << "\n";
+    } else if (form != OutputForm::kJson && form != OutputForm::kJsonl) {
+      std::cout << (i > 0 ? "---\n" : "") << FormatJobSpec(spec);
+    }
   }
+  if (form != OutputForm::kJson && form != OutputForm::kJsonl) return;
+  if (specs.size() == 1) return PrintOne(form, specs[0], {});
+  PrintList(form, items, {});
 }
 
 int Submit(Session& session, const SpecOptions& spec_options, const std::string& from,
@@ -90,7 +101,7 @@ int Submit(Session& session, const SpecOptions& spec_options, const std::string&
                     .Hint("write checkpoint.startFrom of the one that is meant into the file"));
   if (!from.empty()) specs->front().mutable_checkpoint()->set_start_from(CheckpointName(from));
   if (dry_run) {
-    PrintSpecs(*specs);
+    PrintSpecs(session.form, *specs);
     return kExitOk;
   }
   return SubmitSpecs(session, *specs, follow);
@@ -100,7 +111,7 @@ int Submit(Session& session, const SpecOptions& spec_options, const std::string&
 
 int SubmitSpecs(Session& session, const std::vector<v1::JobSpec>& specs,
                 const FollowOptions& follow) {
-  const auto timeout = ReadTimeout(follow.timeout);
+  const auto timeout = ReadTimeout(follow.timeout, follow.follow || follow.wait);
   if (!timeout.ok()) return Fail(timeout.status());
   const auto channel = session.Coordinator();
   if (!channel.ok()) return Fail(channel.status());
@@ -149,8 +160,9 @@ void AddSubmit(CLI::App& parent, Session& session) {
                       "Start with the weights and optimiser state of this checkpoint, at its step: "
                       "jobs/JOB/checkpoints/STEP, or JOB/STEP");
   AddFollowOptions(*command, options->follow);
-  command->add_flag("--dry-run", options->dry_run,
-                    "Check the job and print it with all defaults; submit nothing");
+  command->add_flag(
+      "--dry-run", options->dry_run,
+      "Check the job and print it with all defaults, as YAML or -o json; submit nothing");
   command->footer(
       "Examples:\n  seer submit recipes/digits-200mf.yaml --follow\n  seer job submit job.yaml "
       "--set optim.lr=0.3 --set distributed.ranks=4\n  seer job submit - --wait --timeout 2h < "

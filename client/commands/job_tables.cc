@@ -50,13 +50,12 @@ std::string GoodputText(const v1::Job& job) {
          parts;
 }
 
-// "3 of 4 ranks (elastic, at least 2), 1 spare"
+// "3 of 4 (elastic, at least 2), 1 spare"
 std::string RanksText(const v1::Job& job) {
   const v1::DistributedSpec& wanted = job.spec().distributed();
   const bool has_some = job.ranks_size() > 0;
   std::string text = has_some ? absl::StrCat(job.ranks_size(), " of ", wanted.ranks())
                               : absl::StrCat(wanted.ranks());
-  absl::StrAppend(&text, wanted.ranks() == 1 ? " rank" : " ranks");
   if (wanted.min_ranks() > 0 && wanted.min_ranks() < wanted.ranks())
     absl::StrAppend(&text, " (elastic, at least ", wanted.min_ranks(), ")");
   if (wanted.spare_ranks() == 0) return text;

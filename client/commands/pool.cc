@@ -20,6 +20,8 @@
 #include "common/base/error.h"
 #include "common/base/part.h"
 #include "common/base/rate_meter.h"
+#include "common/flags/number.h"
+#include "common/rpc/channel.h"
 #include "common/rpc/status_grpc.h"
 #include "common/spec/yaml.h"
 
@@ -187,15 +189,6 @@ std::string SourcePath(const std::string& source) {
              : std::filesystem::absolute(source).lexically_normal().string();
 }
 
-absl::StatusOr<absl::Duration> ParseAge(const std::string& text, const std::string& field) {
-  const auto duration = ReadDuration(text);
-  if (duration.ok() && *duration >= absl::ZeroDuration()) return *duration;
-  return Error(absl::StatusCode::kInvalidArgument, reason::kInvalidArgument,
-               absl::StrCat("'", text, "' is not a duration"))
-      .Field(field)
-      .Hint("write it as 90d, 36h or 30m");
-}
-
 int FollowFill(Session& session, const std::string& pool, bool dry_run,
                const std::function<FillStream(v1::Pools::Stub&, grpc::ClientContext&)>& start) {
   const auto channel = session.DataService();
@@ -227,7 +220,7 @@ int FollowFill(Session& session, const std::string& pool, bool dry_run,
                  terminal ? "" : "\n");
   }
   if (terminal) std::fprintf(stderr, "\r\033[K");
-  const absl::Status status = StreamStatus("the data service", FromGrpc(stream->Finish()));
+  const absl::Status status = ReachStatus("the data service", FromGrpc(stream->Finish()));
   if (!status.ok() && session.interrupt->caught()) {
     Note(absl::StrCat(
         "interrupted: the pool keeps its newest committed generation, which `seer pool "
@@ -268,7 +261,7 @@ void AddPoolCommands(CLI::App& app, Session& session) {
   CLI::App* making = noun->add_subcommand("create", "Make an empty pool with its policy");
   making->add_option("name", create->id, "a-z, 0-9 and '-'")->required();
   making->add_option("--max-age-days", create->max_age_days, "Refuse images captured longer ago")
-      ->check(CLI::PositiveNumber);
+      ->check(AtLeast(1));
   making->add_option(
       "--exclude-country", create->countries,
       "Refuse images of this country (ISO 3166; EU: all of the EU and EEA), may be repeated");
@@ -276,14 +269,14 @@ void AddPoolCommands(CLI::App& app, Session& session) {
   making
       ->add_option("--min-side", create->min_side,
                    "Refuse images with fewer pixels on their shorter side")
-      ->check(CLI::PositiveNumber);
+      ->check(AtLeast(1));
   making
       ->add_option("--max-side", create->max_side,
                    "Refuse images with more pixels on their longer side")
-      ->check(CLI::PositiveNumber);
+      ->check(AtLeast(1));
   making->add_option("--max-bytes", create->max_bytes, "Refuse larger image files; 20MiB, 1000000")
       ->transform(CLI::AsSizeValue(false))
-      ->check(CLI::PositiveNumber);
+      ->check(AtLeast(1));
   making->add_option("--format", create->formats,
                      "Take this format, such as jpeg or tiff, may be repeated; default: all that "
                      "the data service decodes");

@@ -38,9 +38,6 @@ absl::StatusOr<std::vector<v1::CropRecipe>> ParseCrops(const CropOptions& option
 // A folder or file of this machine as the data service sees it; a URI stays.
 std::string SourcePath(const std::string& source);
 
-// "90d", "36h". INVALID_ARGUMENT with `field`: not a duration of at least 0.
-absl::StatusOr<absl::Duration> ParseAge(const std::string& text, const std::string& field);
-
 // The stream of an ingest or refresh that `start` begins: shows its progress, then the pool.
 // `dry_run`: says that nothing was changed. Gives the exit code.
 using FillStream = std::unique_ptr<grpc::ClientReader<v1::IngestProgress>>;

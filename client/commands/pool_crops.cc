@@ -1,7 +1,6 @@
 // The crops that verbs of `seer pool` show: --crops, --flip and --interpolation.
 #include <CLI/CLI.hpp>
 
-#include <map>
 #include <utility>
 
 #include "absl/strings/numbers.h"
@@ -10,6 +9,7 @@
 #include "client/commands/pool.h"
 #include "common/base/error.h"
 #include "common/base/status_macros.h"
+#include "common/flags/choice.h"
 
 namespace seer::client {
 namespace {
@@ -55,10 +55,10 @@ void AddCropOptions(CLI::App& verb, CropOptions& options, const std::string& sho
   verb.add_option("--flip", options.flip_probability, "Probability that a view is mirrored")
       ->check(CLI::Range(0.0, 1.0))
       ->capture_default_str();
-  verb.add_option("--interpolation", options.interpolation,
-                  "As the job's augment.interpolation: bilinear (the default) or bicubic")
-      ->transform(CLI::CheckedTransformer(std::map<std::string, v1::Interpolation>{
-          {"bilinear", v1::INTERPOLATION_BILINEAR}, {"bicubic", v1::INTERPOLATION_BICUBIC}}));
+  AddChoice<v1::Interpolation>(
+      verb, "--interpolation", options.interpolation,
+      {{"bilinear", v1::INTERPOLATION_BILINEAR}, {"bicubic", v1::INTERPOLATION_BICUBIC}},
+      "As the job's augment.interpolation: bilinear (the default) or bicubic");
 }
 
 absl::StatusOr<std::vector<v1::CropRecipe>> ParseCrops(const CropOptions& options) {

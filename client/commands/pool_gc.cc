@@ -10,6 +10,8 @@
 #include "client/confirm.h"
 #include "client/exit_code.h"
 #include "client/pool_jobs.h"
+#include "common/base/duration.h"
+#include "common/rpc/channel.h"
 #include "common/rpc/status_grpc.h"
 
 namespace seer::client {
@@ -24,7 +26,7 @@ struct Options {
 };
 
 int Collect(Session& session, const Options& options) {
-  const auto age = ParseAge(options.keep_newer_than, "--keep-newer-than");
+  const auto age = ReadDurationFlag("--keep-newer-than", options.keep_newer_than);
   if (!age.ok()) return Fail(age.status());
   const auto jobs = FetchJobs(session);
   if (!jobs.ok()) return Fail(jobs.status());
@@ -32,7 +34,7 @@ int Collect(Session& session, const Options& options) {
   if (!options.dry_run) {
     const absl::Status confirmed =
         Confirm(absl::StrCat("delete what no job needs of pool ", PoolId(options.pool)),
-                options.yes, *session.interrupt);
+                options.yes, *session.interrupt, DryRun::kOffered);
     if (!confirmed.ok()) return Fail(confirmed);
   }
   const auto channel = session.DataService();
@@ -52,7 +54,7 @@ int Collect(Session& session, const Options& options) {
     bytes += object.size_bytes();
     objects.push_back(object);
   }
-  const absl::Status status = StreamStatus("the data service", FromGrpc(stream->Finish()));
+  const absl::Status status = ReachStatus("the data service", FromGrpc(stream->Finish()));
   std::vector<const Message*> items;
   for (const auto& object : objects) items.push_back(&object);
   const auto as = [](const Message& m) -> const v1::CollectedObject& {
@@ -84,7 +86,7 @@ void AddPoolGc(CLI::App& parent, Session& session) {
                    "Keep generations younger than this: 90d, 36h; the newest stays in any case")
       ->capture_default_str();
   verb->add_flag("--dry-run", options->dry_run, "List what would be deleted; change nothing");
-  verb->add_flag("--yes", options->yes, "Do not ask");
+  verb->add_flag("-y,--yes", options->yes, "Do not ask");
   verb->footer(
       "Examples:\n  seer pool gc photos --dry-run\n  seer pool gc photos --keep-newer-than "
       "7d --yes");

@@ -16,6 +16,8 @@
 #include "client/exit_code.h"
 #include "client/progress.h"
 #include "common/base/status_macros.h"
+#include "common/flags/number.h"
+#include "common/rpc/channel.h"
 #include "common/rpc/status_grpc.h"
 #include "seer/v1/pool_inspection.grpc.pb.h"
 
@@ -173,7 +175,7 @@ int Verify(Session& session, const Options& options) {
     last = std::move(progress);
   }
   view.Done();
-  const absl::Status status = StreamStatus("the data service", FromGrpc(stream->Finish()));
+  const absl::Status status = ReachStatus("the data service", FromGrpc(stream->Finish()));
   PrintFindings(session.form, findings);
   if (!status.ok() && session.interrupt->caught()) {
     Note(Interrupted());
@@ -254,7 +256,7 @@ int Sample(Session& session, const Options& options) {
     image.clear_views();  // the pixels are on the sheet
     images.push_back(std::move(image));
   }
-  const absl::Status status = StreamStatus("the data service", FromGrpc(stream->Finish()));
+  const absl::Status status = ReachStatus("the data service", FromGrpc(stream->Finish()));
   if (!status.ok() && session.interrupt->caught()) {
     Note(Interrupted());
     return kExitInterrupted;
@@ -274,7 +276,7 @@ CLI::App* AddVerb(CLI::App& parent, const std::string& name, const std::string& 
   CLI::App* verb = parent.add_subcommand(name, help);
   verb->add_option("pool", options->pool, "Name of the pool")->required();
   verb->add_option("--generation", options->generation, "Of the pool; default: the newest")
-      ->check(CLI::PositiveNumber);
+      ->check(AtLeast(1));
   return verb;
 }
 
@@ -287,7 +289,7 @@ void AddPoolLook(CLI::App& parent, Session& session) {
   counting
       ->add_option("--rows", stats->rows,
                    "Rows of the catalogue to read at least, spread over it; default 4194304")
-      ->check(CLI::PositiveNumber);
+      ->check(AtLeast(1));
   counting->add_option("--seed", stats->seed, "Chooses the rows")->capture_default_str();
   counting->footer(
       "Examples:\n  seer pool stats photos\n  seer pool stats photos --rows 10000000 -o json");
@@ -301,10 +303,10 @@ void AddPoolLook(CLI::App& parent, Session& session) {
   checking
       ->add_option("--sample", verify->sample,
                    "Check so many images only, and no shard as a whole; default: everything")
-      ->check(CLI::PositiveNumber);
+      ->check(AtLeast(1));
   checking->add_option("--seed", verify->seed, "Chooses the sample")->capture_default_str();
   checking->add_option("--max-findings", verify->max_findings, "Stop after so many; default 1000")
-      ->check(CLI::PositiveNumber);
+      ->check(AtLeast(1));
   checking->footer(
       "Examples:\n  seer pool verify photos\n  seer pool verify photos --sample 10000 -o jsonl");
   checking->callback([&session, verify] { session.exit_code = Verify(session, *verify); });

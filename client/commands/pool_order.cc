@@ -14,6 +14,8 @@
 #include "client/exit_code.h"
 #include "client/paging.h"
 #include "common/base/status_macros.h"
+#include "common/flags/choice.h"
+#include "common/flags/number.h"
 #include "seer/v1/pools.grpc.pb.h"
 
 namespace seer::client {
@@ -112,20 +114,18 @@ void AddPoolOrder(CLI::App& parent, Session& session) {
       parent.add_subcommand("order", "Show which images a step reads, and where they are cropped");
   verb->add_option("pool", options->pool, "Name of the pool")->required();
   verb->add_option("--seed", options->seed, "The job's seed")->capture_default_str();
-  verb->add_option("--step", options->step, "From 0")->required()->check(CLI::NonNegativeNumber);
+  verb->add_option("--step", options->step, "From 0")->required()->check(AtLeast(0));
   verb->add_option("--global-batch", options->global_batch, "Images a step over all ranks")
       ->required()
-      ->check(CLI::PositiveNumber);
+      ->check(AtLeast(1));
   verb->add_option("--generation", options->generation, "Of the pool; default: the newest")
-      ->check(CLI::PositiveNumber);
+      ->check(AtLeast(1));
   verb->add_option("--world-size", options->world_size, "Ranks that share the global batch")
-      ->check(CLI::PositiveNumber)
+      ->check(AtLeast(1))
       ->capture_default_str();
   verb->add_option("--rank", options->rank, "Its samples only; default: those of all ranks");
-  verb->add_option("--sampling", options->sampling,
-                   "As the job's data.sampling; sequential: as an evaluation reads the pool")
-      ->check(CLI::IsMember({"epochs", "replacement", "sequential"}))
-      ->capture_default_str();
+  AddWord(*verb, "--sampling", options->sampling, {"epochs", "replacement", "sequential"},
+          "As the job's data.sampling; sequential: as an evaluation reads the pool");
   AddCropOptions(*verb, options->views,
                  "show each view as SIZE:WIDTHxHEIGHT+X+Y in pixels of the image");
   verb->footer(

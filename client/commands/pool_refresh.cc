@@ -7,6 +7,7 @@
 #include "client/commands/pool.h"
 #include "client/exit_code.h"
 #include "client/paging.h"
+#include "common/base/duration.h"
 
 namespace seer::client {
 namespace {
@@ -28,7 +29,7 @@ int Refresh(Session& session, const RefreshOptions& options) {
   request.set_dry_run(options.dry_run);
   request.set_request_id(NewRequestId());
   if (!options.max_age.empty()) {
-    const auto age = ParseAge(options.max_age, "--max-age");
+    const auto age = ReadDurationFlag("--max-age", options.max_age);
     if (!age.ok()) return Fail(age.status());
     request.mutable_max_age()->set_seconds(absl::ToInt64Seconds(*age));
   }

@@ -19,6 +19,7 @@
 #include "client/pool_jobs.h"
 #include "common/base/error.h"
 #include "common/base/status_macros.h"
+#include "common/rpc/channel.h"
 #include "common/rpc/status_grpc.h"
 
 namespace seer::client {
@@ -79,7 +80,7 @@ int TakeDown(Session& session, const Options& options) {
     const absl::Status confirmed =
         Confirm(absl::StrCat("take ", ids->size(), " images out of pool ", PoolId(options.pool),
                              " for good"),
-                options.yes, *session.interrupt);
+                options.yes, *session.interrupt, DryRun::kOffered);
     if (!confirmed.ok()) return Fail(confirmed);
   }
   const auto channel = session.DataService();
@@ -95,7 +96,7 @@ int TakeDown(Session& session, const Options& options) {
   const auto stream = stub->TakeDownImages(&context, request);
   v1::TakedownProgress progress, last;
   while (stream->Read(&progress)) last = progress;
-  const absl::Status status = StreamStatus("the data service", FromGrpc(stream->Finish()));
+  const absl::Status status = ReachStatus("the data service", FromGrpc(stream->Finish()));
   if (!status.ok() && session.interrupt->caught()) {
     Note(
         "interrupted: the same command again goes on; `seer pool takedown-status` shows how far "
@@ -159,7 +160,7 @@ absl::Status FindSteps(Session& session, v1::Pools::Stub& stub, const std::strin
     for (const int64_t index : found.sample_indices())
       steps[found.image_id()].push_back(index / batch);
   }
-  return StreamStatus("the data service", FromGrpc(stream->Finish()));
+  return ReachStatus("the data service", FromGrpc(stream->Finish()));
 }
 
 void AddExposures(const PoolJobs& jobs, const v1::Job& job, StepsOf& steps,
@@ -287,7 +288,7 @@ void AddPoolTakedown(CLI::App& parent, Session& session) {
       ->required();
   takedown->add_option("--reason", options->reason, "Why; is kept with the record")->required();
   takedown->add_flag("--dry-run", options->dry_run, "Count only; change nothing");
-  takedown->add_flag("--yes", options->yes, "Do not ask");
+  takedown->add_flag("-y,--yes", options->yes, "Do not ask");
   takedown->footer(
       "Examples:\n  seer pool takedown photos --ids ids.txt --reason 'request 4711' --dry-run\n  "
       "seer pool takedown photos --ids ids.txt --reason 'request 4711' --yes");

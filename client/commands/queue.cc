@@ -12,6 +12,7 @@
 #include "client/confirm.h"
 #include "client/exit_code.h"
 #include "client/paging.h"
+#include "common/base/duration.h"
 #include "common/base/error.h"
 #include "common/base/status_macros.h"
 #include "common/rpc/status_grpc.h"
@@ -74,10 +75,8 @@ absl::Status Read(const Limits& limits, v1::Queue& queue, google::protobuf::Fiel
   }
   if (!limits.grace.empty()) {
     mask.add_paths("preemption_grace");
-    absl::Duration grace;
-    if (!absl::ParseDuration(limits.grace, &grace) || grace < absl::ZeroDuration() ||
-        grace > absl::Hours(24))
-      return NotA("--grace", limits.grace, "a duration, as 90s");
+    SEER_ASSIGN_OR_RETURN(const absl::Duration grace,
+                          ReadDurationFlag("--grace", limits.grace, {.most = absl::Hours(24)}));
     queue.mutable_preemption_grace()->set_seconds(absl::ToInt64Seconds(grace));
     queue.mutable_preemption_grace()->set_nanos(
         static_cast<int32_t>(absl::ToInt64Nanoseconds(grace % absl::Seconds(1))));
@@ -242,6 +241,21 @@ void AddDescribe(CLI::App& parent, Session& session) {
   });
 }
 
+absl::Status Delete(Session& session, const std::string& name, bool yes) {
+  SEER_ASSIGN_OR_RETURN(const auto channel, session.Coordinator());
+  const auto stub = v1::Queues::NewStub(channel);
+  v1::GetQueueRequest look;
+  look.set_name(name);
+  SEER_RETURN_IF_ERROR(Call(session, *stub, &v1::Queues::Stub::GetQueue, look).status());
+  SEER_RETURN_IF_ERROR(Confirm(absl::StrCat("delete queue ", name), yes, *session.interrupt));
+  v1::DeleteQueueRequest request;
+  request.set_name(name);
+  SEER_ASSIGN_OR_RETURN(const v1::Queue queue,
+                        Call(session, *stub, &v1::Queues::Stub::DeleteQueue, request));
+  PrintDeleted(session.form, queue, NameOf(queue));
+  return absl::OkStatus();
+}
+
 void AddDelete(CLI::App& parent, Session& session) {
   struct Options {
     std::string name;
@@ -253,17 +267,8 @@ void AddDelete(CLI::App& parent, Session& session) {
   command->add_flag("-y,--yes", options->yes, "Do not ask");
   command->footer("Example:\n  seer queue delete vision --yes");
   command->callback([&session, options] {
-    const absl::Status sure =
-        Confirm(absl::StrCat("delete queue ", options->name), options->yes, *session.interrupt);
-    if (!sure.ok()) {
-      session.exit_code = Fail(sure);
-      return;
-    }
-    v1::DeleteQueueRequest request;
-    request.set_name(options->name);
-    session.exit_code = WithQueue(session, [&](v1::Queues::Stub& stub, const Session& s) {
-      return Call(s, stub, &v1::Queues::Stub::DeleteQueue, request);
-    });
+    const absl::Status deleted = Delete(session, options->name, options->yes);
+    session.exit_code = deleted.ok() ? kExitOk : Fail(deleted);
   });
 }
 

@@ -21,6 +21,7 @@
 #include "client/paging.h"
 #include "common/base/error.h"
 #include "common/base/status_macros.h"
+#include "common/flags/choice.h"
 #include "common/rpc/status_grpc.h"
 #include "common/spec/yaml.h"
 #include "seer/v1/schedules.grpc.pb.h"
@@ -50,20 +51,30 @@ std::string NextOf(const v1::Schedule& schedule) {
   return schedule.suspended() ? "suspended" : FormatTime(schedule.next_time());
 }
 
-// Calls `method` and prints the schedule that it gives.
+template <typename Request>
+absl::StatusOr<v1::Schedule> Call(Session& session,
+                                  grpc::Status (v1::Schedules::Stub::*method)(grpc::ClientContext*,
+                                                                              const Request&,
+                                                                              v1::Schedule*),
+                                  const Request& request) {
+  SEER_ASSIGN_OR_RETURN(const auto channel, session.Coordinator());
+  const auto stub = v1::Schedules::NewStub(channel);
+  v1::Schedule schedule;
+  SEER_RETURN_IF_ERROR(session.Call("the coordinator", [&](grpc::ClientContext& context) {
+    return FromGrpc((stub.get()->*method)(&context, request, &schedule));
+  }));
+  return schedule;
+}
+
+// The same, with the schedule that it gives printed.
 template <typename Request>
 int CallAndPrint(Session& session,
                  grpc::Status (v1::Schedules::Stub::*method)(grpc::ClientContext*, const Request&,
                                                              v1::Schedule*),
                  const Request& request) {
-  const auto channel = session.Coordinator();
-  if (!channel.ok()) return Fail(channel.status());
-  const auto stub = v1::Schedules::NewStub(*channel);
-  v1::Schedule schedule;
-  const absl::Status status = session.Call("the coordinator", [&](grpc::ClientContext& context) {
-    return FromGrpc((stub.get()->*method)(&context, request, &schedule));
-  });
-  if (!status.ok()) return Fail(status);
+  const auto called = Call(session, method, request);
+  if (!called.ok()) return Fail(called.status());
+  const v1::Schedule& schedule = *called;
   PrintOne(session.form, schedule,
            {{"Schedule", NameOf(schedule)},
             {"Times", absl::StrCat(schedule.cron(), " (UTC)")},
@@ -111,10 +122,8 @@ void AddOptions(CLI::App& command, ScheduleOptions& options) {
   command.add_option("--cron", options.cron,
                      "Minute, hour, day of the month, month, day of the week, in UTC, as crontab "
                      "has them: '0 3 * * 1-5'; or @hourly, @daily, @weekly, @monthly");
-  command
-      .add_option("--overlap", options.overlap,
-                  "When the job before has not ended: skip (default), allow, or replace it")
-      ->check(CLI::IsMember({"skip", "allow", "replace"}));
+  AddWord(command, "--overlap", options.overlap, {"skip", "allow", "replace"},
+          "When the job before has not ended: skip (default), allow, or replace it");
   command.add_option("--set", options.spec.sets, "KEY=VALUE over the file, may be repeated")
       ->take_all()
       ->allow_extra_args(false);
@@ -222,6 +231,19 @@ void AddDescribeSchedule(CLI::App& parent, Session& session) {
   });
 }
 
+absl::Status Delete(Session& session, const std::string& name, bool yes) {
+  v1::GetScheduleRequest look;
+  look.set_name(name);
+  SEER_RETURN_IF_ERROR(Call(session, &v1::Schedules::Stub::GetSchedule, look).status());
+  SEER_RETURN_IF_ERROR(Confirm(absl::StrCat("delete schedule ", name), yes, *session.interrupt));
+  v1::DeleteScheduleRequest request;
+  request.set_name(name);
+  SEER_ASSIGN_OR_RETURN(const v1::Schedule schedule,
+                        Call(session, &v1::Schedules::Stub::DeleteSchedule, request));
+  PrintDeleted(session.form, schedule, NameOf(schedule));
+  return absl::OkStatus();
+}
+
 void AddDelete(CLI::App& parent, Session& session) {
   auto options = std::make_shared<ScheduleOptions>();
   CLI::App* command = parent.add_subcommand("delete", "Remove a schedule; the jobs it made stay");
@@ -229,13 +251,8 @@ void AddDelete(CLI::App& parent, Session& session) {
   command->add_flag("-y,--yes", options->yes, "Do not ask");
   command->footer("Example:\n  seer schedule delete nightly --yes");
   command->callback([&session, options] {
-    const absl::Status sure =
-        Confirm(absl::StrCat("delete schedule ", options->name), options->yes, *session.interrupt);
-    v1::DeleteScheduleRequest request;
-    request.set_name(options->name);
-    session.exit_code = sure.ok()
-                            ? CallAndPrint(session, &v1::Schedules::Stub::DeleteSchedule, request)
-                            : Fail(sure);
+    const absl::Status deleted = Delete(session, options->name, options->yes);
+    session.exit_code = deleted.ok() ? kExitOk : Fail(deleted);
   });
 }
 

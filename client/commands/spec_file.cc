@@ -56,13 +56,13 @@ absl::StatusOr<std::vector<v1::JobSpec>> ReadGivenSpecs(const SpecOptions& optio
   return seer::ReadGivenSpecs(text, {options.sets, options.name}, RecipeDirs(options.file));
 }
 
-void AddSpecOptions(CLI::App& app, SpecOptions& options, bool required) {
+void AddSpecOptions(CLI::App& app, SpecOptions& options, const SpecFlags& flags) {
   app.add_option("file", options.file, "YAML file with the job, or - for stdin")
-      ->required(required);
+      ->required(flags.required);
   app.add_option("--set", options.sets, "KEY=VALUE over the file, may be repeated")
       ->take_all()
       ->allow_extra_args(false);
-  app.add_option("--name", options.name, "The job's name");
+  app.add_option("--name", options.name, absl::StrCat("The ", flags.named, "'s name"));
 }
 
 }  // namespace seer::client

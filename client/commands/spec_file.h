@@ -29,6 +29,10 @@ absl::StatusOr<v1::JobSpec> ReadGivenSpec(const SpecOptions& options);
 // file that it waits for by chain.after. CIRCULAR_CHAIN: they wait for each other.
 absl::StatusOr<std::vector<v1::JobSpec>> ReadGivenSpecs(const SpecOptions& options);
 
-void AddSpecOptions(CLI::App& app, SpecOptions& options, bool required = true);
+struct SpecFlags {
+  bool required = true;       // the file is
+  const char* named = "job";  // what --name names
+};
+void AddSpecOptions(CLI::App& app, SpecOptions& options, const SpecFlags& flags = {});
 
 }  // namespace seer::client

@@ -22,8 +22,10 @@
 #include "client/exit_code.h"
 #include "client/paging.h"
 #include "client/sweep_parameter.h"
+#include "common/base/duration.h"
 #include "common/base/error.h"
 #include "common/base/status_macros.h"
+#include "common/flags/number.h"
 #include "common/rpc/status_grpc.h"
 #include "common/spec/sweep.h"
 #include "common/spec/yaml.h"
@@ -105,19 +107,26 @@ int Print(const Session& session, const v1::Sweep& sweep) {
 }
 
 template <typename Request>
+absl::StatusOr<v1::Sweep> Call(Session& session,
+                               grpc::Status (v1::Sweeps::Stub::*method)(grpc::ClientContext*,
+                                                                        const Request&, v1::Sweep*),
+                               const Request& request) {
+  SEER_ASSIGN_OR_RETURN(const auto channel, session.Coordinator());
+  const auto stub = v1::Sweeps::NewStub(channel);
+  v1::Sweep sweep;
+  SEER_RETURN_IF_ERROR(session.Call("the coordinator", [&](grpc::ClientContext& context) {
+    return FromGrpc((stub.get()->*method)(&context, request, &sweep));
+  }));
+  return sweep;
+}
+
+template <typename Request>
 int CallAndPrint(Session& session,
                  grpc::Status (v1::Sweeps::Stub::*method)(grpc::ClientContext*, const Request&,
                                                           v1::Sweep*),
                  const Request& request) {
-  const auto channel = session.Coordinator();
-  if (!channel.ok()) return Fail(channel.status());
-  const auto stub = v1::Sweeps::NewStub(*channel);
-  v1::Sweep sweep;
-  const absl::Status status = session.Call("the coordinator", [&](grpc::ClientContext& context) {
-    return FromGrpc((stub.get()->*method)(&context, request, &sweep));
-  });
-  if (!status.ok()) return Fail(status);
-  return Print(session, sweep);
+  const auto sweep = Call(session, method, request);
+  return sweep.ok() ? Print(session, *sweep) : Fail(sweep.status());
 }
 
 int List(Session& session) {
@@ -172,26 +181,34 @@ absl::StatusOr<v1::Sweep> Read(const SweepOptions& options) {
   sweep.set_parallel(options.parallel);
   sweep.set_seed(options.seed);
   if (!options.budget.empty()) {
-    const auto budget = ReadDuration(options.budget);
-    if (!budget.ok() || *budget <= absl::ZeroDuration()) {
-      return Error(absl::StatusCode::kInvalidArgument, reason::kWrongType,
-                   absl::StrCat("--budget ", options.budget, " is not a duration above 0"))
-          .Field("--budget")
-          .Hint("write device time of all trials together: 90m, 12h or 3d");
-    }
-    sweep.set_budget_device_seconds(absl::ToDoubleSeconds(*budget));
+    SEER_ASSIGN_OR_RETURN(const absl::Duration budget,
+                          ReadDurationFlag("--budget", options.budget, kAboveZero));
+    sweep.set_budget_device_seconds(absl::ToDoubleSeconds(budget));
   }
   return CompleteSweep(sweep);
+}
+
+// What would be submitted: the trials with their values.
+void PrintTrials(OutputForm form, const v1::Sweep& sweep) {
+  std::vector<v1::SweepTrial> trials(static_cast<size_t>(sweep.trials()));
+  std::vector<const Message*> items;
+  for (int number = 1; number <= sweep.trials(); ++number) {
+    v1::SweepTrial& trial = trials[static_cast<size_t>(number - 1)];
+    trial.set_number(number);
+    for (const auto& [field, value] : TrialValues(sweep, number))
+      (*trial.mutable_values())[field] = value;
+    items.push_back(&trial);
+  }
+  if (IsDocument(form)) return PrintList(form, items, {});
+  for (const v1::SweepTrial& trial : trials)
+    std::printf("%d  %s\n", trial.number(), ValuesOf(trial).c_str());
 }
 
 int Create(Session& session, const SweepOptions& options) {
   const auto sweep = Read(options);
   if (!sweep.ok()) return Fail(sweep.status());
   if (options.dry_run) {
-    for (int number = 1; number <= sweep->trials(); ++number)
-      std::printf(
-          "%d  %s\n", number,
-          absl::StrJoin(TrialValues(*sweep, number), " ", absl::PairFormatter("=")).c_str());
+    PrintTrials(session.form, *sweep);
     return kExitOk;
   }
   v1::CreateSweepRequest request;
@@ -204,7 +221,7 @@ void AddCreate(CLI::App& parent, Session& session) {
   auto options = std::make_shared<SweepOptions>();
   CLI::App* command =
       parent.add_subcommand("create", "Submit a job for each of many values of some fields");
-  AddSpecOptions(*command, options->spec);
+  AddSpecOptions(*command, options->spec, {.named = "sweep"});
   command
       ->add_option("--param", options->parameters,
                    "FIELD=VALUE,VALUE,... or, with --random, FIELD=MIN..MAX, with :log for uniform "
@@ -215,9 +232,9 @@ void AddCreate(CLI::App& parent, Session& session) {
   command
       ->add_option("--random", options->random,
                    "Draw so many trials; without it all combinations are tried")
-      ->check(CLI::PositiveNumber);
+      ->check(AtLeast(1));
   command->add_option("--parallel", options->parallel, "Trials at a time; default 4")
-      ->check(CLI::PositiveNumber);
+      ->check(AtLeast(1));
   command->add_option("--budget", options->budget,
                       "Device time of all trials together, as 12h: what then runs is cancelled");
   command->add_option("--seed", options->seed, "Of the draws");
@@ -254,8 +271,12 @@ void AddCancel(CLI::App& parent, Session& session) {
   command->add_flag("-y,--yes", options->yes, "Do not ask");
   command->footer("Example:\n  seer sweep cancel rates --yes");
   command->callback([&session, options] {
-    const absl::Status sure = Confirm(absl::StrCat("cancel sweep ", options->name, " and its jobs"),
-                                      options->yes, *session.interrupt);
+    v1::GetSweepRequest look;
+    look.set_name(options->name);
+    absl::Status sure = Call(session, &v1::Sweeps::Stub::GetSweep, look).status();
+    if (sure.ok())
+      sure = Confirm(absl::StrCat("cancel sweep ", options->name, " and its jobs"), options->yes,
+                     *session.interrupt);
     v1::CancelSweepRequest request;
     request.set_name(options->name);
     session.exit_code =

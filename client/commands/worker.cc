@@ -15,6 +15,7 @@
 #include "client/exit_code.h"
 #include "client/paging.h"
 #include "common/base/clock.h"
+#include "common/base/error.h"
 #include "common/base/status_macros.h"
 #include "common/rpc/status_grpc.h"
 #include "seer/v1/workers.grpc.pb.h"
@@ -44,6 +45,11 @@ std::string DevicesOf(const v1::Worker& worker) {
 std::string LabelsOf(const v1::Worker& worker) {
   const std::map<std::string, std::string> labels(worker.labels().begin(), worker.labels().end());
   return absl::StrJoin(labels, ",", absl::PairFormatter("="));
+}
+std::string JobsOf(const v1::Worker& worker, absl::string_view separator) {
+  return absl::StrJoin(worker.jobs(), separator, [](std::string* out, const std::string& job) {
+    absl::StrAppend(out, ShortId(job));
+  });
 }
 
 std::vector<std::pair<std::string, std::string>> Description(const v1::Worker& worker) {
@@ -118,7 +124,7 @@ int List(Session& session) {
              {"STATE", [](const Message& m) { return StateOf(As(m)); }},
              {"DEVICES", [](const Message& m) { return DevicesOf(As(m)); }},
              {"HEARTBEAT", [](const Message& m) { return FormatAge(As(m).heartbeat_time()); }},
-             {"JOBS", [](const Message& m) { return absl::StrJoin(As(m).jobs(), ","); }},
+             {"JOBS", [](const Message& m) { return JobsOf(As(m), ","); }},
              {"LABELS", [](const Message& m) { return LabelsOf(As(m)); }, true},
              {"HOST", [](const Message& m) { return As(m).hostname(); }, true},
              {"ADDRESS", [](const Message& m) { return As(m).address(); }, true},
@@ -133,7 +139,7 @@ struct DrainOptions {
 };
 
 int Drain(Session& session, const DrainOptions& options) {
-  const auto timeout = ReadTimeout(options.timeout);
+  const auto timeout = ReadTimeout(options.timeout, options.wait);
   if (!timeout.ok()) return Fail(timeout.status());
   const auto channel = session.Coordinator();
   if (!channel.ok()) return Fail(channel.status());
@@ -147,12 +153,8 @@ int Drain(Session& session, const DrainOptions& options) {
   const absl::Duration deadline = Clock::Real().Steady() + *timeout;
   std::string said;
   while (worker.ok() && worker->devices_in_use() > 0) {
-    const std::string left = absl::StrCat(
-        "leaving ", options.name, ": ",
-        absl::StrJoin(
-            worker->jobs(), ", ",
-            [](std::string* out, const std::string& job) { absl::StrAppend(out, ShortId(job)); }),
-        "; devices in use: ", worker->devices_in_use());
+    const std::string left = absl::StrCat("leaving ", options.name, ": ", JobsOf(*worker, ", "),
+                                          "; devices in use: ", worker->devices_in_use());
     if (left != said) Note(left);
     said = left;
     if (!options.wait) break;
@@ -191,6 +193,13 @@ void AddCordon(CLI::App& parent, Session& session) {
       ->required();
   command->footer("Example:\n  seer worker cordon gpu-17 --reason 'fan is loud'");
   command->callback([&session, request] {
+    if (absl::StripAsciiWhitespace(request->reason()).empty()) {
+      session.exit_code =
+          Fail(Error(absl::StatusCode::kInvalidArgument, reason::kMissingField, "--reason is empty")
+                   .Field("--reason")
+                   .Hint("say in a sentence why, for those who wonder"));
+      return;
+    }
     session.exit_code = CallAndPrint(session, &v1::Workers::Stub::CordonWorker, *request);
   });
 }

@@ -14,6 +14,7 @@
 #include "client/launch/kubernetes_job.h"
 #include "client/launch/program.h"
 #include "client/launch/slurm_script.h"
+#include "common/base/duration.h"
 #include "common/base/error.h"
 #include "common/base/status_macros.h"
 
@@ -48,11 +49,7 @@ void AddAgentFlags(CLI::App& command, AgentFlags& flags, const char* count, cons
 
 // With the address of the coordinator that the command line, the environment or the context gives.
 absl::Status Complete(const Session& session, AgentFlags& flags) {
-  if (!absl::ParseDuration(flags.grace, &flags.agents.grace)) {
-    return Error(absl::StatusCode::kInvalidArgument, reason::kWrongType,
-                 absl::StrCat("--grace is '", flags.grace, "', no duration as 90s, 5m"))
-        .Field("grace");
-  }
+  SEER_ASSIGN_OR_RETURN(flags.agents.grace, ReadDurationFlag("--grace", flags.grace));
   SEER_ASSIGN_OR_RETURN(const Context context, LoadContext(session.flags));
   flags.agents.coordinator = context.coordinator;
   return absl::OkStatus();
@@ -67,7 +64,7 @@ absl::Status LaunchKubernetes(const Session& session, KubernetesFlags& flags) {
   SEER_RETURN_IF_ERROR(Complete(session, flags));
   flags.options.agents = flags.agents;
   if (!flags.time.empty()) {
-    SEER_ASSIGN_OR_RETURN(flags.options.time_limit, ReadTimeout(flags.time));
+    SEER_ASSIGN_OR_RETURN(flags.options.time_limit, ReadDurationFlag("--time", flags.time));
   }
   SEER_RETURN_IF_ERROR(CheckKubernetes(flags.options));
   const bool json = session.form == OutputForm::kJson || session.form == OutputForm::kJsonl;

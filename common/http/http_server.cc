@@ -23,9 +23,9 @@
 
 #include "absl/base/thread_annotations.h"
 #include "absl/strings/ascii.h"
-#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/synchronization/mutex.h"
+#include "common/base/address.h"
 #include "common/base/error.h"
 #include "common/base/status_macros.h"
 #include "common/base/thread.h"
@@ -466,25 +466,16 @@ class BeastServer final : public HttpServer {
 
   absl::Status Listen() {
     const std::string& address = shared_.options.address;
-    const size_t colon = address.rfind(':');
-    int port = -1;
-    if (colon == std::string::npos || colon == 0 ||
-        !absl::SimpleAtoi(address.substr(colon + 1), &port) || port < 0 || port > 65535) {
-      return Error(absl::StatusCode::kInvalidArgument, reason::kInvalidArgument,
-                   absl::StrCat("'", address, "' is not an address"))
-          .Field("http")
-          .Hint("write HOST:PORT, for example 127.0.0.1:7071; port 0 takes any free one");
-    }
-    std::string host = address.substr(0, colon);
-    if (host.front() == '[' && host.back() == ']') host = host.substr(1, host.size() - 2);
+    SEER_ASSIGN_OR_RETURN(const Address wanted, ReadListenAddress("--http", address));
     if (!shared_.options.certificate_file.empty()) {
       certificate_.emplace(shared_.options.certificate_file, shared_.options.key_file,
                            shared_.options.client_ca_file);
       SEER_RETURN_IF_ERROR(certificate_->Load());
     }
     error_code error;
-    const auto found = tcp::resolver(io_).resolve(
-        host, absl::StrCat(port), tcp::resolver::passive | tcp::resolver::numeric_service, error);
+    const auto found =
+        tcp::resolver(io_).resolve(wanted.host, absl::StrCat(wanted.port),
+                                   tcp::resolver::passive | tcp::resolver::numeric_service, error);
     if (!error) Open(*found.begin(), error);
     if (error) {
       return Error(absl::StatusCode::kAlreadyExists, reason::kPortInUse,

@@ -9,8 +9,10 @@
 #include <memory>
 
 #include "absl/strings/str_cat.h"
+#include "common/base/address.h"
 #include "common/base/error.h"
 #include "common/base/periodic_thread.h"
+#include "common/base/status_macros.h"
 #include "common/metrics/registry_impl.h"
 
 namespace seer {
@@ -51,6 +53,7 @@ MetricsHttp::~MetricsHttp() {
 
 absl::StatusOr<std::unique_ptr<MetricsHttp>> MetricsHttp::Start(const std::string& address,
                                                                 MetricsRegistry& registry) {
+  SEER_RETURN_IF_ERROR(ReadListenAddress("--metrics", address).status());
   std::unique_ptr<MetricsHttp> http(new MetricsHttp());
   try {
     http->impl_ = std::make_unique<Impl>(address);

@@ -13,6 +13,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
+#include "common/base/address.h"
 #include "common/base/error.h"
 #include "common/rpc/security.h"
 #include "common/rpc/tracing.h"
@@ -30,18 +31,18 @@ bool IsIpv4(const std::string& host) {
 
 // "localhost:7080" -> "127.0.0.1:7080"; what cannot be resolved stays, and the call says so.
 std::string Resolved(const std::string& address) {
-  const size_t colon = address.rfind(':');
-  const std::string host = address.substr(0, colon);
-  if (colon == std::string::npos || IsIpv4(host)) return address;
+  const auto split = SplitAddress(address);
+  if (!split || IsIpv4(split->host)) return address;
   addrinfo hints{};
   hints.ai_family = AF_INET;
   hints.ai_socktype = SOCK_STREAM;
   addrinfo* found = nullptr;
-  if (getaddrinfo(host.c_str(), nullptr, &hints, &found) != 0 || found == nullptr) return address;
+  if (getaddrinfo(split->host.c_str(), nullptr, &hints, &found) != 0 || found == nullptr)
+    return address;
   char text[INET_ADDRSTRLEN] = "";
   inet_ntop(AF_INET, &reinterpret_cast<sockaddr_in*>(found->ai_addr)->sin_addr, text, sizeof(text));
   freeaddrinfo(found);
-  return absl::StrCat(text, address.substr(colon));
+  return AddressText(text, split->port);
 }
 
 // Puts the token into every call.
@@ -121,13 +122,26 @@ std::shared_ptr<grpc::Channel> MakeChannel(const std::vector<std::string>& addre
   if (security != nullptr) {
     // What is said in the greeting of TLS; which certificates do is the credentials' to know.
     if (security->tls() && !addresses.empty())
-      arguments.SetSslTargetNameOverride(addresses.front().substr(0, addresses.front().rfind(':')));
+      arguments.SetSslTargetNameOverride(HostOf(addresses.front()));
     credentials = security->Credentials(addresses);
     interceptors.push_back(std::make_unique<TokenSenders>(security));
   }
   if (interceptors.empty()) return grpc::CreateCustomChannel(target, credentials, arguments);
   return grpc::experimental::CreateCustomChannelWithInterceptors(target, credentials, arguments,
                                                                  std::move(interceptors));
+}
+
+absl::Status ReachStatus(const std::string& what, const absl::Status& status) {
+  // A status with a detail was made by the server: it was reached.
+  const bool unreachable = status.code() == absl::StatusCode::kUnavailable ||
+                           status.code() == absl::StatusCode::kDeadlineExceeded;
+  if (!unreachable || GetErrorDetail(status)) return status;
+  return Error(status.code(), reason::kServiceUnreachable,
+               absl::StrCat("cannot reach ", what, ": ", status.message()))
+      .Hint(
+          "check that it runs and that the address is right; if it speaks TLS, --tls-ca, and where "
+          "it asks clients for a certificate, --tls-cert and --tls-key; `seer cluster up` starts a "
+          "local cluster");
 }
 
 absl::Status CallWithRetry(const RetryOptions& options, const std::string& what,
@@ -145,15 +159,7 @@ absl::Status CallWithRetry(const RetryOptions& options, const std::string& what,
         absl::ToChronoMilliseconds(backoff * absl::Uniform(random, 0.0, 1.0)));
     backoff = std::min(backoff * 2, options.max_backoff);
   }
-  // A status with a detail was made by the server: it was reached.
-  const bool unreachable = status.code() == absl::StatusCode::kUnavailable ||
-                           status.code() == absl::StatusCode::kDeadlineExceeded;
-  if (!unreachable || GetErrorDetail(status)) return status;
-  return Error(status.code(), reason::kServiceUnreachable,
-               absl::StrCat("cannot reach ", what, ": ", status.message()))
-      .Hint(
-          "check that it runs, that the address is right and, if it speaks TLS, --tls-ca; `seer "
-          "cluster up` starts a local cluster");
+  return ReachStatus(what, status);
 }
 
 }  // namespace seer

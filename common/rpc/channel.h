@@ -31,6 +31,10 @@ std::shared_ptr<grpc::Channel> MakeChannel(
     const std::vector<std::string>& addresses,
     const std::shared_ptr<const ClientSecurity>& security = nullptr);
 
+// The end of a call of `what` ("the coordinator"): one that it did not give gets
+// SERVICE_UNREACHABLE, with what to look at.
+absl::Status ReachStatus(const std::string& what, const absl::Status& status);
+
 struct RetryOptions {
   int attempts = 5;
   // Doubles each time; the wait is uniform in [0, backoff).

@@ -7,24 +7,18 @@
 #include <algorithm>
 #include <memory>
 
-#include "absl/strings/numbers.h"
-#include "absl/strings/str_cat.h"
+#include "common/base/address.h"
 
 namespace seer {
 namespace {
 
 std::vector<std::string> Resolve(const std::string& address) {
-  const size_t colon = address.rfind(':');
-  int port = 0;
-  if (colon == std::string::npos || !absl::SimpleAtoi(address.substr(colon + 1), &port))
-    return {address};
-  std::string host = address.substr(0, colon);
-  if (host.size() > 2 && host.front() == '[' && host.back() == ']')
-    host = host.substr(1, host.size() - 2);
+  const auto split = SplitAddress(address);
+  if (!split) return {address};
   addrinfo hints{};
   hints.ai_socktype = SOCK_STREAM;
   addrinfo* found = nullptr;
-  if (getaddrinfo(host.c_str(), nullptr, &hints, &found) != 0) return {address};
+  if (getaddrinfo(split->host.c_str(), nullptr, &hints, &found) != 0) return {address};
   const std::unique_ptr<addrinfo, decltype(&freeaddrinfo)> all(found, freeaddrinfo);
   std::vector<std::string> resolved;
   for (const addrinfo* entry = found; entry != nullptr; entry = entry->ai_next) {
@@ -32,8 +26,7 @@ std::vector<std::string> Resolve(const std::string& address) {
     if (getnameinfo(entry->ai_addr, entry->ai_addrlen, text, sizeof(text), nullptr, 0,
                     NI_NUMERICHOST) != 0)
       continue;
-    resolved.push_back(entry->ai_family == AF_INET6 ? absl::StrCat("[", text, "]:", port)
-                                                    : absl::StrCat(text, ":", port));
+    resolved.push_back(AddressText(text, split->port));
   }
   std::sort(resolved.begin(), resolved.end());
   return resolved.empty() ? std::vector<std::string>{address} : resolved;

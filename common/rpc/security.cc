@@ -19,6 +19,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/synchronization/mutex.h"
+#include "common/base/address.h"
 #include "common/base/error.h"
 #include "common/base/log.h"
 #include "common/base/status_macros.h"
@@ -85,12 +86,6 @@ absl::Status CheckFiles(const SecurityOptions& options) {
 
 unsigned int RefreshSeconds(const SecurityOptions& options) {
   return static_cast<unsigned int>(std::max<int64_t>(1, absl::ToInt64Seconds(options.refresh)));
-}
-
-// "host:port" or "[::1]:port" -> the host.
-std::string HostOf(const std::string& address) {
-  if (!address.empty() && address.front() == '[') return address.substr(1, address.find(']') - 1);
-  return address.substr(0, address.rfind(':'));
 }
 
 // A server's certificate is of one of several hosts: those of a channel with many addresses, or the

@@ -1,7 +1,8 @@
 #include "common/rpc/security_flags.h"
 
-#include <CLI/CLI.hpp>
 #include <string>
+
+#include "common/flags/choice.h"
 
 namespace seer {
 
@@ -27,11 +28,9 @@ void AddSecurityFlags(CLI::App& app, SecurityRole role, SecurityOptions& options
 }
 
 void AddAuthFlag(CLI::App& app, bool& authenticate) {
-  app.add_option_function<std::string>(
-         "--auth", [&authenticate](const std::string& value) { authenticate = value == "tokens"; },
-         "tokens: every caller shows a token, which gives a role; none: everybody may do "
-         "everything")
-      ->check(CLI::IsMember({"none", "tokens"}))
+  AddChoice<bool>(app, "--auth", authenticate, {{"none", false}, {"tokens", true}},
+                  "tokens: every caller shows a token, which gives a role; none: everybody may do "
+                  "everything")
       ->default_str("none");
 }
 

@@ -11,9 +11,9 @@
 #include <mutex>
 #include <utility>
 
-#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
+#include "common/base/address.h"
 #include "common/base/check.h"
 #include "common/base/clock.h"
 #include "common/base/error.h"
@@ -139,7 +139,7 @@ class GrpcServer final : public RpcServer {
         drain_(drain) {}
   ~GrpcServer() override { Stop(); }
   int port() const override { return port_; }
-  std::string address() const override { return absl::StrCat(host_, ":", port_); }
+  std::string address() const override { return AddressText(host_, port_); }
   std::shared_ptr<grpc::Channel> InProcess() override {
     grpc::ChannelArguments arguments;
     arguments.SetMaxReceiveMessageSize(-1);  // the server's own limit counts
@@ -171,8 +171,7 @@ class GrpcServer final : public RpcServer {
 absl::Status CheckExposure(const std::string& address, const SecurityOptions& security,
                            bool authenticates, const std::string& flag) {
   const bool tls = !security.certificate.empty();
-  if (security.insecure || IsLoopback(address.substr(0, address.rfind(':'))) ||
-      (tls && authenticates))
+  if (security.insecure || IsLoopback(HostOf(address)) || (tls && authenticates))
     return absl::OkStatus();
   return Error(absl::StatusCode::kFailedPrecondition, reason::kInsecureBind,
                absl::StrCat("other machines reach ", address, ", but ",
@@ -194,17 +193,7 @@ absl::StatusOr<std::unique_ptr<RpcServer>> RpcServer::Start(
     grpc::EnableDefaultHealthCheckService(true);
     grpc::reflection::InitProtoReflectionServerBuilderPlugin();
   });
-  const size_t colon = options.address.rfind(':');
-  int wanted_port = -1;
-  if (colon == std::string::npos ||
-      !absl::SimpleAtoi(options.address.substr(colon + 1), &wanted_port) || wanted_port < 0 ||
-      wanted_port > 65535) {
-    return Error(absl::StatusCode::kInvalidArgument, reason::kInvalidArgument,
-                 absl::StrCat("'", options.address, "' is not an address"))
-        .Field("listen")
-        .Hint("write HOST:PORT, for example 127.0.0.1:7070; port 0 takes any free one");
-  }
-  const std::string host = options.address.substr(0, colon);
+  SEER_ASSIGN_OR_RETURN(Address wanted, ReadListenAddress("--listen", options.address));
   SEER_RETURN_IF_ERROR(
       CheckExposure(options.address, options.security, options.guard != nullptr, "listen"));
   SEER_ASSIGN_OR_RETURN(const auto credentials, MakeServerCredentials(options.security));
@@ -257,7 +246,7 @@ absl::StatusOr<std::unique_ptr<RpcServer>> RpcServer::Start(
   return std::unique_ptr<RpcServer>(std::make_unique<GrpcServer>(
       std::move(server), std::move(guarded),
       std::make_unique<CertificateWatch>(options.security.certificate, metrics),
-      std::move(rpc_metrics), host, port, options.drain));
+      std::move(rpc_metrics), std::move(wanted.host), port, options.drain));
 }
 
 }  // namespace seer

@@ -7,10 +7,10 @@
 #include <utility>
 
 #include "absl/strings/match.h"
-#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
 #include "absl/strings/strip.h"
+#include "common/base/address.h"
 #include "common/trace/tracer.h"
 
 namespace seer {
@@ -82,11 +82,10 @@ class TracedCallFactory final : public grpc::experimental::ClientInterceptorFact
  public:
   explicit TracedCallFactory(const std::vector<std::string>& addresses) {
     if (addresses.size() != 1) return;  // it is not known here which one is called
-    const std::string& address = addresses.front();
-    const size_t colon = address.rfind(':');
-    host_ = address.substr(0, colon);
-    if (colon != std::string::npos && !absl::SimpleAtoi(address.substr(colon + 1), &port_))
-      port_ = 0;
+    if (const auto address = SplitAddress(addresses.front())) {
+      host_ = address->host;
+      port_ = address->port;
+    }
   }
   // On the thread that makes the call.
   grpc::experimental::Interceptor* CreateClientInterceptor(

@@ -12,7 +12,7 @@ absl::Status Broken(absl::string_view field, const std::string& value, const std
   return Error(absl::StatusCode::kInvalidArgument, reason::kOutOfRange,
                absl::StrCat(field, " is ", value, ", must be ", allowed))
       .Field(field)
-      .Hint(hint.empty() ? absl::StrCat("set ", field, " to ", allowed) : std::string(hint))
+      .Hint(hint.empty() ? absl::StrCat(field, " may be ", allowed) : std::string(hint))
       .With("value", value)
       .With("allowed", allowed);
 }

@@ -35,6 +35,7 @@ struct Path {
   std::vector<const FieldDescriptor*> fields;
   std::string map_key;
   std::string name;  // in snake_case
+  std::string key;   // the same as the YAML has it, "scheduling.onPreemption"
 };
 
 absl::StatusOr<Path> Resolve(const std::string& text) {
@@ -52,13 +53,14 @@ absl::StatusOr<Path> Resolve(const std::string& text) {
                    absl::StrCat(
                        "a job has no field '", text, "'",
                        nearest.empty() ? "" : absl::StrCat("; did you mean '", nearest, "'?")))
-          .Field("update_mask")
+          .Field(text)
           .Hint(candidates.empty() ? std::string("name the whole of what stands before it")
                                    : absl::StrCat("keys here: ", absl::StrJoin(candidates, ", ")))
           .With("key", text);
     }
     path.fields.push_back(field);
     absl::StrAppend(&path.name, path.name.empty() ? "" : ".", field->name());
+    absl::StrAppend(&path.key, path.key.empty() ? "" : ".", field->json_name());
     if (field->is_map() && i + 1 < keys.size()) {  // a key may have dots
       path.map_key = absl::StrJoin(keys.begin() + static_cast<ptrdiff_t>(i) + 1, keys.end(), ".");
       return path;
@@ -68,6 +70,13 @@ absl::StatusOr<Path> Resolve(const std::string& text) {
   return path;
 }
 
+// kMayChange as the YAML has it.
+std::vector<std::string> KeysThatMayChange() {
+  std::vector<std::string> keys;
+  for (const char* section : kMayChange) keys.push_back(Resolve(section)->key);
+  return keys;
+}
+
 absl::Status CheckMayChange(const Path& path) {
   const auto within = [&](const char* section) {
     return path.name == section || absl::StartsWith(path.name, absl::StrCat(section, "."));
@@ -75,11 +84,11 @@ absl::Status CheckMayChange(const Path& path) {
   for (const char* section : kMayChange)
     if (within(section) && path.name != kStartFrom) return absl::OkStatus();
   return Error(absl::StatusCode::kInvalidArgument, reason::kInvalidArgument,
-               absl::StrCat("'", path.name, "' may not change once the job is made"))
-      .Field("update_mask")
-      .Hint(absl::StrCat("these may: ", absl::StrJoin(kMayChange, ", "),
+               absl::StrCat("'", path.key, "' may not change once the job is made"))
+      .Field(path.key)
+      .Hint(absl::StrCat("these may: ", absl::StrJoin(KeysThatMayChange(), ", "),
                          "; for the rest submit another job"))
-      .With("key", path.name);
+      .With("key", path.key);
 }
 
 void SetMapEntry(const FieldDescriptor& field, const std::string& key, const Message& from,

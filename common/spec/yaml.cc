@@ -18,6 +18,7 @@
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
 #include "absl/time/time.h"
+#include "common/base/duration.h"
 #include "common/base/error.h"
 #include "common/base/status_macros.h"
 #include "common/base/utf8.h"
@@ -40,6 +41,10 @@ struct Place {
   std::string At(const YAML::Node& node) const {
     return is_file ? absl::StrCat(source, ":", node.Mark().line + 1) : source;
   }
+  // "job.yaml:12: optim.lr"; the path that an assignment begins with is said once.
+  std::string Of(const YAML::Node& node, const std::string& path) const {
+    return !is_file && absl::EndsWith(source, path) ? source : absl::StrCat(At(node), ": ", path);
+  }
 };
 
 std::string Described(const YAML::Node& node) {
@@ -52,8 +57,7 @@ std::string Described(const YAML::Node& node) {
 Error WrongType(const Place& place, const YAML::Node& node, const std::string& path,
                 absl::string_view expected) {
   return Error(absl::StatusCode::kInvalidArgument, reason::kWrongType,
-               absl::StrCat(place.At(node), ": ", path, " is ", Described(node), ", expected ",
-                            expected))
+               absl::StrCat(place.Of(node, path), " is ", Described(node), ", expected ", expected))
       .Field(path)
       .With("expected", expected);
 }
@@ -85,6 +89,14 @@ absl::Status KeyStandsTwice(const Place& place, const YAML::Node& node, const st
 
 absl::Status OverlayMessage(const YAML::Node& node, const Place& place, const std::string& path,
                             Message& message, const std::vector<std::string>& more_keys = {});
+
+// "90s", "1h30m", "90d". INVALID_ARGUMENT: not a duration, or one of more than 10,000 years.
+absl::StatusOr<absl::Duration> ReadDuration(const std::string& text) {
+  absl::Duration duration;
+  if (!ParseDurationOrDays(text, &duration)) return absl::InvalidArgumentError("not a duration");
+  if (absl::AbsDuration(duration) > kMaxDuration) return absl::InvalidArgumentError("too long");
+  return duration;
+}
 
 // One value: set (repeated = false) or appended.
 absl::Status SetValue(const YAML::Node& node, const Place& place, const std::string& path,
@@ -316,18 +328,6 @@ absl::Status OverlaySpec(const YAML::Node& node, const std::string& source,
 }
 
 }  // namespace
-
-absl::StatusOr<absl::Duration> ReadDuration(const std::string& text) {
-  absl::Duration duration;
-  int64_t days;
-  if (absl::EndsWith(text, "d") && absl::SimpleAtoi(text.substr(0, text.size() - 1), &days)) {
-    duration = absl::Hours(24) * days;
-  } else if (!absl::ParseDuration(text, &duration)) {
-    return absl::InvalidArgumentError("not a duration");
-  }
-  if (absl::AbsDuration(duration) > kMaxDuration) return absl::InvalidArgumentError("too long");
-  return duration;
-}
 
 absl::StatusOr<v1::JobSpec> ParseJobSpec(const std::string& text, const std::string& source,
                                          const std::vector<std::string>& recipe_dirs) {

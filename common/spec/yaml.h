@@ -6,13 +6,9 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
-#include "absl/time/time.h"
 #include "seer/v1/job_spec.pb.h"
 
 namespace seer {
-
-// "90s", "1h30m", "90d". INVALID_ARGUMENT: not a duration, or one of more than 10,000 years.
-absl::StatusOr<absl::Duration> ReadDuration(const std::string& text);
 
 // Of a file with jobs: more is not read.
 inline constexpr size_t kMaxSpecTextBytes = size_t{4} << 20;

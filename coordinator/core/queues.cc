@@ -21,7 +21,7 @@ absl::Status Broken(absl::string_view field, const std::string& value, const std
   return Error(absl::StatusCode::kInvalidArgument, reason::kOutOfRange,
                absl::StrCat(field, " is ", value, ", must be ", allowed))
       .Field(field)
-      .Hint(absl::StrCat("set ", field, " to ", allowed));
+      .Hint(absl::StrCat(field, " may be ", allowed));
 }
 
 absl::Status CheckQueue(const Queue& queue) {

@@ -14,6 +14,7 @@
 #include "absl/strings/str_split.h"
 #include "common/base/error.h"
 #include "common/base/status_macros.h"
+#include "common/base/utf8.h"
 #include "common/spec/yaml.h"
 
 namespace seer::coordinator {
@@ -121,6 +122,14 @@ absl::Status ParseJson(absl::string_view what, const std::string& json, Message&
   return absl::OkStatus();
 }
 
+// What is percent-encoded may be any bytes; protobuf strings are UTF-8.
+absl::StatusOr<std::string> Utf8(absl::string_view what, std::string text) {
+  if (ValidUtf8Length(text) == text.size()) return text;
+  return Wrong(reason::kInvalidArgument,
+               absl::StrCat(what, " has '", ToValidUtf8(text), "', which is not UTF-8"), "")
+      .Hint("percent-encode the bytes of its UTF-8");
+}
+
 absl::Status ReadQuery(const std::string& query, Message& out) {
   nlohmann::json json = nlohmann::json::object();
   for (const absl::string_view part : absl::StrSplit(query, '&', absl::SkipEmpty())) {
@@ -129,12 +138,12 @@ absl::Status ReadQuery(const std::string& query, Message& out) {
     const auto decoded = [](absl::string_view text) {
       return PercentDecoded(absl::StrReplaceAll(text, {{"+", " "}}));
     };
-    SEER_RETURN_IF_ERROR(
-        AddQueryField(*out.GetDescriptor(), decoded(halves.first), decoded(halves.second), json));
+    SEER_ASSIGN_OR_RETURN(const std::string path, Utf8("the query", decoded(halves.first)));
+    SEER_ASSIGN_OR_RETURN(const std::string value, Utf8("the query", decoded(halves.second)));
+    SEER_RETURN_IF_ERROR(AddQueryField(*out.GetDescriptor(), path, value, json));
   }
   if (json.empty()) return absl::OkStatus();
-  return ParseJson("the query", json.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace),
-                   out);
+  return ParseJson("the query", json.dump(), out);
 }
 
 absl::Status ReadBody(const Route& route, const HttpCallerRequest& request, Message& out) {
@@ -183,7 +192,10 @@ absl::StatusOr<std::unique_ptr<Message>> ReadRequest(const Match& match,
         AddQueryField(*type, std::string(match.route->resume_field), last->second, number));
     SEER_RETURN_IF_ERROR(ParseJson("the header Last-Event-ID", number.dump(), *out));
   }
-  for (const auto& [path, value] : match.variables) SetVariable(path, value, *out);
+  for (const auto& [path, value] : match.variables) {
+    SEER_ASSIGN_OR_RETURN(const std::string text, Utf8("the path", value));
+    SetVariable(path, text, *out);
+  }
   return out;
 }
 

@@ -2,8 +2,6 @@
 
 #include <vector>
 
-#include "absl/strings/match.h"
-#include "absl/strings/str_cat.h"
 #include "common/base/duration.h"
 #include "common/base/error.h"
 #include "common/base/log.h"
@@ -11,17 +9,15 @@
 
 namespace seer::coordinator {
 
+namespace {
+
+constexpr absl::Duration kLongestKeep = absl::Hours(24 * 365 * 1000);  // longer is "forever"
+
+}  // namespace
+
 absl::StatusOr<absl::Duration> ParseKeepLogs(const std::string& text) {
   if (text == "forever") return absl::InfiniteDuration();
-  const bool part_of_a_day = absl::EndsWith(text, "d") && absl::StrContains(text, '.');
-  absl::Duration keep;
-  if (!part_of_a_day && ParseDurationOrDays(text, &keep) && keep >= absl::ZeroDuration() &&
-      keep < absl::InfiniteDuration())
-    return keep;
-  return Error(absl::StatusCode::kInvalidArgument, reason::kInvalidArgument,
-               absl::StrCat("'", text, "' is no time to keep logs for"))
-      .Field("keep-logs")
-      .Hint("30d, 12h and the like; 0 drops them as their job ends, forever keeps them");
+  return ReadDurationFlag("--keep-logs", text, {.most = kLongestKeep});
 }
 
 LogRetention::LogRetention(CoreRunner& runner, LogStore& logs, Clock& clock,

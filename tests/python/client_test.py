@@ -193,6 +193,9 @@ class ClientsTest(unittest.TestCase):
                 self.assertEqual(seer.load_context(), seer.Context(("a:1", "b:2"), ("c:3",), "t", tls))
                 with mock.patch.dict(os.environ, {"SEER_TOKEN": "u", "SEER_DATASERVICE": "d:4,e:5"}):
                     self.assertEqual(seer.load_context("far"), seer.Context(("a:1", "b:2"), ("d:4", "e:5"), "u", tls))
+                with mock.patch.dict(os.environ, {"SEER_TOKEN": ""}):
+                    with self.assertRaisesRegex(seer.InvalidArgument, "SEER_TOKEN is set, but empty"):
+                        seer.load_context()
                 file.write_text("current: [far\n")
                 with self.assertRaisesRegex(seer.InvalidArgument, "(?s)config.yaml.*mend the file"):
                     seer.Client()

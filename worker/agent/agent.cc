@@ -16,6 +16,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
 #include "absl/synchronization/notification.h"
+#include "common/base/address.h"
 #include "common/base/await.h"
 #include "common/base/clock.h"
 #include "common/base/error.h"
@@ -506,7 +507,9 @@ absl::StatusOr<std::unique_ptr<Agent>> Agent::Start(const AgentConfig& config,
         .Field("trainer")
         .Hint("seer-trainer lies beside seer-worker; or name it with --trainer PATH");
   }
-  SEER_RETURN_IF_ERROR(CheckTokenIsSafe(config.security, SplitAddresses(config.coordinator)));
+  const std::vector<std::string> coordinators = SplitAddresses(config.coordinator);
+  SEER_RETURN_IF_ERROR(CheckAddresses("--coordinator", coordinators));
+  SEER_RETURN_IF_ERROR(CheckTokenIsSafe(config.security, coordinators));
   SEER_ASSIGN_OR_RETURN(auto security, ClientSecurity::Open(config.security));
   SEER_ASSIGN_OR_RETURN(auto work_dir, WorkDir::Open(config.work_dir));
   return std::unique_ptr<Agent>(

@@ -3,6 +3,7 @@
 #include <grpcpp/grpcpp.h>
 
 #include <algorithm>
+#include <optional>
 #include <utility>
 
 #include "absl/random/random.h"
@@ -17,6 +18,26 @@ namespace {
 
 constexpr absl::Duration kFirstBackoff = absl::Milliseconds(100);
 constexpr absl::Duration kMaxBackoff = absl::Seconds(3);
+
+// It was reached, and does not let this agent in.
+bool IsRefusal(const grpc::Status& status) {
+  return status.error_code() == grpc::StatusCode::UNAUTHENTICATED ||
+         status.error_code() == grpc::StatusCode::PERMISSION_DENIED;
+}
+
+void LogEnd(const std::string& coordinator, const grpc::Status& status) {
+  if (!IsRefusal(status)) {
+    LogWarn("coordinator_unreachable",
+            {{"coordinator", coordinator}, {"status", status.error_message()}});
+    return;
+  }
+  LogError("authentication_failed",
+           {{"coordinator", coordinator},
+            {"status", status.error_message()},
+            {"hint",
+             "give --token-file FILE with a token of the role worker: `seer auth token "
+             "create NAME --role worker` makes one"}});
+}
 
 }  // namespace
 
@@ -66,7 +87,7 @@ void Link::Run() {
   std::shared_ptr<grpc::Channel> channel = MakeChannel(coordinators_, security_);
   absl::BitGen random;
   absl::Duration backoff = kFirstBackoff;
-  bool said = false;
+  std::optional<bool> said;  // whether what was said last was a refusal
   while (true) {
     grpc::ClientContext context;
     {
@@ -87,11 +108,10 @@ void Link::Run() {
       unsent_bytes_ = 0;
       if (welcomed) {
         backoff = kFirstBackoff;
-        said = false;
+        said.reset();
       }
-      if (!stopping_ && !std::exchange(said, true))
-        LogWarn("coordinator_unreachable",
-                {{"coordinator", named_}, {"status", status.error_message()}});
+      const bool refused = IsRefusal(status);
+      if (!stopping_ && std::exchange(said, refused) != refused) LogEnd(named_, status);
     }
     if (welcomed) {
       callbacks_.closed(std::move(unsent));

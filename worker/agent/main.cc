@@ -1,15 +1,15 @@
 // seer-worker: flags -> AgentConfig, then runs until SIGTERM.
 #include <CLI/CLI.hpp>
 #include <filesystem>
-#include <map>
 #include <string>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
-#include "absl/time/time.h"
 #include "common/base/label.h"
 #include "common/base/log.h"
 #include "common/base/process.h"
+#include "common/flags/duration_flag.h"
+#include "common/flags/log_format_flag.h"
 #include "common/metrics/http.h"
 #include "common/otlp/telemetry.h"
 #include "common/otlp/telemetry_flags.h"
@@ -60,14 +60,9 @@ int main(int argc, char** argv) {
   app.add_option("--work-dir", config.work_dir,
                  "Folder for assignments of ranks, of this worker alone; default: seer-worker-NAME "
                  "in the folder for temporary files");
-  app.add_option(
-         "--grace",
-         [&config](const CLI::results_t& values) {
-           return absl::ParseDuration(values.front(), &config.grace) &&
-                  config.grace > absl::ZeroDuration();
-         },
-         "At SIGTERM its ranks have so long to write a checkpoint, for example 2m [10s]")
-      ->type_name("DURATION");
+  seer::AddDuration(
+      app, "--grace", config.grace,
+      "At SIGTERM its ranks have so long to write a checkpoint, for example 2m [10s]");
   app.add_option("--drained-exit-code", drained_exit_code,
                  "Exit code after SIGTERM or SIGINT: batch systems take another one than 0 for "
                  "\"again\"")
@@ -78,9 +73,7 @@ int main(int argc, char** argv) {
       ->capture_default_str();
   seer::AddTelemetryFlag(app, config.otlp_endpoint);
   app.add_option("--port-file", port_file, "File to write \"0 METRICS_PORT\" to once running");
-  app.add_option("--log-format", log_format, "text or json")
-      ->transform(CLI::CheckedTransformer(std::map<std::string, seer::LogFormat>{
-          {"text", seer::LogFormat::kText}, {"json", seer::LogFormat::kJson}}));
+  seer::AddLogFormatFlag(app, log_format);
   app.footer(
       "Examples:\n  seer-worker --coordinator 127.0.0.1:7070 --devices 2\n  seer-worker "
       "--coordinator head:7070 --name node-17 --address 10.0.0.17 --device-kind cuda --devices 8 "

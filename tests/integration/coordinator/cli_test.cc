@@ -1,6 +1,8 @@
 // The command line's verbs about jobs, sweeps and schedules against a coordinator in this process.
+#include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <cstdlib>
 #include <fstream>
@@ -140,6 +142,48 @@ TEST_F(CliTest, WhatIsExportedIsTheSameJobAgain) {
   ASSERT_EQ(differences.size(), 1u);
   EXPECT_EQ(differences[0]["path"], "metadata.name");
   EXPECT_EQ(Seer("job diff a nobody").code, kExitError);
+}
+
+TEST_F(CliTest, WhatIsNotThereIsSaidBeforeAnythingIsAsked) {
+  for (const char* line : {"queue delete nosuch", "schedule delete nosuch", "sweep cancel nosuch",
+                           "auth token revoke nosuch"}) {
+    const Outcome outcome = Seer(line);
+    EXPECT_EQ(outcome.code, kExitError) << line << outcome.err;
+    EXPECT_THAT(outcome.err, HasSubstr("nosuch")) << line;
+    EXPECT_THAT(outcome.err, Not(HasSubstr("terminal"))) << line;
+  }
+}
+
+TEST_F(CliTest, WhatIsDeletedIsNotShownAsIfAlive) {
+  Good("queue create night");
+  const Outcome asked = Seer("queue delete night");
+  EXPECT_EQ(asked.code, kExitUsage);
+  EXPECT_THAT(asked.err, HasSubstr("say --yes"));
+  EXPECT_THAT(asked.err, Not(HasSubstr("--dry-run"))) << "it has none";
+  EXPECT_EQ(Good("queue delete night --yes"), "deleted night\n");
+  Good("schedule create daily " + Path("job.yaml") + " --cron @daily");
+  EXPECT_EQ(Good("schedule delete daily --yes"), "deleted daily\n");
+  Good("queue create night");
+  EXPECT_EQ(json::parse(Good("queue delete night --yes -o json"))["name"], "queues/night");
+}
+
+TEST_F(CliTest, ATokenThatCannotBeShownIsRevoked) {
+  const int before = ::dup(STDOUT_FILENO);
+  const int full = ::open("/dev/full", O_WRONLY | O_CLOEXEC);
+  ::dup2(full, STDOUT_FILENO);
+  ::close(full);
+  const std::string coordinator = absl::StrCat("127.0.0.1:", cluster_.port());
+  const char* const words[] = {"seer",   "auth",      "token",         "create",           "ci",
+                               "--role", "submitter", "--coordinator", coordinator.c_str()};
+  ::testing::internal::CaptureStderr();
+  const int code = client::RunCli(std::size(words), words);
+  const std::string said = ::testing::internal::GetCapturedStderr();
+  ::dup2(before, STDOUT_FILENO);
+  ::close(before);
+  EXPECT_EQ(code, kExitError) << said;
+  EXPECT_THAT(said, HasSubstr("token ci was revoked again"));
+  EXPECT_THAT(said, HasSubstr("cannot write the output: No space left on device"));
+  EXPECT_THAT(Good("auth token list"), HasSubstr("REVOKED"));
 }
 
 TEST_F(CliTest, ASweepIsMadeShownAndCancelled) {

@@ -156,6 +156,17 @@ TEST_F(GatewayTest, TakesAResourceAsItsBody) {
   EXPECT_EQ(Call("GET", "/v1/queues/night").status, 404);
 }
 
+TEST_F(GatewayTest, BytesThatAreNoUtf8AreRefusedWithAText) {
+  for (const char* target :
+       {"/v1/jobs/%ff%fe", "/v1/jobs?pageToken=%ff", "/v1/jobs?%ff=1", "/v1/queues/a%c3"}) {
+    const Answer answer = Call("GET", target);
+    EXPECT_EQ(answer.status, 400) << target << answer.body;
+    EXPECT_THAT(answer.body["error"]["message"].get<std::string>(), HasSubstr("not UTF-8"));
+    EXPECT_EQ(Reason(answer), "INVALID_ARGUMENT");
+  }
+  EXPECT_EQ(Call("GET", "/v1/jobs/caf%c3%a9").status, 404) << "UTF-8 is looked up";
+}
+
 TEST_F(GatewayTest, ErrorsSayTheReasonTheFieldAndWhatToDo) {
   const Answer missing = Call("GET", "/v1/jobs/nosuch");
   EXPECT_EQ(missing.status, 404);

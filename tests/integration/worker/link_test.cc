@@ -14,6 +14,8 @@
 namespace seer::worker {
 namespace {
 
+using ::testing::HasSubstr;
+using ::testing::Not;
 using Heard = testing::FakeCoordinator::Heard;
 using internal::v1::AgentMessage;
 using internal::v1::CoordinatorMessage;
@@ -25,6 +27,44 @@ AgentMessage Line(const std::string& text) {
   message.mutable_logs()->add_lines()->set_text(text);
   return message;
 }
+
+// Ends each stream with the same status.
+class RefusingCoordinator final : public internal::v1::Agents::Service {
+ public:
+  RefusingCoordinator() {
+    grpc::ServerBuilder builder;
+    int port = 0;
+    builder.AddListeningPort("127.0.0.1:0", grpc::InsecureServerCredentials(), &port);
+    builder.RegisterService(this);
+    server_ = builder.BuildAndStart();
+    address_ = absl::StrCat("127.0.0.1:", port);
+  }
+  ~RefusingCoordinator() override { server_->Shutdown(); }
+  const std::string& address() const { return address_; }
+  void Answer(const grpc::Status& status) {
+    absl::MutexLock lock(&mu_);
+    status_ = status;
+    calls_ = 0;
+  }
+  bool WaitForCalls(int count) {
+    absl::MutexLock lock(&mu_);
+    const auto there = [&] { return calls_ >= count; };
+    return mu_.AwaitWithTimeout(absl::Condition(&there), kDeadline);
+  }
+  grpc::Status Connect(grpc::ServerContext*,
+                       grpc::ServerReaderWriter<CoordinatorMessage, AgentMessage>*) override {
+    absl::MutexLock lock(&mu_);
+    ++calls_;
+    return status_;
+  }
+
+ private:
+  absl::Mutex mu_;
+  grpc::Status status_ ABSL_GUARDED_BY(mu_);
+  int calls_ ABSL_GUARDED_BY(mu_) = 0;
+  std::string address_;
+  std::unique_ptr<grpc::Server> server_;
+};
 
 class LinkTest : public ::testing::Test {
  protected:
@@ -151,6 +191,30 @@ TEST_F(LinkTest, TheOnlyCoordinatorIsNotLeft) {
   EXPECT_TRUE(link_->Send(Line("still here")));
   EXPECT_TRUE(coordinator_.WaitForLine("0: still here"));
   EXPECT_EQ(coordinator_.heard().hellos.size(), 1u);
+}
+
+TEST(LinkLog, ARefusalIsNoUnreachableCoordinator) {
+  RefusingCoordinator coordinator;
+  const auto said = [&](const grpc::Status& status) {
+    coordinator.Answer(status);
+    ::testing::internal::CaptureStderr();
+    {
+      Link link(coordinator.address(), nullptr,
+                LinkCallbacks{[] { return AgentMessage(); }, [](CoordinatorMessage) {},
+                              [](std::deque<AgentMessage>) {}});
+      EXPECT_TRUE(coordinator.WaitForCalls(2));  // the first has been logged
+    }
+    return ::testing::internal::GetCapturedStderr();
+  };
+  const std::string refused =
+      said(grpc::Status(grpc::StatusCode::UNAUTHENTICATED, "the call carries no token"));
+  EXPECT_THAT(refused, HasSubstr("authentication_failed"));
+  EXPECT_THAT(refused, HasSubstr("the call carries no token"));
+  EXPECT_THAT(refused, HasSubstr("--token-file"));
+  EXPECT_THAT(refused, Not(HasSubstr("coordinator_unreachable")));
+  const std::string away = said(grpc::Status(grpc::StatusCode::UNAVAILABLE, "it stands by"));
+  EXPECT_THAT(away, HasSubstr("coordinator_unreachable"));
+  EXPECT_THAT(away, Not(HasSubstr("authentication_failed")));
 }
 
 TEST_F(LinkTest, TheDestructorEndsABackOff) {

@@ -2,9 +2,13 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <fcntl.h>
+#include <unistd.h>
+
 #include <CLI/CLI.hpp>
 #include <cstdlib>
 #include <functional>
+#include <nlohmann/json.hpp>
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
@@ -18,6 +22,7 @@ namespace seer::client {
 namespace {
 
 using ::testing::HasSubstr;
+using ::testing::Not;
 
 struct Outcome {
   int code = -1;
@@ -214,7 +219,7 @@ TEST(Cli, DestructiveVerbsOffATerminalNeedYes) {
   const std::string folder = dir / "cluster";
   const Outcome refused = Seer({"cluster", "down", "--purge", "--dir", folder.c_str()});
   EXPECT_EQ(refused.code, kExitUsage);
-  EXPECT_THAT(refused.err, HasSubstr("--yes"));
+  EXPECT_THAT(refused.err, HasSubstr("--yes, if that is meant; --dry-run only shows"));
   std::filesystem::create_directories(folder + "/run");
   const Outcome dry = Seer({"cluster", "down", "--purge", "--dry-run", "--dir", folder.c_str()});
   EXPECT_EQ(dry.code, 0);
@@ -242,7 +247,7 @@ TEST(Cli, WhatASweepOrScheduleCannotBeIsSaidBeforeAnythingIsAsked) {
   refused({"--param", "optim.lr=0.1..1"}, "left out with a grid");
   refused({"--param", "optim.lr=-1"}, "trial 1 with optim.lr=-1");
   refused({"--param", "optim.rate=1"}, "optim.rate");
-  refused({"--param", "optim.lr=1", "--budget", "much"}, "--budget much is not a duration");
+  refused({"--param", "optim.lr=1", "--budget", "much"}, "--budget: 'much' is not a duration");
   refused({"--param", "optim.lr=1", "--name", "No Name"}, "sweep.name");
   const Outcome nothing = Seer({"schedule", "set", "nightly"});
   EXPECT_EQ(nothing.code, kExitUsage);
@@ -308,14 +313,136 @@ TEST(Cli, RecipesAreListedAndShown) {
   unsetenv("SEER_RECIPES");
 }
 
+// Of a command whose stdout is `file`.
+Outcome SeerInto(const char* file, const std::vector<const char*>& arguments) {
+  const int before = ::dup(STDOUT_FILENO);
+  const int to = ::open(file, O_WRONLY | O_CLOEXEC);
+  ::dup2(to, STDOUT_FILENO);
+  ::close(to);
+  std::vector<const char*> words = arguments;
+  words.insert(words.begin(), "seer");
+  ::testing::internal::CaptureStderr();
+  Outcome outcome;
+  outcome.code = RunCli(static_cast<int>(words.size()), words.data());
+  outcome.err = ::testing::internal::GetCapturedStderr();
+  ::dup2(before, STDOUT_FILENO);
+  ::close(before);
+  return outcome;
+}
+
+TEST(Cli, OutputThatCannotBeWrittenIsAnError) {
+  for (const std::vector<const char*>& arguments : {std::vector<const char*>{"completion", "bash"},
+                                                    {"api", "openapi"},
+                                                    {"recipe", "list"},
+                                                    {"job", "describe", "--help"}}) {
+    const Outcome full = SeerInto("/dev/full", arguments);
+    EXPECT_EQ(full.code, kExitError) << arguments[0];
+    EXPECT_THAT(full.err, HasSubstr("error: cannot write the output")) << arguments[0];
+    EXPECT_EQ(SeerInto("/dev/null", arguments).code, kExitOk) << arguments[0];
+  }
+  EXPECT_THAT(SeerInto("/dev/full", {"recipe", "list", "-o", "name"}).err,
+              HasSubstr("cannot write the output: No space left on device"));
+  EXPECT_EQ(SeerInto("/dev/full", {"job", "lsit"}).code, kExitUsage) << "nothing was printed";
+}
+
+TEST(Cli, ArgumentsThatAreNoUtf8AreRefused) {
+  const Outcome outcome = Seer({"job", "describe", "\xff"});
+  EXPECT_EQ(outcome.code, kExitUsage);
+  EXPECT_THAT(outcome.err, HasSubstr("error: argument 3, '\xef\xbf\xbd', is not UTF-8"));
+  EXPECT_THAT(outcome.err, Not(HasSubstr("libprotobuf")));
+}
+
+TEST(Cli, APortThatWouldWrapIsNoAddress) {
+  const Outcome worker = Seer({"--coordinator", "127.0.0.1:100917", "worker", "list"});
+  EXPECT_EQ(worker.code, kExitUsage);
+  EXPECT_THAT(worker.err, HasSubstr("--coordinator: '127.0.0.1:100917' is not an address"));
+  const Outcome pool = Seer({"--dataservice", "127.0.0.1:0", "pool", "list"});
+  EXPECT_EQ(pool.code, kExitUsage);
+  EXPECT_THAT(pool.err, HasSubstr("ports are 1 to 65535"));
+}
+
+TEST(Cli, FlagsOutOfTheirRangeAreNamedInWords) {
+  const std::vector<std::pair<std::vector<const char*>, std::string>> cases = {
+      {{"job", "logs", "x", "--tail", "x"}, "--tail: 'x' is not a whole number of at least 0"},
+      {{"pool", "verify", "x", "--sample", "-1"}, "'-1' is not a whole number of at least 1"},
+      {{"auth", "audit", "--limit", "0"}, "--limit: '0' is not a whole number of at least 1"},
+      {{"pool", "create", "x", "--max-age-days", "-1"}, "'-1' is not a whole number of at least 1"},
+      {{"job", "list", "-o", "xml"},
+       "-o: 'xml' is not one of table, wide, json, jsonl, yaml, name"},
+      {{"pool", "order", "x", "--step", "1", "--global-batch", "2", "--interpolation", "cubic"},
+       "--interpolation: 'cubic' is not one of bilinear, bicubic"},
+      {{"job", "wait", "x", "--timeout", "5x"}, "--timeout: '5x' is not a duration"},
+      {{"queue", "create", "x", "--grace", "5x"}, "--grace: '5x' is not a duration"},
+      {{"auth", "audit", "--since", "0s"}, "--since: '0s' is not above zero"},
+      {{"auth", "token", "create", "x", "--role", "viewer", "--expires", "5x"},
+       "--expires: '5x' is not a duration"},
+      {{"pool", "refresh", "x", "--max-age", "5x"}, "--max-age: '5x' is not a duration"},
+      {{"worker", "launch", "kubernetes", "--count", "1", "--image", "i", "--time", "5x",
+        "--dry-run"},
+       "--time: '5x' is not a duration"},
+      {{"worker", "cordon", "x", "--reason", ""}, "--reason is empty"},
+      {{"worker", "drain", "x", "--timeout", "5s"}, "--timeout, but nothing is waited for"},
+      {{"job", "set", "x"}, "'seer job set' needs assignments: PATH=VALUE"},
+      {{"job", "logs", "x", "-o", "yaml", "--coordinator", "127.0.0.1:1"}, "cannot reach"}};
+  for (const auto& [arguments, text] : cases) {
+    const Outcome outcome = Seer(arguments);
+    EXPECT_NE(outcome.code, kExitOk) << text;
+    EXPECT_THAT(outcome.err, HasSubstr(text));
+    EXPECT_THAT(outcome.err, Not(HasSubstr("000000000000"))) << text;
+  }
+}
+
+TEST(Cli, ATimeoutWithoutAWaitIsRefused) {
+  const std::string recipe =
+      absl::StrCat(std::getenv("SEER_SOURCE_DIR"), "/recipes/digits-200mf.yaml");
+  const Outcome outcome = Seer({"job", "submit", recipe.c_str(), "--timeout", "5s"});
+  EXPECT_EQ(outcome.code, kExitUsage);
+  EXPECT_THAT(outcome.err, HasSubstr("give --wait or --follow with it"));
+}
+
+TEST(Cli, DryRunsHonourTheForm) {
+  const std::string recipe =
+      absl::StrCat(std::getenv("SEER_SOURCE_DIR"), "/recipes/digits-200mf.yaml");
+  const auto spec =
+      nlohmann::json::parse(Seer({"job", "submit", recipe.c_str(), "--dry-run", "-o", "json"}).out);
+  EXPECT_EQ(spec["metadata"]["name"], "digits-200mf");
+  const auto trials =
+      nlohmann::json::parse(Seer({"sweep", "create", recipe.c_str(), "--name", "rates", "--param",
+                                  "optim.lr=0.1,0.3", "--dry-run", "-o", "json"})
+                                .out);
+  ASSERT_EQ(trials.size(), 2u);
+  EXPECT_EQ(trials[1]["values"]["optim.lr"], "0.3");
+}
+
+TEST(Cli, StatusOfNoClusterIsAnObjectToo) {
+  testing::TempDir dir;
+  const Outcome outcome = Seer({"cluster", "status", "--dir", dir.path().c_str(), "-o", "json"});
+  EXPECT_EQ(outcome.code, kExitError);
+  const auto status = nlohmann::json::parse(outcome.out);
+  EXPECT_EQ(status["dir"], dir.path().string());
+  EXPECT_TRUE(status["processes"].is_array());
+}
+
+TEST(Cli, VerbsNameTheGlobalFlagsAndPlainChoices) {
+  const std::string help = Seer({"job", "list", "--help"}).out;
+  EXPECT_THAT(help, HasSubstr("Global flags: -o table|wide|json"));
+  EXPECT_THAT(help, HasSubstr("--coordinator HOST:PORT"));
+  EXPECT_THAT(Seer({"--help"}).out, Not(HasSubstr("->")));
+  EXPECT_THAT(Seer({"sweep", "create", "--help"}).out, HasSubstr("The sweep's name"));
+  EXPECT_THAT(Seer({"pool", "gc", "--help"}).out, HasSubstr("-y,--yes"));
+}
+
 TEST(Timeout, IsADurationOfAtLeastZero) {
   EXPECT_EQ(*ReadTimeout(""), absl::InfiniteDuration());
   EXPECT_EQ(*ReadTimeout("90s"), absl::Seconds(90));
   EXPECT_EQ(*ReadTimeout("1h30m"), absl::Minutes(90));
   EXPECT_EQ(*ReadTimeout("1.5s"), absl::Milliseconds(1500));
   EXPECT_EQ(*ReadTimeout("0"), absl::ZeroDuration());
+  EXPECT_EQ(*ReadTimeout("1d"), absl::Hours(24));
+  EXPECT_THAT(ReadTimeout("-5s"),
+              testing::FailsWith(absl::StatusCode::kInvalidArgument, reason::kOutOfRange, "-5s"));
   EXPECT_EQ(*ReadTimeout("inf"), absl::InfiniteDuration());
-  for (const char* text : {"90", "soon", "-5s", "5 m", "1d", "s"}) {
+  for (const char* text : {"90", "soon", "5 m", "s"}) {
     const auto timeout = ReadTimeout(text);
     EXPECT_THAT(timeout,
                 testing::FailsWith(absl::StatusCode::kInvalidArgument, reason::kWrongType, text));

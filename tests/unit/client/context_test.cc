@@ -80,6 +80,21 @@ TEST_F(ContextTest, ATokenAndFilesOfTlsAreKeptForTheUserAlone) {
   unsetenv("SEER_TLS_CA");
 }
 
+TEST_F(ContextTest, AnEmptyTokenDoesNotBecomeTheOneOfTheFile) {
+  Context saved{"lab", "lab:7070", {"lab:7080"}};
+  saved.security.token = "of-an-admin";
+  ASSERT_OK(SaveContext(saved));
+  setenv("SEER_TOKEN", "", 1);
+  const absl::Status refused = LoadContext({}).status();
+  EXPECT_EQ(refused.code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(refused.message(), "SEER_TOKEN is set, but empty");
+  ContextFlags flags;
+  flags.security.token_file = "file";
+  EXPECT_OK(LoadContext(flags).status()) << "which token is meant is said";
+  unsetenv("SEER_TOKEN");
+  EXPECT_OK(LoadContext({}).status());
+}
+
 TEST_F(ContextTest, KeysThatThisVersionDoesNotKnowStayInTheFile) {
   Write("theme: dark\ncontexts:\n  lab: {coordinator: a:1, token: secret}\n");
   ASSERT_OK(SaveContext({"local", "127.0.0.1:1", {}}));

@@ -26,20 +26,20 @@ TEST(JobTables, ShowHowManyRanksAndSparesAGangHas) {
   v1::DistributedSpec& distributed = *job.mutable_spec()->mutable_distributed();
   distributed.set_ranks(4);
   distributed.set_min_ranks(4);
-  EXPECT_EQ(Described(job, "Ranks"), "4 ranks");
+  EXPECT_EQ(Described(job, "Ranks"), "4");
   EXPECT_EQ(Cell(job, "RANKS"), "4");
   for (int i = 0; i < 4; ++i) job.add_ranks();
-  EXPECT_EQ(Described(job, "Ranks"), "4 of 4 ranks");
+  EXPECT_EQ(Described(job, "Ranks"), "4 of 4");
   distributed.set_min_ranks(2);
   distributed.set_spare_ranks(2);
   job.set_spare_devices(1);
-  EXPECT_EQ(Described(job, "Ranks"), "4 of 4 ranks (elastic, at least 2), 1 of 2 spares");
+  EXPECT_EQ(Described(job, "Ranks"), "4 of 4 (elastic, at least 2), 1 of 2 spares");
   EXPECT_EQ(Cell(job, "RANKS"), "4+1");
   job.set_spare_devices(2);
-  EXPECT_EQ(Described(job, "Ranks"), "4 of 4 ranks (elastic, at least 2), 2 spares");
+  EXPECT_EQ(Described(job, "Ranks"), "4 of 4 (elastic, at least 2), 2 spares");
   job.mutable_ranks()->RemoveLast();
   job.set_spare_devices(0);
-  EXPECT_EQ(Described(job, "Ranks"), "3 of 4 ranks (elastic, at least 2), 0 of 2 spares");
+  EXPECT_EQ(Described(job, "Ranks"), "3 of 4 (elastic, at least 2), 0 of 2 spares");
   EXPECT_EQ(Cell(job, "RANKS"), "3/4");
 }
 

@@ -2,6 +2,7 @@
 #include "client/output.h"
 
 #include <gmock/gmock.h>
+#include <google/protobuf/timestamp.pb.h>
 #include <gtest/gtest.h>
 #include <yaml-cpp/yaml.h>
 
@@ -178,6 +179,13 @@ TEST(ExitCode, OfSuccessIsZeroAndThoseOfWaitStandApart) {
   EXPECT_EQ(kExitTimeUp, 101);
   EXPECT_EQ(kExitNotFound, 102);
   EXPECT_EQ(kExitCancelled, 103);
+}
+
+TEST(Format, TimesAreInUtcWhateverTheZone) {
+  google::protobuf::Timestamp time;
+  EXPECT_EQ(FormatTime(time), "");
+  time.set_seconds(1772366400);
+  EXPECT_EQ(FormatTime(time), "2026-03-01 12:00:00Z");
 }
 
 TEST(Format, BytesAndSecondsAsPeopleReadThem) {

@@ -104,11 +104,5 @@ TEST_F(TakedownIds, WhatIsWrongIsNamedByItsLine) {
   }
 }
 
-TEST(ParseAge, TakesDaysAndHours) {
-  EXPECT_EQ(*ParseAge("90d", "--max-age"), absl::Hours(24 * 90));
-  EXPECT_EQ(*ParseAge("36h", "--max-age"), absl::Hours(36));
-  for (const char* bad : {"", "90", "-3d", "soon"}) EXPECT_FALSE(ParseAge(bad, "--max-age").ok());
-}
-
 }  // namespace
 }  // namespace seer::client

@@ -53,7 +53,14 @@ def config_path() -> pathlib.Path:
 
 def load_context(name: str | None = None) -> Context:
     """The context `name` of the file, or its current one. The environment wins over it: SEER_COORDINATOR,
-    SEER_DATASERVICE, SEER_TOKEN, SEER_TLS_CA, SEER_TLS_CERT, SEER_TLS_KEY."""
+    SEER_DATASERVICE, SEER_TOKEN, SEER_TLS_CA, SEER_TLS_CERT, SEER_TLS_KEY. An empty SEER_TOKEN is refused: whether
+    the file's token is meant cannot be known."""
+    if os.environ.get("SEER_TOKEN") == "":
+        raise InvalidArgument(
+            "SEER_TOKEN is set, but empty",
+            reason="TOKEN_MISSING",
+            hint=f"put a token into it; or unset it, and the one in {config_path()} counts",
+        )
     entry = _entry(name)
 
     def setting(key: str) -> Any:
