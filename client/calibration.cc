@@ -11,7 +11,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
-#include "client/context.h"
+#include "client/context_file.h"
 #include "client/daemon.h"
 #include "client/launch/program.h"
 #include "common/base/error.h"

@@ -15,6 +15,7 @@
 #include "absl/strings/str_join.h"
 #include "client/commands/api.h"
 #include "client/commands/auth.h"
+#include "client/commands/context.h"
 #include "client/commands/man.h"
 #include "client/commands/recipe.h"
 #include "client/commands/schedule.h"
@@ -214,6 +215,9 @@ void BuildCommandTree(CLI::App& app, Session& session) {
       "--coordinator", session.flags.coordinator,
       "HOST:PORT, of several coordinators all with commas: the one that leads is asked; default: "
       "of the current context");
+  app.add_option("--context", session.flags.context,
+                 "Context to go by, as `seer context list` names it; default: SEER_CONTEXT, or the "
+                 "current one");
   app.add_option("--dataservice", session.flags.dataservice,
                  "HOST:PORT, may be repeated; default: of the current context");
   AddSecurityFlags(app, SecurityRole::kClient, session.flags.security);
@@ -229,6 +233,7 @@ void BuildCommandTree(CLI::App& app, Session& session) {
   AddClusterCommands(app, session);
   AddApiCommands(app, session);
   AddAuthCommands(app, session);
+  AddContextCommands(app, session);
   auto shell = std::make_shared<std::string>();
   CLI::App* completion = app.add_subcommand("completion", "Print a completion script for a shell");
   AddWord(*completion, "shell", *shell, {"bash", "zsh", "fish"}, "bash, zsh or fish")->required();

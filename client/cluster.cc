@@ -16,6 +16,7 @@
 #include "absl/strings/strip.h"
 #include "absl/time/clock.h"
 #include "client/daemon.h"
+#include "client/local_context.h"
 #include "client/output.h"
 #include "common/base/clock.h"
 #include "common/base/error.h"
@@ -172,7 +173,7 @@ absl::StatusOr<Context> LocalCluster::StartAll(Interrupt& interrupt) {
   const auto ports_file = [&](const std::string& name) {
     return (fs::path(dir_) / "run" / (name + ".ports")).string();
   };
-  Context context{"local", "", {}};
+  Context context{kLocalContext, "", {}};
   std::vector<std::string> coordinator = {
       (bin / "seer-coordinator").string(), "--listen",    ListenAddress("coordinator"), "--http",
       ListenAddress("dashboard"),          "--database",  dir_ + "/coordinator.db",     "--storage",
@@ -204,7 +205,7 @@ absl::StatusOr<Context> LocalCluster::StartAll(Interrupt& interrupt) {
          "--devices", "1", "--work-dir", dir_ + "/run/" + name, "--port-file", ports_file(name)},
         interrupt));
   }
-  SEER_RETURN_IF_ERROR(SaveContext(context));
+  SEER_RETURN_IF_ERROR(EnterLocalContext(context));
   return context;
 }
 
@@ -215,6 +216,16 @@ absl::Status LocalCluster::Down(Interrupt& interrupt) {
   Stop(Status());
   ::close(lock);
   return absl::OkStatus();
+}
+
+absl::Status LocalCluster::Purge() {
+  const std::string coordinator = ListenAddress("coordinator");
+  std::error_code error;
+  fs::remove_all(dir_, error);
+  if (error)
+    return Error(absl::StatusCode::kPermissionDenied, reason::kStorageFailed,
+                 absl::StrCat("cannot remove ", dir_, ": ", error.message()));
+  return LeaveLocalContext(coordinator);
 }
 
 // Goes through with it even after a Ctrl-C: half a cluster is of no use. A second one ends it.

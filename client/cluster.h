@@ -36,6 +36,8 @@ class LocalCluster {
   // SIGTERM, and SIGKILL to what is left after 12 s. Data stays. CANCELLED: Ctrl-C while another
   // command held the lock.
   absl::Status Down(Interrupt& interrupt);
+  // Removes all that it kept, and its context. It must be down.
+  absl::Status Purge();
   std::vector<ClusterProcess> Status() const;
   std::string Dashboard() const;  // its URL; empty: the coordinator does not run
   const std::string& dir() const { return dir_; }

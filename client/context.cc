@@ -1,131 +1,156 @@
 #include "client/context.h"
 
-#include <sys/stat.h>
-#include <yaml-cpp/yaml.h>
-
 #include <cstdlib>
 #include <filesystem>
-#include <map>
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_split.h"
+#include "absl/strings/str_replace.h"
+#include "absl/strings/strip.h"
+#include "client/context_fields.h"
+#include "client/context_file.h"
 #include "common/base/error.h"
-#include "common/base/process.h"
 #include "common/base/status_macros.h"
+#include "common/rpc/channel.h"
 
 namespace seer::client {
 namespace {
+
+constexpr size_t kMaxName = 63;
 
 std::string Environment(const char* name) {
   const char* value = std::getenv(name);
   return value == nullptr ? "" : value;
 }
 
-absl::StatusOr<YAML::Node> LoadFile() {
-  if (!std::filesystem::exists(ConfigPath())) return YAML::Node();
-  try {
-    return YAML::LoadFile(ConfigPath());
-  } catch (const YAML::Exception& error) {
-    return Error(absl::StatusCode::kInvalidArgument, reason::kYamlSyntax,
-                 absl::StrCat(ConfigPath(), ": ", error.what()))
-        .Hint("mend the file or remove it; `seer cluster up` writes a new one");
+// What the environment says, over `context`.
+void AddEnvironment(Context& context) {
+  if (const std::string value = Environment("SEER_COORDINATOR"); !value.empty())
+    context.coordinator = value;
+  if (const std::string value = Environment("SEER_DATASERVICE"); !value.empty())
+    context.dataservice = SplitAddresses(value);
+  for (const auto& [key, value] : SecurityFields(context.security)) {
+    const std::string name = absl::StrCat("SEER_", absl::AsciiStrToUpper(key));
+    if (const std::string said = Environment(name.c_str()); !said.empty()) *value = said;
   }
 }
 
-// What the file and the environment say of security, by its key in the file.
-std::map<std::string, std::string*> Fields(SecurityOptions& security) {
-  return {{"tls_ca", &security.ca},
-          {"tls_cert", &security.certificate},
-          {"tls_key", &security.key},
-          {"token", &security.token}};
+void AddFlags(const ContextFlags& flags, Context& context) {
+  if (!flags.coordinator.empty()) context.coordinator = flags.coordinator;
+  if (!flags.dataservice.empty()) context.dataservice = flags.dataservice;
+  SecurityOptions said = flags.security;
+  for (const auto& [key, value] : SecurityFields(said))
+    if (!value->empty()) *SecurityFields(context.security).at(key) = *value;
+  context.security.token_file = said.token_file;
+  context.security.insecure = said.insecure;
+}
+
+// The file's context that is meant; without a name and a current one, an empty one.
+absl::StatusOr<Context> Chosen(const ContextFlags& flags, const Contexts& saved) {
+  const std::string named = NamedContext(flags);
+  if (const Context* known = saved.Find(named.empty() ? saved.current : named); known != nullptr)
+    return *known;
+  if (!named.empty()) return NoContext(named, saved);
+  return Context{saved.current, "", {}};
+}
+
+std::string FirstAddress(const std::string& coordinator) {
+  const std::vector<std::string> addresses = SplitAddresses(coordinator);
+  return addresses.empty() ? "" : addresses.front();
+}
+
+bool GoodInName(char c) { return absl::ascii_isalnum(c) || c == '-' || c == '.' || c == '_'; }
+
+// Whether it can be said everywhere: on the command line, in a file, in a completion.
+absl::Status CheckName(const std::string& name) {
+  bool good = name.size() <= kMaxName && absl::ascii_isalnum(name[0]);
+  for (const char c : name) good = good && GoodInName(c);
+  if (good) return absl::OkStatus();
+  return Error(absl::StatusCode::kInvalidArgument, reason::kInvalidArgument,
+               absl::StrCat("'", name, "' is no name for a context"))
+      .Field("--context")
+      .Hint("1 to 63 letters, digits, '-', '.' and '_', the first a letter or digit");
+}
+
+void MakeAbsolute(std::string& file) {
+  if (!file.empty()) file = std::filesystem::absolute(file).string();
 }
 
 }  // namespace
 
-std::string ConfigPath() {
-  if (const std::string path = Environment("SEER_CONFIG"); !path.empty()) return path;
-  const std::string base = Environment("XDG_CONFIG_HOME").empty() ? Environment("HOME") + "/.config"
-                                                                  : Environment("XDG_CONFIG_HOME");
-  return base + "/seer/config.yaml";
-}
-
-absl::StatusOr<Context> SavedContext() {
-  Context context;
-  SEER_ASSIGN_OR_RETURN(const YAML::Node file, LoadFile());
-  try {
-    if (file.IsMap() && file["current"]) {
-      context.name = file["current"].as<std::string>();
-      const YAML::Node contexts = file["contexts"];
-      const YAML::Node entry = contexts && contexts[context.name] ? contexts[context.name]
-                                                                  : YAML::Node(YAML::NodeType::Map);
-      if (entry["coordinator"]) context.coordinator = entry["coordinator"].as<std::string>();
-      if (entry["dataservice"])
-        context.dataservice = entry["dataservice"].as<std::vector<std::string>>();
-      for (const auto& [key, value] : Fields(context.security))
-        if (entry[key]) *value = entry[key].as<std::string>();
-    }
-  } catch (const YAML::Exception& error) {
-    return Error(absl::StatusCode::kInvalidArgument, reason::kWrongType,
-                 absl::StrCat(ConfigPath(), ": ", error.what()))
-        .Hint("mend the file or remove it; `seer cluster up` writes a new one");
-  }
-  return context;
+std::string NamedContext(const ContextFlags& flags) {
+  return flags.context.empty() ? Environment("SEER_CONTEXT") : flags.context;
 }
 
 absl::StatusOr<Context> LoadContext(const ContextFlags& flags) {
-  SEER_ASSIGN_OR_RETURN(Context context, SavedContext());
-  if (const std::string value = Environment("SEER_COORDINATOR"); !value.empty())
-    context.coordinator = value;
-  if (const std::string value = Environment("SEER_DATASERVICE"); !value.empty())
-    context.dataservice = absl::StrSplit(value, ',');
   const char* const token = std::getenv("SEER_TOKEN");
-  if (token != nullptr && *token == '\0' && flags.security.token_file.empty()) {
+  if (flags.context.empty() && token != nullptr && *token == '\0' &&
+      flags.security.token_file.empty()) {
     return Error(absl::StatusCode::kInvalidArgument, reason::kTokenMissing,
                  "SEER_TOKEN is set, but empty")
         .Field("SEER_TOKEN")
         .Hint(absl::StrCat("put a token into it; or unset it, and the one in ", ConfigPath(),
                            " counts"));
   }
-  for (const auto& [key, value] : Fields(context.security)) {
-    const std::string name = absl::StrCat("SEER_", absl::AsciiStrToUpper(key));
-    if (const std::string said = Environment(name.c_str()); !said.empty()) *value = said;
-  }
-  if (!flags.coordinator.empty()) context.coordinator = flags.coordinator;
-  if (!flags.dataservice.empty()) context.dataservice = flags.dataservice;
-  SecurityOptions said = flags.security;
-  for (const auto& [key, value] : Fields(said))
-    if (!value->empty()) *Fields(context.security).at(key) = *value;
-  context.security.token_file = said.token_file;
-  context.security.insecure = said.insecure;
+  SEER_ASSIGN_OR_RETURN(const Contexts saved, ReadContexts());
+  SEER_ASSIGN_OR_RETURN(Context context, Chosen(flags, saved));
+  if (flags.context.empty()) AddEnvironment(context);
+  AddFlags(flags, context);
   return context;
 }
 
-absl::Status SaveContext(const Context& context) {
-  SEER_ASSIGN_OR_RETURN(YAML::Node file, LoadFile());
-  if (file.IsDefined() && !file.IsNull() && !file.IsMap()) {
-    return Error(absl::StatusCode::kInvalidArgument, reason::kWrongType,
-                 absl::StrCat(ConfigPath(), " is no map of settings"))
-        .Hint("mend the file or remove it; `seer cluster up` writes a new one");
+std::string ContextName(const std::string& coordinator, const Contexts& saved) {
+  const std::string address = FirstAddress(coordinator);
+  const auto name = [](std::string text) {
+    for (char& c : text)
+      if (!GoodInName(c)) c = '-';
+    text = text.substr(0, kMaxName);
+    while (!text.empty() && !absl::ascii_isalnum(text.front())) text.erase(0, 1);
+    return text.empty() ? std::string("default") : text;
+  };
+  const std::string whole = name(absl::StrReplaceAll(address, {{"[", ""}, {"]", ""}}));
+  absl::string_view host = address;
+  if (!absl::ConsumeSuffix(&host, ":7070")) return whole;
+  const std::string of_host = name(absl::StrReplaceAll(std::string(host), {{"[", ""}, {"]", ""}}));
+  const Context* const known = saved.Find(of_host);
+  const bool taken =
+      of_host == kLocalContext || (known != nullptr && FirstAddress(known->coordinator) != address);
+  return taken ? whole : of_host;
+}
+
+absl::StatusOr<Context> LoginContext(const ContextFlags& flags, const Contexts& saved) {
+  const std::string named = NamedContext(flags);
+  const bool environment_names = !Environment("SEER_COORDINATOR").empty();
+  // The environment's settings belong to the cluster that it names, not to one that flags name.
+  const bool by_environment =
+      flags.context.empty() && (flags.coordinator.empty() || !environment_names);
+  Context context;
+  const bool own = flags.coordinator.empty() && !(by_environment && environment_names);
+  if (own) {
+    SEER_ASSIGN_OR_RETURN(context, Chosen(flags, saved));
   }
-  file["current"] = context.name;
-  YAML::Node entry;
-  entry["coordinator"] = context.coordinator;
-  entry["dataservice"] = context.dataservice;
-  SecurityOptions security = context.security;
-  for (const auto& [key, value] : Fields(security))
-    if (!value->empty()) entry[key] = *value;
-  file["contexts"][context.name] = entry;
-  YAML::Emitter out;
-  out << file;
-  std::error_code error;
-  const std::filesystem::path folder = std::filesystem::path(ConfigPath()).parent_path();
-  if (!folder.empty()) std::filesystem::create_directories(folder, error);
-  // For the user's eyes alone: it may hold what opens a cluster.
-  const mode_t before = ::umask(077);
-  const absl::Status written = WriteFileAtomically(ConfigPath(), out.c_str());
-  ::umask(before);
-  return written;
+  if (by_environment) AddEnvironment(context);
+  AddFlags(flags, context);
+  context.security.token.clear();
+  if (SplitAddresses(context.coordinator).empty()) {
+    return Error(absl::StatusCode::kUnavailable, reason::kServiceUnreachable,
+                 "no address of a coordinator is known")
+        .Hint("name one: `seer auth login --coordinator HOST:PORT`");
+  }
+  if (!own) {
+    context.name = named.empty() ? ContextName(context.coordinator, saved) : named;
+    SEER_RETURN_IF_ERROR(CheckName(context.name));
+    if (context.name == kLocalContext) {
+      return Error(absl::StatusCode::kInvalidArgument, reason::kInvalidArgument,
+                   "the context 'local' is of `seer cluster up`, which writes it anew")
+          .Field("--context")
+          .Hint("choose another name");
+    }
+  }
+  for (std::string* file :
+       {&context.security.ca, &context.security.certificate, &context.security.key})
+    MakeAbsolute(*file);
+  return context;
 }
 
 }  // namespace seer::client

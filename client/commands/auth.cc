@@ -6,12 +6,12 @@
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
-#include <filesystem>
 #include <iostream>
 #include <memory>
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
+#include "client/context_file.h"
 #include "client/exit_code.h"
 #include "client/paging.h"
 #include "common/base/clock.h"
@@ -39,8 +39,8 @@ std::string GrantText(const v1::Grant& grant) {
   return text;
 }
 
-absl::StatusOr<v1::Principal> WhoAmI(Session& session) {
-  SEER_ASSIGN_OR_RETURN(const auto channel, session.Coordinator());
+absl::StatusOr<v1::Principal> WhoAmI(const Session& session,
+                                     const std::shared_ptr<grpc::Channel>& channel) {
   const auto stub = v1::Access::NewStub(channel);
   v1::Principal principal;
   SEER_RETURN_IF_ERROR(session.Call(kCoordinator, [&](grpc::ClientContext& context) {
@@ -73,13 +73,21 @@ absl::StatusOr<std::string> AskForToken() {
       .Hint("`seer auth login --token-file FILE`, or give it on stdin");
 }
 
-void MakeAbsolute(std::string& file) {
-  if (!file.empty()) file = std::filesystem::absolute(file).string();
+// What replaces another cluster's context is said.
+void Keep(Contexts& contexts, const Context& context) {
+  const Context* const old = contexts.Find(context.name);
+  if (old != nullptr && old->coordinator != context.coordinator)
+    Note(absl::StrCat("the context '", context.name, "' was of ", old->coordinator,
+                      ", which is forgotten"));
+  contexts.Put(context);
+  if (contexts.current == context.name) return;
+  contexts.current = context.name;
+  contexts.previous.clear();
 }
 
-absl::Status Login(Session& session) {
-  SEER_ASSIGN_OR_RETURN(Context context, LoadContext(session.flags));
-  if (SplitAddresses(context.coordinator).empty()) return session.Coordinator().status();
+absl::Status Login(const Session& session) {
+  SEER_ASSIGN_OR_RETURN(const Contexts saved, ReadContexts());
+  SEER_ASSIGN_OR_RETURN(Context context, LoginContext(session.flags, saved));
   if (!session.flags.security.token_file.empty()) {
     SEER_ASSIGN_OR_RETURN(context.security.token,
                           ReadSecretFile(session.flags.security.token_file, "token-file"));
@@ -87,25 +95,32 @@ absl::Status Login(Session& session) {
     SEER_ASSIGN_OR_RETURN(context.security.token, AskForToken());
   }
   context.security.token_file.clear();
-  for (std::string* file :
-       {&context.security.ca, &context.security.certificate, &context.security.key})
-    MakeAbsolute(*file);
-  if (context.name.empty()) context.name = "default";
   // Nothing is kept that does not work.
-  session.flags = {context.coordinator, context.dataservice, context.security};
-  SEER_ASSIGN_OR_RETURN(const v1::Principal principal, WhoAmI(session));
-  SEER_RETURN_IF_ERROR(SaveContext(context));
-  Note(absl::StrCat("logged in to ", context.coordinator, "; the token is in ", ConfigPath()));
+  SEER_ASSIGN_OR_RETURN(const auto channel,
+                        SecureChannel(context, SplitAddresses(context.coordinator)));
+  SEER_ASSIGN_OR_RETURN(const v1::Principal principal, WhoAmI(session, channel));
+  SEER_RETURN_IF_ERROR(EditContexts([&](Contexts& contexts) {
+    Keep(contexts, context);
+    return absl::OkStatus();
+  }));
+  Note(absl::StrCat("logged in to ", context.coordinator, "; the token is in ", ConfigPath(),
+                    ", context '", context.name, "'"));
+  if (context.dataservice.empty())
+    Note("the context has no data service, which pools need; log in with --dataservice to name it");
   Print(session.form, principal);
   return absl::OkStatus();
 }
 
-absl::Status Logout() {
-  SEER_ASSIGN_OR_RETURN(Context context, SavedContext());
-  if (context.name.empty()) return absl::OkStatus();
-  context.security.token.clear();
-  SEER_RETURN_IF_ERROR(SaveContext(context));
-  Note(absl::StrCat("the token is gone from ", ConfigPath(),
+absl::Status Logout(const Session& session) {
+  SEER_ASSIGN_OR_RETURN(const Contexts saved, ReadContexts());
+  const std::string named = NamedContext(session.flags);
+  const std::string name = named.empty() ? saved.current : named;
+  if (saved.Find(name) == nullptr) return named.empty() ? absl::OkStatus() : NoContext(name, saved);
+  SEER_RETURN_IF_ERROR(EditContexts([&](Contexts& contexts) {
+    if (Context* const context = contexts.Find(name)) context->security.token.clear();
+    return absl::OkStatus();
+  }));
+  Note(absl::StrCat("the token of '", name, "' is gone from ", ConfigPath(),
                     "; it is in force until it is revoked or expires"));
   return absl::OkStatus();
 }
@@ -185,16 +200,20 @@ void AddAuthCommands(CLI::App& app, Session& session) {
       "login", "Keep a token, and how a cluster is reached, for the commands that follow");
   login->footer(
       "The token is that of --token-file, or is asked for; the file of contexts is for your eyes "
-      "alone.\nExamples:\n  seer auth login --coordinator head:7070 --dataservice data:7080 "
-      "--tls-ca ca.pem --token-file my.token\n  get-token | seer auth login");
+      "alone. With --coordinator the cluster gets a context, named by --context or after the "
+      "address, which holds what is said here and nothing else; without it the context has a new "
+      "token.\nExamples:\n  seer auth login --coordinator head:7070 --dataservice data:7080 "
+      "--tls-ca ca.pem --token-file my.token\n  seer auth login --context lab --coordinator "
+      "lab:7070 --dataservice lab:7080\n  get-token | seer auth login");
   login->callback([&session] { session.exit_code = ExitCode(Login(session)); });
-  CLI::App* logout = noun->add_subcommand("logout", "Forget the token");
+  CLI::App* logout = noun->add_subcommand("logout", "Forget the token of the context");
   logout->footer("Example:\n  seer auth logout");
-  logout->callback([&session] { session.exit_code = ExitCode(Logout()); });
+  logout->callback([&session] { session.exit_code = ExitCode(Logout(session)); });
   CLI::App* whoami = noun->add_subcommand("whoami", "Show whom the token speaks for");
   whoami->footer("Example:\n  seer auth whoami -o json");
   whoami->callback([&session] {
-    const auto principal = WhoAmI(session);
+    const auto channel = session.Coordinator();
+    const auto principal = channel.ok() ? WhoAmI(session, *channel) : channel.status();
     if (principal.ok()) Print(session.form, *principal);
     session.exit_code = ExitCode(principal.status());
   });

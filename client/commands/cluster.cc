@@ -2,7 +2,6 @@
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <cstdio>
-#include <filesystem>
 #include <memory>
 #include <nlohmann/json.hpp>
 
@@ -13,7 +12,6 @@
 #include "client/commands/cluster_doctor.h"
 #include "client/confirm.h"
 #include "client/exit_code.h"
-#include "common/base/error.h"
 
 namespace seer::client {
 namespace {
@@ -48,16 +46,9 @@ int Down(Session& session, const DownOptions& options) {
                 options.yes, *session.interrupt, DryRun::kOffered);
     if (!confirmed.ok()) return Fail(confirmed);
   }
-  const absl::Status status = cluster.Down(*session.interrupt);
-  if (!status.ok()) return Fail(status);
-  if (options.purge) {
-    std::error_code error;
-    std::filesystem::remove_all(cluster.dir(), error);
-    if (error)
-      return Fail(Error(absl::StatusCode::kPermissionDenied, reason::kStorageFailed,
-                        absl::StrCat("cannot remove ", cluster.dir(), ": ", error.message())));
-  }
-  return kExitOk;
+  absl::Status status = cluster.Down(*session.interrupt);
+  if (status.ok() && options.purge) status = cluster.Purge();
+  return status.ok() ? kExitOk : Fail(status);
 }
 
 const char* StateOf(const ClusterProcess& process) { return process.running ? "running" : "dead"; }

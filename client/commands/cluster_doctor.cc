@@ -12,6 +12,7 @@
 #include <map>
 
 #include "absl/strings/str_cat.h"
+#include "client/context_file.h"
 #include "client/doctor.h"
 #include "client/exit_code.h"
 #include "client/paging.h"

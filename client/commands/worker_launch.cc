@@ -131,7 +131,8 @@ void AddKubernetes(CLI::App& parent, Session& session) {
   command->add_option("--time", flags->time, "End it after so long, as 36h");
   command->add_option("--kubeconfig", flags->kubeconfig,
                       "Default: KUBECONFIG, ~/.kube/config, in a pod its service account");
-  command->add_option("--context", flags->context, "Of the kubeconfig; default: the current one");
+  command->add_option("--kube-context", flags->context,
+                      "Of the kubeconfig; default: the current one");
   command->footer(
       "Examples:\n  seer worker launch kubernetes --count 64 --gpus 8 --queue research --image "
       "registry.example.org/seer/worker-cuda:0.1.0\n  seer worker launch kubernetes --count 4 "

@@ -253,7 +253,7 @@ class Calls(unittest.TestCase):
         done = seer(*BASICS)
         self.assertEqual((done.returncode, "there is no kubeconfig" in done.stderr), (1, True), done.stderr)
         with kubeconfig("http://127.0.0.1:1", {"token": "a"}) as config:
-            done = seer(*BASICS, "--context", "nobody", env={"KUBECONFIG": str(config)})
+            done = seer(*BASICS, "--kube-context", "nobody", env={"KUBECONFIG": str(config)})
             self.assertIn("context 'nobody' names no cluster", done.stderr)
             config.write_text("a: [")
             done = seer(*BASICS, env={"KUBECONFIG": str(config)})

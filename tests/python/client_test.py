@@ -192,10 +192,14 @@ class ClientsTest(unittest.TestCase):
                 tls = seer.Tls(ca="ca.pem")
                 self.assertEqual(seer.load_context(), seer.Context(("a:1", "b:2"), ("c:3",), "t", tls))
                 with mock.patch.dict(os.environ, {"SEER_TOKEN": "u", "SEER_DATASERVICE": "d:4,e:5"}):
-                    self.assertEqual(seer.load_context("far"), seer.Context(("a:1", "b:2"), ("d:4", "e:5"), "u", tls))
+                    self.assertEqual(seer.load_context(), seer.Context(("a:1", "b:2"), ("d:4", "e:5"), "u", tls))
+                    self.assertEqual(seer.load_context("far"), seer.Context(("a:1", "b:2"), ("c:3",), "t", tls))
                 with mock.patch.dict(os.environ, {"SEER_TOKEN": ""}):
                     with self.assertRaisesRegex(seer.InvalidArgument, "SEER_TOKEN is set, but empty"):
                         seer.load_context()
+                file.write_text("current: far\nprevious: far\ncontexts: {far: {coordinator: a:1}, near: {coordinator: n:1}}\n")
+                with mock.patch.dict(os.environ, {"SEER_CONTEXT": "near"}):
+                    self.assertEqual(seer.load_context().coordinator, ("n:1",))
                 file.write_text("current: [far\n")
                 with self.assertRaisesRegex(seer.InvalidArgument, "(?s)config.yaml.*mend the file"):
                     seer.Client()

@@ -7,6 +7,7 @@
 
 #include <CLI/CLI.hpp>
 #include <cstdlib>
+#include <fstream>
 #include <functional>
 #include <nlohmann/json.hpp>
 
@@ -135,6 +136,10 @@ TEST_F(CommandTree, HasTheNounsVerbsAndShortcutsOfTheDesign) {
                            "seer auth token list",
                            "seer auth token revoke",
                            "seer auth audit",
+                           "seer context list",
+                           "seer context use",
+                           "seer context show",
+                           "seer context delete",
                            "seer eval knn",
                            "seer cluster up",
                            "seer cluster down",
@@ -430,6 +435,50 @@ TEST(Cli, VerbsNameTheGlobalFlagsAndPlainChoices) {
   EXPECT_THAT(Seer({"--help"}).out, Not(HasSubstr("->")));
   EXPECT_THAT(Seer({"sweep", "create", "--help"}).out, HasSubstr("The sweep's name"));
   EXPECT_THAT(Seer({"pool", "gc", "--help"}).out, HasSubstr("-y,--yes"));
+}
+
+TEST(Cli, ContextsAreListedChosenShownAndDeletedWithoutTheirTokens) {
+  testing::TempDir dir;
+  const auto seer = [&](std::vector<const char*> arguments) {
+    arguments.insert(arguments.begin(), "seer");
+    setenv("SEER_CONFIG", (dir / "config.yaml").c_str(), 1);
+    ::testing::internal::CaptureStdout();
+    ::testing::internal::CaptureStderr();
+    Outcome outcome;
+    outcome.code = RunCli(static_cast<int>(arguments.size()), arguments.data());
+    outcome.out = ::testing::internal::GetCapturedStdout();
+    outcome.err = ::testing::internal::GetCapturedStderr();
+    EXPECT_EQ(outcome.out.find("secret"), std::string::npos) << outcome.out;
+    return outcome;
+  };
+  EXPECT_THAT(seer({"context", "list"}).err, HasSubstr("seer cluster up"));
+  EXPECT_EQ(seer({"context", "show"}).code, kExitUsage);
+  std::ofstream(dir / "config.yaml")
+      << "current: lab\ncontexts:\n  lab: {coordinator: 'lab:1', dataservice: ['lab:2'], token: "
+         "secret, tls_ca: /ca.pem}\n  far: {coordinator: 'far:1', dataservice: []}\n";
+  EXPECT_EQ(seer({"context", "list"}).out,
+            "  NAME  COORDINATOR  TOKEN  DATASERVICE\n* lab   lab:1        yes    lab:2\n"
+            "  far   far:1        no     \n");
+  EXPECT_THAT(seer({"--context", "far", "context", "list"}).out, HasSubstr("* far"));
+  EXPECT_EQ(seer({"context", "list", "-o", "name"}).out, "lab\nfar\n");
+  EXPECT_THAT(seer({"context", "list", "-o", "json"}).out, HasSubstr("\"hasToken\": true"));
+  EXPECT_THAT(seer({"context", "show"}).out, HasSubstr("/ca.pem"));
+  EXPECT_THAT(seer({"context", "show", "far", "-o", "jsonl"}).out,
+              HasSubstr("{\"name\":\"far\",\"current\":false,"));
+  const Outcome unknown = seer({"context", "use", "fat"});
+  EXPECT_EQ(unknown.code, kExitUsage);
+  EXPECT_THAT(unknown.err, HasSubstr("did you mean 'far'?"));
+  EXPECT_EQ(seer({"context", "use", "far"}).code, 0);
+  EXPECT_EQ(seer({"context", "show", "-o", "name"}).out, "far\n");
+  EXPECT_THAT(seer({"job", "list", "--context", "nowhere"}).err, HasSubstr("no context 'nowhere'"));
+  EXPECT_THAT(seer({"context", "delete", "far"}).err, HasSubstr("--yes"));
+  EXPECT_THAT(seer({"context", "delete", "far", "--yes"}).err, HasSubstr("no context is current"));
+  EXPECT_EQ(seer({"context", "list", "-o", "name"}).out, "lab\n");
+  EXPECT_EQ(seer({"auth", "logout", "--context", "lab"}).code, 0);
+  EXPECT_THAT(seer({"context", "list", "-o", "json"}).out, HasSubstr("\"hasToken\": false"));
+  const Outcome local = seer({"auth", "login", "--coordinator", "head:7070", "--context", "local"});
+  EXPECT_EQ(local.code, kExitUsage);
+  EXPECT_THAT(local.err, HasSubstr("choose another name"));
 }
 
 TEST(Timeout, IsADurationOfAtLeastZero) {

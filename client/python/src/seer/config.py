@@ -52,19 +52,21 @@ def config_path() -> pathlib.Path:
 
 
 def load_context(name: str | None = None) -> Context:
-    """The context `name` of the file, or its current one. The environment wins over it: SEER_COORDINATOR,
-    SEER_DATASERVICE, SEER_TOKEN, SEER_TLS_CA, SEER_TLS_CERT, SEER_TLS_KEY. An empty SEER_TOKEN is refused: whether
-    the file's token is meant cannot be known."""
-    if os.environ.get("SEER_TOKEN") == "":
+    """The context `name` of the file, as it stands; without a name the context SEER_CONTEXT, or else the current
+    one, over which the environment wins: SEER_COORDINATOR, SEER_DATASERVICE, SEER_TOKEN, SEER_TLS_CA,
+    SEER_TLS_CERT, SEER_TLS_KEY. An empty SEER_TOKEN is refused:
+    whether the file's token is meant cannot be known."""
+    if not name and os.environ.get("SEER_TOKEN") == "":
         raise InvalidArgument(
             "SEER_TOKEN is set, but empty",
             reason="TOKEN_MISSING",
             hint=f"put a token into it; or unset it, and the one in {config_path()} counts",
         )
-    entry = _entry(name)
+    entry = _entry(name or os.environ.get("SEER_CONTEXT") or None)
 
     def setting(key: str) -> Any:
-        return os.environ.get(f"SEER_{key.upper()}") or entry.get(key)
+        # What the environment says is of one cluster, and a name may mean another one.
+        return (None if name else os.environ.get(f"SEER_{key.upper()}")) or entry.get(key)
 
     ca, certificate, key, token = (setting(each) for each in ("tls_ca", "tls_cert", "tls_key", "token"))
     return Context(
