@@ -9,7 +9,8 @@ class App;
 
 namespace seer::client {
 
-// `shell`: bash, zsh or fish. Completes nouns, verbs, their flags, the values of -o, and files.
+// `shell`: bash, zsh or fish. Completes nouns, verbs, their flags, values
+// of enumerations, names by `seer KIND list -o name`, which has a second, and files.
 std::string CompletionScript(const std::string& shell, const CLI::App& app);
 
 }  // namespace seer::client

@@ -1,8 +1,12 @@
-// seer job list, describe, events and logs; the shortcuts ps and logs.
+// seer job list, describe and logs; the shortcuts ps and logs.
 #include <grpcpp/grpcpp.h>
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
+#include <cstdint>
 #include <cstdio>
+#include <iostream>
+#include <map>
 #include <memory>
 #include <utility>
 
@@ -28,24 +32,75 @@ std::vector<const Message*> Pointers(const std::vector<v1::Job>& jobs) {
   return items;
 }
 
-int List(Session& session, const std::vector<std::string>& names) {
-  std::vector<v1::JobState> states;
-  for (const std::string& text : names) {
-    v1::JobState state;
-    if (!v1::JobState_Parse(absl::StrCat("JOB_STATE_", absl::AsciiStrToUpper(text)), &state))
-      return Fail(Error(absl::StatusCode::kInvalidArgument, reason::kOutOfRange,
-                        absl::StrCat("no state '", text, "'"))
-                      .Hint("queued, starting, running, pausing, paused, restarting, succeeded, "
-                            "failed, cancelled"));
-    states.push_back(state);
+struct ListOptions {
+  std::vector<std::string> states, labels;
+  std::string queue;
+  int limit = 0;  // 0: all
+};
+
+absl::StatusOr<v1::JobState> ReadState(const std::string& text) {
+  v1::JobState state;
+  if (v1::JobState_Parse(absl::StrCat("JOB_STATE_", absl::AsciiStrToUpper(text)), &state))
+    return state;
+  return Error(absl::StatusCode::kInvalidArgument, reason::kOutOfRange,
+               absl::StrCat("no state '", text, "'"))
+      .Hint("queued, starting, running, pausing, paused, restarting, succeeded, failed, cancelled");
+}
+
+absl::StatusOr<std::map<std::string, std::string>> ReadLabels(
+    const std::vector<std::string>& texts) {
+  std::map<std::string, std::string> labels;
+  for (const std::string& text : texts) {
+    const size_t equals = text.find('=');
+    if (equals == std::string::npos || equals == 0) {
+      return Error(absl::StatusCode::kInvalidArgument, reason::kInvalidArgument,
+                   absl::StrCat("'", text, "' is no label"))
+          .Field("--label")
+          .Hint("as KEY=VALUE, team=vision");
+    }
+    labels[text.substr(0, equals)] = text.substr(equals + 1);
   }
-  const auto channel = session.Coordinator();
-  if (!channel.ok()) return Fail(channel.status());
-  const auto stub = v1::Jobs::NewStub(*channel);
-  const auto jobs = FetchJobs(session, *stub, states);
-  if (!jobs.ok()) return Fail(jobs.status());
-  PrintList(session.form, Pointers(*jobs), JobColumns());
-  return kExitOk;
+  return labels;
+}
+
+bool HasLabels(const v1::Job& job, const std::map<std::string, std::string>& labels) {
+  const auto& has = job.spec().metadata().labels();
+  return std::all_of(labels.begin(), labels.end(), [&](const auto& label) {
+    const auto it = has.find(label.first);
+    return it != has.end() && it->second == label.second;
+  });
+}
+
+// The call knows states alone: queue and labels are looked at here, page by page, until there are
+// enough.
+absl::Status List(Session& session, const ListOptions& options) {
+  v1::ListJobsRequest request;
+  for (const std::string& text : options.states) {
+    SEER_ASSIGN_OR_RETURN(const v1::JobState state, ReadState(text));
+    request.add_states(state);
+  }
+  SEER_ASSIGN_OR_RETURN(const auto labels, ReadLabels(options.labels));
+  const bool chosen_here = !options.queue.empty() || !labels.empty();
+  const size_t limit = options.limit == 0 ? SIZE_MAX : static_cast<size_t>(options.limit);
+  request.set_page_size(chosen_here ? 1000 : static_cast<int>(std::min<size_t>(limit, 1000)));
+  SEER_ASSIGN_OR_RETURN(const auto channel, session.Coordinator());
+  const auto stub = v1::Jobs::NewStub(channel);
+  std::vector<v1::Job> jobs;
+  while (true) {
+    v1::ListJobsResponse page;
+    SEER_RETURN_IF_ERROR(session.Call("the coordinator", [&](grpc::ClientContext& context) {
+      return FromGrpc(stub->ListJobs(&context, request, &page));
+    }));
+    for (v1::Job& job : *page.mutable_jobs()) {
+      if (jobs.size() == limit) break;
+      if (!options.queue.empty() && job.spec().scheduling().queue() != options.queue) continue;
+      if (HasLabels(job, labels)) jobs.push_back(std::move(job));
+    }
+    if (jobs.size() == limit || page.next_page_token().empty()) break;
+    request.set_page_token(page.next_page_token());
+  }
+  PrintList(session.form, Pointers(jobs), JobColumns());
+  return absl::OkStatus();
 }
 
 void PrintLine(OutputForm form, const v1::LogLine& line) {
@@ -101,48 +156,7 @@ int Logs(Session& session, v1::Jobs::Stub& stub, const std::string& name, bool f
   }
 }
 
-int Events(Session& session, v1::Jobs::Stub& stub, const std::string& name) {
-  const auto events = FetchEvents(session, stub, name);
-  if (!events.ok()) return Fail(events.status());
-  const auto as = [](const Message& m) -> const v1::Event& {
-    return static_cast<const v1::Event&>(m);
-  };
-  std::vector<const Message*> items;
-  for (const v1::Event& event : *events) items.push_back(&event);
-  PrintList(
-      session.form, items,
-      {{"NUMBER", [&](const Message& m) { return absl::StrCat(as(m).number()); }},
-       {"TIME", [&](const Message& m) { return FormatTime(as(m).create_time()); }},
-       {"ATTEMPT", [&](const Message& m) { return absl::StrCat(as(m).attempt()); }},
-       {"TYPE", [&](const Message& m) { return as(m).type(); }},
-       {"CHANGE",
-        [&](const Message& m) {
-          return as(m).from_state().empty()
-                     ? std::string("-")
-                     : absl::StrCat(as(m).from_state(), " -> ", as(m).to_state());
-        }},
-       {"REASON", [&](const Message& m) { return as(m).reason().empty() ? "-" : as(m).reason(); }},
-       {"MESSAGE", [&](const Message& m) { return as(m).message(); }}});
-  return kExitOk;
-}
-
 }  // namespace
-
-absl::StatusOr<std::vector<v1::Event>> FetchEvents(const Session& session, v1::Jobs::Stub& stub,
-                                                   const std::string& name) {
-  v1::ListEventsRequest request;
-  request.set_name(name);
-  std::vector<v1::Event> events;
-  while (true) {
-    v1::ListEventsResponse response;
-    SEER_RETURN_IF_ERROR(session.Call("the coordinator", [&](grpc::ClientContext& context) {
-      return FromGrpc(stub.ListEvents(&context, request, &response));
-    }));
-    if (response.events().empty()) return events;
-    events.insert(events.end(), response.events().begin(), response.events().end());
-    request.set_after_number(events.back().number());
-  }
-}
 
 absl::StatusOr<std::vector<v1::Job>> FetchJobs(const Session& session, v1::Jobs::Stub& stub,
                                                const std::vector<v1::JobState>& states) {
@@ -154,12 +168,20 @@ absl::StatusOr<std::vector<v1::Job>> FetchJobs(const Session& session, v1::Jobs:
 }
 
 void AddList(CLI::App& parent, Session& session, const char* verb) {
-  auto states = std::make_shared<std::vector<std::string>>();
+  auto options = std::make_shared<ListOptions>();
   CLI::App* command = parent.add_subcommand(verb, "List jobs, the newest first");
-  command->add_option("--state", *states, "Only jobs of this state, may be repeated");
-  command->footer(absl::StrCat("Examples:\n  seer ", verb == std::string("ps") ? "ps" : "job list",
-                               "\n  seer job list --state running -o json"));
-  command->callback([&session, states] { session.exit_code = List(session, *states); });
+  command->add_option("--state", options->states, "Only jobs of this state, may be repeated");
+  command->add_option("--queue", options->queue, "Only jobs of this queue");
+  command->add_option("-l,--label", options->labels,
+                      "KEY=VALUE: only jobs with this label; of several, with all");
+  command->add_option("-n,--limit", options->limit, "At most so many")->check(CLI::PositiveNumber);
+  const std::string said = absl::StrCat("  seer ", verb == std::string("ps") ? "ps" : "job list");
+  command->footer(absl::StrCat("Examples:\n", said, "\n", said, " --state running -o json\n", said,
+                               " --queue vision --label team=vision --limit 20"));
+  command->callback([&session, options] {
+    const absl::Status listed = List(session, *options);
+    session.exit_code = listed.ok() ? kExitOk : Fail(listed);
+  });
 }
 
 void AddDescribe(CLI::App& parent, Session& session) {
@@ -183,18 +205,6 @@ void AddDescribe(CLI::App& parent, Session& session) {
       if (wide || session.form == OutputForm::kTable) PrintRanks(job, wide);
       return kExitOk;
     });
-  });
-}
-
-void AddEvents(CLI::App& parent, Session& session) {
-  auto of_events = std::make_shared<std::string>();
-  CLI::App* events = parent.add_subcommand("events", "List every change of a job with its reason");
-  AddJobArgument(*events, *of_events);
-  events->footer("Example:\n  seer job events job_ab12cd34");
-  events->callback([&session, of_events] {
-    session.exit_code = WithJob(
-        session, *of_events,
-        [&](v1::Jobs::Stub& stub, const std::string& full) { return Events(session, stub, full); });
   });
 }
 

@@ -7,6 +7,7 @@
 #include <cstdlib>
 #include <fstream>
 #include <nlohmann/json.hpp>
+#include <thread>
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
@@ -87,6 +88,55 @@ TEST_F(CliTest, SetChangesAJobAndAnOldEtagIsRefused) {
   EXPECT_EQ(cluster_.Get("a")->spec().metadata().labels().size(), 0u);
   EXPECT_THAT(Seer("job set a optim.lr=3").err, HasSubstr("may not change"));
   EXPECT_THAT(Good("job events a"), HasSubstr("failure.maxRestarts from 3 to 10"));
+}
+
+TEST_F(CliTest, JobsAreListedByQueueLabelAndNumber) {
+  Good("queue create vision --quota 4");
+  for (const char* name : {"x", "y", "z"})
+    Good("job submit " + Path("job.yaml") + " --name " + name +
+         " --set scheduling.queue=" + (name[0] == 'z' ? "default" : "vision") +
+         " --set metadata.labels.team=" + (name[0] == 'x' ? "red" : "blue") +
+         " --set metadata.labels.tier=one");
+  EXPECT_THAT(Good("job list --queue vision"), Not(HasSubstr(" z ")));
+  EXPECT_EQ(json::parse(Good("job list --label team=blue -o json")).size(), 2u);
+  EXPECT_EQ(json::parse(Good("ps -l team=blue -l tier=one --queue vision -o json")).size(), 1u);
+  EXPECT_EQ(json::parse(Good("job list --label team= -o json")).size(), 0u);
+  const auto newest = json::parse(Good("job list --limit 1 -o json"));
+  ASSERT_EQ(newest.size(), 1u);
+  EXPECT_EQ(newest[0]["spec"]["metadata"]["name"], "z");
+  const Outcome wrong = Seer("job list --label team");
+  EXPECT_EQ(wrong.code, kExitUsage);
+  EXPECT_THAT(wrong.err, HasSubstr("as KEY=VALUE"));
+  EXPECT_EQ(Seer("job list --limit 0").code, kExitUsage);
+}
+
+TEST_F(CliTest, EventsAreFollowedToTheEndOfTheJobEachOnce) {
+  Good("job submit " + Path("job.yaml"));
+  const int64_t first = cluster_.Events(cluster_.Get("a")->name()).front().number();
+  std::thread cancel([&] { EXPECT_TRUE(cluster_.Cancel("a").ok()); });
+  const std::string out = Good("job events -f a -o jsonl");
+  cancel.join();
+  std::vector<int64_t> numbers;
+  std::string state;
+  for (const std::string& line :
+       std::vector<std::string>(absl::StrSplit(out, '\n', absl::SkipEmpty()))) {
+    const json event = json::parse(line);
+    numbers.push_back(std::stoll(event["number"].get<std::string>()));
+    state = event.value("toState", state);
+  }
+  EXPECT_EQ(state, "CANCELLED");
+  std::vector<int64_t> all;
+  for (const v1::Event& event : cluster_.Events(cluster_.Get("a")->name()))
+    all.push_back(event.number());
+  EXPECT_EQ(numbers, all);
+  all.erase(all.begin());
+  for (const char* follow : {"", "-f "}) {
+    const std::string rest =
+        Good(absl::StrCat("job events ", follow, "a --after ", first, " -o jsonl"));
+    const std::vector<std::string> lines = absl::StrSplit(rest, '\n', absl::SkipEmpty());
+    EXPECT_EQ(lines.size(), all.size()) << rest;
+  }
+  EXPECT_EQ(Seer("job events a --after -1").code, kExitUsage);
 }
 
 TEST_F(CliTest, AFileOfSeveralJobsIsSubmittedInOrder) {

@@ -6,6 +6,7 @@
 #include <CLI/CLI.hpp>
 #include <array>
 #include <cstdio>
+#include <filesystem>
 #include <fstream>
 
 #include "absl/strings/match.h"
@@ -42,7 +43,7 @@ class CompletionTest : public ::testing::Test {
     std::string list;
     for (const std::string& word : words) absl::StrAppend(&list, " '", word, "'");
     const std::string out =
-        Shell(absl::StrCat("bash -c 'source ", Script("bash"), "; COMP_WORDS=(seer",
+        Shell(absl::StrCat("bash -c 'source ", Script("bash"), "; COMP_WORDS=(", dir_ / "seer",
                            absl::StrReplaceAll(list, {{"'", "\""}}), "); COMP_CWORD=", words.size(),
                            "; _seer; printf \"%s\\n\" \"${COMPREPLY[@]}\"'"));
     return absl::StrSplit(out, '\n', absl::SkipEmpty());
@@ -84,6 +85,41 @@ TEST_F(CompletionTest, BashOffersFilesWhereAVerbTakesThem) {
   std::ofstream(dir_ / "a job.yaml") << "x";
   const auto offered = Bash({"job", "submit", dir_ / "a"});
   EXPECT_EQ(offered, std::vector<std::string>{dir_ / "a job.yaml"});
+}
+
+TEST_F(CompletionTest, BashOffersWhatAnOptionTakes) {
+  using Words = std::vector<std::string>;
+  EXPECT_EQ(Bash({"job", "list", "--state", "ru"}), Words{"running"});
+  EXPECT_EQ(Bash({"job", "list", "--state", "=", "ru"}), Words{"running"});
+  EXPECT_EQ(Bash({"ps", "--state", "=", "q"}), Words{"queued"});
+  EXPECT_EQ(Bash({"ps", "--state", "="}).size(), 9u);
+  EXPECT_EQ(Bash({"auth", "token", "create", "ci", "--role", "s"}), Words{"submitter"});
+  EXPECT_EQ(Bash({"checkpoint", "export", "j/1", "--names", "t"}), (Words{"torchvision", "timm"}));
+  EXPECT_EQ(Bash({"job", "list", "--limit", ""}), Words{}) << "a number is no file";
+  EXPECT_EQ(Bash({"pool", "create", ""}), Words{}) << "a new name is no file";
+}
+
+TEST_F(CompletionTest, BashOffersNamesThatTheProgramLists) {
+  using Words = std::vector<std::string>;
+  const std::string program = dir_ / "seer";
+  std::ofstream(program) << "#!/bin/bash\ncase \"$*\" in\n"
+                            "  'job list -o name') echo jobs/job_1; echo jobs/job_2 ;;\n"
+                            "  '--context lab pool list -o name') echo pools/photos ;;\n"
+                            "  'auth token list -o name') echo tokens/ci ;;\n"
+                            "  'checkpoint list -o name') echo jobs/job_1/checkpoints/20 ;;\n"
+                            "  'context list -o name') echo lab ;;\n"
+                            "  *) echo an error >&2; exit 5 ;;\nesac\n";
+  std::filesystem::permissions(program, std::filesystem::perms::owner_all);
+  EXPECT_EQ(Bash({"job", "describe", ""}), (Words{"job_1", "job_2"}));
+  EXPECT_EQ(Bash({"job", "logs", "-f", "--tail", "3", "job_2"}), Words{"job_2"});
+  EXPECT_EQ(Bash({"--context", "lab", "pool", "stats", "p"}), Words{"photos"});
+  EXPECT_EQ(Bash({"eval", "knn", "j", "--train-pool", "p"}), Words{}) << "of another context";
+  EXPECT_EQ(Bash({"auth", "token", "revoke", ""}), Words{"ci"});
+  EXPECT_EQ(Bash({"checkpoint", "pin", "j"}), Words{"jobs/job_1/checkpoints/20"});
+  EXPECT_EQ(Bash({"context", "use", ""}), Words{"lab"});
+  EXPECT_EQ(Bash({"--context", "l"}), Words{"lab"});
+  EXPECT_EQ(Bash({"worker", "describe", ""}), Words{}) << "what fails is silent";
+  EXPECT_EQ(Bash({"job", "describe", "job_1", ""}), Words{}) << "it takes one";
 }
 
 TEST_F(CompletionTest, EveryCommandAndFlagIsInTheFishScript) {
