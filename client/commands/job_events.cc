@@ -136,7 +136,7 @@ int Follow(Session& session, v1::Jobs::Stub& jobs, const std::string& name, int6
     const absl::Status status = FromGrpc(stream->Finish());
     if (session.interrupt->caught()) return detached();
     if (at_end) continue;
-    if (!status.ok() && !WentAway(status)) return Fail(StreamStatus("the coordinator", status));
+    if (!status.ok() && !WentAway(status)) return Fail(ReachStatus("the coordinator", status));
     said_away = true;
     Note("the coordinator is away; the job goes on, and its events come when it is back");
     session.interrupt->SleepFor(kFollowRetry);

@@ -511,6 +511,38 @@ class Values(unittest.TestCase):
                       objects[("networking.k8s.io/v1", "NetworkPolicy", "seer-common")]["spec"]["egress"])
         self.assertNotIn(("v1", "PersistentVolumeClaim", "seer-shared"), objects)
 
+    def test_parts_may_be_upgraded_one_after_the_other(self):
+        objects = render.objects(render.template(TOOLS / "helm", "--set", "image.tag=1.2.3,coordinator.imageTag=1.3.0"))
+        for _, name, spec, labels in pods(objects):
+            wanted = "1.3.0" if name == "seer-coordinator" else "1.2.3"
+            self.assertTrue(spec["containers"][0]["image"].endswith(f":{wanted}"), name)
+            self.assertEqual(labels["app.kubernetes.io/version"], wanted, name)  # or a later chart would restart it
+
+    def test_pods_may_have_an_identity_of_the_cloud(self):
+        values = {"serviceAccount": {"annotations": {"eks.amazonaws.com/role-arn": "arn:aws:iam::1:role/seer"},
+                                     "podLabels": {"azure.workload.identity/use": "true"}},
+                  "networkPolicy": {"metadataAddresses": ["169.254.170.23/32"]}}
+        with tempfile.NamedTemporaryFile("w", suffix=".yaml") as file:
+            yaml.safe_dump(values, file)
+            file.flush()
+            objects = render.objects(render.template(TOOLS / "helm", "--values", file.name))
+        self.assertEqual(objects[("v1", "ServiceAccount", "seer")]["metadata"]["annotations"], values["serviceAccount"]["annotations"])
+        for _, name, _, labels in pods(objects):
+            self.assertEqual(labels["azure.workload.identity/use"], "true", name)
+        for part in ("coordinator", "dataservice", "worker"):
+            policy = objects[("networking.k8s.io/v1", "NetworkPolicy", f"seer-{part}")]
+            kubernetes_validate.validate(policy, KUBERNETES, strict=True)
+            self.assertIn({"to": [{"ipBlock": {"cidr": "169.254.170.23/32"}}]}, policy["spec"]["egress"], part)
+
+    def test_browsers_may_come_without_a_certificate(self):
+        def arguments(*more):
+            objects = render.objects(render.template(TOOLS / "helm", "--set", "coordinator.http.port=7071", *more))
+            return objects[("apps/v1", "StatefulSet", "seer-coordinator")]["spec"]["template"]["spec"]["containers"][0]["args"]
+
+        self.assertNotIn("--http-without-client-certificate", arguments())
+        self.assertIn("--http-without-client-certificate", arguments("--set", "coordinator.http.clientCertificates=false"))
+        self.assertEqual(unknown_flags("seer-coordinator", ["--http-without-client-certificate"]), set())
+
     def test_object_storage_needs_no_shared_volume(self):
         objects = render.objects(render.template(TOOLS / "helm", "--values", CHART / "profiles/ha.yaml", "--set", "storage.shared.enabled=false", "--set",
                                                  "storage.checkpoints=s3://runs/checkpoints", "--set", "storage.pools=s3://photos/pools"))

@@ -13,11 +13,17 @@ app.kubernetes.io/component: {{ .part }}
 {{- define "seer.labels" -}}
 {{ include "seer.selector" . }}
 app.kubernetes.io/part-of: seer
-app.kubernetes.io/version: {{ .root.Chart.AppVersion | quote }}
+app.kubernetes.io/version: {{ include "seer.tag" . | quote }}
+{{- end }}
+
+{{/* Of a part's image, and its version: a part whose imageTag stays is not restarted by an upgrade of the chart alone. */}}
+{{- define "seer.tag" -}}
+{{- $part := get .root.Values .part | default dict }}
+{{- get $part "imageTag" | default .root.Values.image.tag | default .root.Chart.AppVersion }}
 {{- end }}
 
 {{- define "seer.image" -}}
-{{ .root.Values.image.registry }}/{{ .image }}:{{ .root.Values.image.tag | default .root.Chart.AppVersion }}
+{{ .root.Values.image.registry }}/{{ .image }}:{{ include "seer.tag" . }}
 {{- end }}
 
 {{/* All coordinators, by the names that their StatefulSet gives them. */}}
