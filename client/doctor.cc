@@ -19,6 +19,7 @@ namespace {
 using Results = std::vector<CheckResult>;
 
 constexpr absl::Duration kClockSkew = absl::Seconds(60);
+constexpr absl::Duration kExpiresSoon = absl::Hours(24 * 14);
 constexpr int64_t kLeastSharedMemory = int64_t{1} << 30;  // containers begin with 64 MiB
 constexpr int64_t kLeastOpenFiles = 4096;
 
@@ -68,6 +69,19 @@ void CheckConfig(const ClusterFacts& facts, Results& out) {
     Good(out, "config",
          absl::StrCat(facts.coordinators.size(), " coordinator(s), ", facts.dataservices.size(),
                       " data service(s) are named"));
+  }
+}
+
+void CheckExpiries(const ClusterFacts& facts, Results& out) {
+  for (const Expiry& expiry : facts.expiries) {
+    const std::string at = absl::FormatTime("%Y-%m-%d %H:%MZ", expiry.at, absl::UTCTimeZone());
+    if (expiry.at <= facts.now) {
+      Bad(out, "credentials", absl::StrCat(expiry.what, " expired at ", at), expiry.fix);
+    } else if (expiry.at <= facts.now + kExpiresSoon) {
+      Warn(out, "credentials", absl::StrCat(expiry.what, " expires at ", at), expiry.fix);
+    } else {
+      Good(out, "credentials", absl::StrCat(expiry.what, " is good until ", at));
+    }
   }
 }
 
@@ -306,6 +320,7 @@ bool Answered(const std::vector<ServerAnswer>& servers) {
 std::vector<CheckResult> Examine(const ClusterFacts& facts) {
   Results out;
   CheckConfig(facts, out);
+  CheckExpiries(facts, out);
   CheckCoordinators(facts, out);
   CheckDataServices(facts, out);
   if (Answered(facts.coordinators)) {

@@ -19,6 +19,13 @@ struct ServerAnswer {
   absl::Status status;
 };
 
+// Of the caller's own credentials one that ends.
+struct Expiry {
+  std::string what;  // "the token", "the certificate /etc/seer/tls.crt"
+  absl::Time at;
+  std::string fix;
+};
+
 bool Answered(const std::vector<ServerAnswer>& servers);  // one of them did, with OK
 
 // What there is to know. Nothing is known of workers, jobs and pools whose server did not answer.
@@ -27,6 +34,7 @@ struct ClusterFacts {
   int config_mode = -1;                  // its permission bits; -1: there is no file
   std::vector<std::string> environment;  // variables that override it: "SEER_COORDINATOR"
   std::vector<ServerAnswer> coordinators, dataservices;
+  std::vector<Expiry> expiries;
   std::vector<v1::Worker> workers;
   std::vector<v1::Job> jobs;  // that have not ended
   std::vector<v1::Pool> pools;

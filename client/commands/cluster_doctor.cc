@@ -19,7 +19,9 @@
 #include "common/base/clock.h"
 #include "common/base/process.h"
 #include "common/rpc/channel.h"
+#include "common/rpc/security.h"
 #include "common/rpc/status_grpc.h"
+#include "seer/v1/access.grpc.pb.h"
 #include "seer/v1/jobs.grpc.pb.h"
 #include "seer/v1/pools.grpc.pb.h"
 #include "seer/v1/workers.grpc.pb.h"
@@ -80,6 +82,28 @@ absl::Status AskLeader(Session& session, ClusterFacts& facts) {
   return absl::OkStatus();
 }
 
+void LookAtCredentials(const Context& of, ClusterFacts& facts) {
+  const std::string& file = of.security.certificate;
+  // One that cannot be read is what the calls fail of.
+  if (const auto end = CertificateExpiry(file); !file.empty() && end.ok())
+    facts.expiries.push_back({absl::StrCat("the certificate ", file), *end,
+                              "put a new one into that file (--tls-cert)"});
+  if (of.security.token.empty() && of.security.token_file.empty()) return;
+  const auto channel = SecureChannel(of, SplitAddresses(of.coordinator));
+  if (!channel.ok()) return;
+  const auto stub = v1::Access::NewStub(*channel);
+  v1::Principal who;
+  const absl::Status asked = Ask([&](grpc::ClientContext& context) {
+    return FromGrpc(stub->Authenticate(&context, v1::AuthenticateRequest(), &who));
+  });
+  if (asked.ok() && who.has_expire_time()) {
+    facts.expiries.push_back(
+        {absl::StrCat("the token of ", who.name()),
+         absl::FromUnixSeconds(who.expire_time().seconds()),
+         "ask an admin for another one (`seer auth token create`), then `seer auth login`"});
+  }
+}
+
 absl::Status AskForPools(Session& session, ClusterFacts& facts) {
   SEER_ASSIGN_OR_RETURN(const auto channel, session.DataService());
   const auto pools = v1::Pools::NewStub(channel);
@@ -129,6 +153,7 @@ int Doctor(Session& session) {
     facts.coordinators.push_back(AskCoordinator(*context, address));
   for (const std::string& address : context->dataservice)
     facts.dataservices.push_back(AskDataService(*context, address));
+  LookAtCredentials(*context, facts);
   if (Answered(facts.coordinators))
     if (const absl::Status status = AskLeader(session, facts); !status.ok()) return Fail(status);
   if (Answered(facts.dataservices))
@@ -153,7 +178,8 @@ void AddDoctor(CLI::App& noun, Session& session) {
       "doctor",
       "Find what is commonly wrong with a set-up, and say the fix; exits with 1 if it is");
   command->footer(
-      "Looks at the context, coordinators, data services, workers and their addresses, versions, "
+      "Looks at the context, its certificates and token, coordinators, data services, workers and "
+      "their addresses, versions, "
       "clocks, pools, waiting jobs and this machine.\nExamples:\n  seer cluster doctor\n  seer "
       "--coordinator head-0:7070,head-1:7070 cluster doctor -o json");
   command->callback([&session] { session.exit_code = Doctor(session); });

@@ -79,6 +79,19 @@ TEST(Doctor, NoClusterIsNamed) {
   EXPECT_FALSE(AllGood(Examine(facts)));
 }
 
+TEST(Doctor, CredentialsThatEnd) {
+  ClusterFacts facts = Sound();
+  facts.expiries = {{"the token of tokens/ann", facts.now + absl::Hours(24 * 15), "ask for one"}};
+  EXPECT_THAT(Complaints(facts), ::testing::IsEmpty());
+  facts.expiries[0].at = facts.now + absl::Hours(24 * 14);
+  EXPECT_EQ(Complaint(facts),
+            "warning credentials: the token of tokens/ann expires at 1970-01-26 13:46Z [ask for "
+            "one]");
+  facts.expiries[0].at = facts.now;
+  EXPECT_EQ(Complaint(facts),
+            "bad credentials: the token of tokens/ann expired at 1970-01-12 13:46Z [ask for one]");
+}
+
 TEST(Doctor, ACoordinatorThatDoesNotAnswer) {
   ClusterFacts facts = Sound();
   facts.coordinators[0].status = absl::UnavailableError("Connection refused");
