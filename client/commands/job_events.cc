@@ -12,6 +12,7 @@
 #include "client/exit_code.h"
 #include "client/follow.h"
 #include "common/base/status_macros.h"
+#include "common/rpc/channel.h"
 #include "common/rpc/status_grpc.h"
 #include "seer/v1/event_log.grpc.pb.h"
 
