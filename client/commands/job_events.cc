@@ -12,6 +12,7 @@
 #include "client/exit_code.h"
 #include "client/follow.h"
 #include "common/base/status_macros.h"
+#include "common/flags/number.h"
 #include "common/rpc/channel.h"
 #include "common/rpc/status_grpc.h"
 #include "seer/v1/event_log.grpc.pb.h"
@@ -167,7 +168,7 @@ void AddEvents(CLI::App& parent, Session& session) {
   events->add_flag("-f,--follow", options->follow,
                    "Go on until the job ends, also over a restart of the coordinator");
   events->add_option("--after", options->after, "Only events with a larger number")
-      ->check(CLI::NonNegativeNumber);
+      ->check(AtLeast(0));
   events->footer(
       "Examples:\n  seer job events job_ab12cd34\n  seer job events -f digits -o jsonl\n  seer job "
       "events digits --after 120");

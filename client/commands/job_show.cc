@@ -174,7 +174,7 @@ void AddList(CLI::App& parent, Session& session, const char* verb) {
   command->add_option("--queue", options->queue, "Only jobs of this queue");
   command->add_option("-l,--label", options->labels,
                       "KEY=VALUE: only jobs with this label; of several, with all");
-  command->add_option("-n,--limit", options->limit, "At most so many")->check(CLI::PositiveNumber);
+  command->add_option("-n,--limit", options->limit, "At most so many")->check(AtLeast(1));
   const std::string said = absl::StrCat("  seer ", verb == std::string("ps") ? "ps" : "job list");
   command->footer(absl::StrCat("Examples:\n", said, "\n", said, " --state running -o json\n", said,
                                " --queue vision --label team=vision --limit 20"));

@@ -144,6 +144,41 @@ TEST_F(AgentTest, ARankRunsAndItsEndIsReportedOnceItIsKnown) {
   EXPECT_THAT(metrics_.Render(), HasSubstr("seer_worker_up 1"));
 }
 
+// As after a partition: the old ranks are lost to the coordinator, but they are still there.
+TEST_F(AgentTest, ARankWaitsForADeviceUntilAnOldOneHasEnded) {
+  Start();
+  coordinator_->Assign(1, 0, "file " + Signal() + "\nexit 0", 2);
+  coordinator_->Assign(1, 1, "deaf", 2);
+  ASSERT_TRUE(coordinator_->WaitForLine("1: deaf"));
+  coordinator_->Assign(2, 0, "print next\nexit 0", 2);
+  coordinator_->Assign(2, 1, "print last\nexit 0", 2);
+  Beats(3);
+  const Heard before = coordinator_->heard();
+  EXPECT_EQ(before.heartbeats.back().running_size(), 4) << "they are not lost";
+  EXPECT_THAT(before.lines, Not(Contains("0: next")));
+  Write(Signal());
+  EXPECT_EQ(Exit(2, 0).exit_code(), 0);
+  EXPECT_EQ(Exit(2, 1).exit_code(), 0) << "on the device that the first one left";
+  coordinator_->SendStop(1, /*kill=*/true);
+  EXPECT_EQ(Exit(1, 1).exit_code(), 128 + 9);
+}
+
+TEST_F(AgentTest, ARankThatIsStoppedWhileItWaitsNeverStarts) {
+  Start();
+  for (const int rank : {0, 1}) coordinator_->Assign(1, rank, "deaf", 2);
+  ASSERT_TRUE(coordinator_->WaitForLine("1: deaf"));
+  coordinator_->Assign(2, 0, "print never");
+  Beats(2);
+  coordinator_->SendStop(2, /*kill=*/false);
+  const RankReport report = Exit(2);
+  EXPECT_EQ(report.exit_code(), kExitPaused);
+  EXPECT_TRUE(report.prompted());
+  coordinator_->SendStop(1, /*kill=*/true);
+  for (const int rank : {0, 1}) EXPECT_EQ(Exit(1, rank).exit_code(), 128 + 9);
+  EXPECT_TRUE(WaitUntilNothingRuns());
+  EXPECT_THAT(coordinator_->heard().lines, Not(Contains("0: never")));
+}
+
 TEST_F(AgentTest, TheTrainersLastWordTravelsWithItsExit) {
   Start();
   coordinator_->Assign(1, 0, "word {\"reason\":\"POOL_EMPTY\",\"message\":\"pool p\"}\nexit 12");

@@ -371,6 +371,8 @@ TEST(Cli, FlagsOutOfTheirRangeAreNamedInWords) {
       {{"job", "logs", "x", "--tail", "x"}, "--tail: 'x' is not a whole number of at least 0"},
       {{"pool", "verify", "x", "--sample", "-1"}, "'-1' is not a whole number of at least 1"},
       {{"auth", "audit", "--limit", "0"}, "--limit: '0' is not a whole number of at least 1"},
+      {{"job", "list", "-n", "0"}, "--limit: '0' is not a whole number of at least 1"},
+      {{"job", "events", "x", "--after", "-1"}, "--after: '-1' is not a whole number of at least 0"},
       {{"pool", "create", "x", "--max-age-days", "-1"}, "'-1' is not a whole number of at least 1"},
       {{"job", "list", "-o", "xml"},
        "-o: 'xml' is not one of table, wide, json, jsonl, yaml, name"},
