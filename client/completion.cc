@@ -93,38 +93,48 @@ std::string Bash(const CLI::App& app) {
       absl::StrCat(cases.values.substr(commands), cases.values.substr(0, commands));
   return absl::StrCat(
       "_seer_names() {\n"
-      "  local kind=$1\n"
+      "  local IFS=$' \\t\\n' kind=$1\n"
       "  shift\n"
       "  [[ $kind == token ]] && kind='auth token'\n"
       "  local name names=$(timeout 1 \"$@\" $kind list -o name 2>/dev/null)\n"
       "  while read -r name; do\n"
       "    [[ $kind == checkpoint ]] || name=${name##*/}\n"
-      "    [[ -n $name ]] && echo \"$name\"\n"
+      "    [[ -n $name && $name != *[!A-Za-z0-9._/-]* ]] && echo \"$name\"\n"
       "  done <<< \"$names\"\n"
       "}\n"
       "_seer() {\n"
-      "  local word=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD-1]}\n"
-      "  local at='' next words='' flags='' kind='' option='' place=0 i\n"
-      "  local cluster=(\"${COMP_WORDS[0]}\")\n"
+      "  local -a said=()\n"  // bash cuts words at ':', as in HOST:PORT
+      "  local n=-1 i\n"
+      "  for ((i = 0; i <= COMP_CWORD; ++i)); do\n"
+      "    if ((n > 0)) && [[ ${COMP_WORDS[i]} == :* || ${said[n]} == *: ]]; then\n"
+      "      said[n]+=${COMP_WORDS[i]}\n"
+      "    else\n"
+      "      n=$((n + 1))\n"
+      "      said[n]=${COMP_WORDS[i]}\n"
+      "    fi\n"
+      "  done\n"
+      "  local word=${said[n]} previous=${said[n-1]}\n"
+      "  local at='' next words='' flags='' kind='' option='' place=0\n"
+      "  local cluster=(\"${said[0]}\")\n"
       "  if [[ $word == '=' ]]; then word=''\n"
-      "  elif [[ $previous == '=' ]]; then previous=${COMP_WORDS[COMP_CWORD-2]}\n"
+      "  elif [[ $previous == '=' ]]; then previous=${said[n-2]}\n"
       "  fi\n"
-      "  for ((i = 1; i < COMP_CWORD; ++i)); do\n"
-      "    [[ ${COMP_WORDS[i]} == '=' ]] && continue\n"
+      "  for ((i = 1; i < n; ++i)); do\n"
+      "    [[ ${said[i]} == '=' ]] && continue\n"
       "    if [[ -n $option ]]; then\n"
       "      case $option in --context|--coordinator|--dataservice|--tls-*|--token-file)\n"
-      "        cluster+=(\"$option\" \"${COMP_WORDS[i]}\") ;;\n"
+      "        cluster+=(\"$option\" \"${said[i]}\") ;;\n"
       "      esac\n"
       "      option=''\n"
       "      continue\n"
       "    fi\n"
-      "    next=\"$at${at:+ }${COMP_WORDS[i]}\"\n"
+      "    next=\"$at${at:+ }${said[i]}\"\n"
       "    case '|",
       absl::StrJoin(cases.paths, "|"),
       "|' in *\"|$next|\"*) at=$next place=0; continue ;; esac\n"
-      "    case \"$at ${COMP_WORDS[i]}\" in\n",
-      absl::StrReplaceAll(
-          values, {{"kind=", ": "}, {"words=", ": "}, {" ;;", "; option=${COMP_WORDS[i]} ;;"}}),
+      "    case \"$at ${said[i]}\" in\n",
+      absl::StrReplaceAll(values,
+                          {{"kind=", ": "}, {"words=", ": "}, {" ;;", "; option=${said[i]} ;;"}}),
       "    *' -'*) ;;\n"
       "    *) place=$((place + 1)) ;;\n"
       "    esac\n"

@@ -5,6 +5,7 @@
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
+#include "common/base/address.h"
 #include "common/base/error.h"
 #include "common/base/label.h"
 #include "common/base/status_macros.h"
@@ -65,7 +66,7 @@ absl::Status CheckAgents(const AgentOptions& options) {
 
 absl::Status CheckReachable(const AgentOptions& options, absl::string_view otherwise) {
   for (const absl::string_view address : absl::StrSplit(options.coordinator, ',')) {
-    if (!IsLoopback(address.substr(0, address.rfind(':')))) continue;
+    if (!IsLoopback(HostOf(address))) continue;
     return Error(absl::StatusCode::kInvalidArgument, reason::kInvalidArgument,
                  absl::StrCat("the coordinator's address ", address,
                               " leads every machine to itself: agents on others do not reach it"))

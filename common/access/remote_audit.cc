@@ -25,7 +25,7 @@ void RemoteAudit::Record(const AuditEntry& entry, const std::string& token) {
   told.set_peer(entry.peer);
   RetryOptions retry;
   retry.attempts = 3;
-  retry.deadline = kDeadline;
+  retry.deadline = kDeadline / retry.attempts;
   const absl::Status recorded = CallWithRetry(
       retry, "the coordinator, which keeps the audit", [&](grpc::ClientContext& context) {
         context.AddMetadata("authorization", absl::StrCat("Bearer ", token));

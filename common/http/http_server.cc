@@ -417,6 +417,9 @@ class Certificate {
           .Hint("name PEM files of one pair: the certificate, with its chain, and its private key");
     }
     if (!client_ca_file_.empty()) {
+      // Without one OpenSSL refuses who resumes a session, as browsers do.
+      SSL_CTX_set_session_id_context(context->native_handle(),
+                                     reinterpret_cast<const unsigned char*>("seer"), 4);
       context->set_verify_mode(ssl::verify_peer | ssl::verify_fail_if_no_peer_cert);
       context->load_verify_file(client_ca_file_, error);
       if (error) {

@@ -7,6 +7,7 @@
 #include "common/access/methods.h"
 #include "common/base/error.h"
 #include "common/base/status_macros.h"
+#include "common/rpc/peer.h"
 #include "common/rpc/status_grpc.h"
 #include "coordinator/services/convert.h"
 
@@ -35,7 +36,8 @@ absl::Status AuditsService::Record(const grpc::ServerContext& context, const v1:
         .Hint("coordinators record calls of their own services by themselves");
   }
   audit_.Record({std::min(FromProto(told.create_time()), clock_.Now()), caller.name, told.method(),
-                 told.resource(), told.request_id(), told.code(), told.reason(), told.peer()});
+                 told.resource(), told.request_id(), told.code(), told.reason(),
+                 absl::StrCat(told.peer(), " at ", PeerOf(context))});
   return absl::OkStatus();
 }
 

@@ -512,11 +512,17 @@ class Values(unittest.TestCase):
         self.assertNotIn(("v1", "PersistentVolumeClaim", "seer-shared"), objects)
 
     def test_parts_may_be_upgraded_one_after_the_other(self):
-        objects = render.objects(render.template(TOOLS / "helm", "--set", "image.tag=1.2.3,coordinator.imageTag=1.3.0"))
+        objects = render.objects(render.template(TOOLS / "helm", "--set", "dataservice.imageTag=0.0.9,worker.imageTag=0.0.9"))
         for _, name, spec, labels in pods(objects):
-            wanted = "1.3.0" if name == "seer-coordinator" else "1.2.3"
+            wanted = yaml.safe_load((CHART / "Chart.yaml").read_text())["appVersion"] if name == "seer-coordinator" else "0.0.9"
             self.assertTrue(spec["containers"][0]["image"].endswith(f":{wanted}"), name)
             self.assertEqual(labels["app.kubernetes.io/version"], wanted, name)  # or a later chart would restart it
+
+    def test_an_image_may_be_pinned_by_its_digest(self):
+        digest = "0.2.0@sha256:" + 64 * "a"
+        for _, name, spec, labels in pods(render.objects(render.template(TOOLS / "helm", "--set", f"image.tag={digest}"))):
+            self.assertTrue(spec["containers"][0]["image"].endswith(digest), name)
+            self.assertEqual(labels["app.kubernetes.io/version"], "0.2.0", name)
 
     def test_pods_may_have_an_identity_of_the_cloud(self):
         values = {"serviceAccount": {"annotations": {"eks.amazonaws.com/role-arn": "arn:aws:iam::1:role/seer"},

@@ -159,7 +159,7 @@ class Manifest(unittest.TestCase):
 
     def test_what_makes_no_sense_is_refused(self):
         for arguments, words in ((("--name", "a_b"), "--name is 'a_b'"), (("--memory", "lots"), "--memory is 'lots'"),
-                                 (("--topology", "rack"), "--queue is not set"), (("--grace", "10"), "no duration"), (("--time", "soon"), "soon")):
+                                 (("--topology", "rack"), "--queue is not set"), (("--grace", "10"), "is not a duration"), (("--time", "soon"), "soon")):
             with self.subTest(arguments=arguments):
                 done = seer(*BASICS, *arguments, "--dry-run")
                 self.assertEqual(done.returncode, 2, done.stdout + done.stderr)

@@ -143,7 +143,7 @@ class ScriptTest(unittest.TestCase):
                 ((*named, "--nodes", 1, "--partition", "a b"), "--partition is 'a b'"),
                 ((*named, "--nodes", 1, "--sbatch", "-x"), "long options"),
                 ((*named, "--nodes", 1, "--label", "rack"), "rack"),
-                ((*named, "--nodes", 1, "--grace", "soon"), "no duration"),
+                ((*named, "--nodes", 1, "--grace", "soon"), "is not a duration"),
                 (("--coordinator", "head", "--nodes", 1), "no HOST:PORT"),
                 ((*named, "--nodes", 1, "--metrics-port", 65536), "--metrics-port is 65536"),
                 (("--nodes", 1), "agents must know where the coordinator is")):

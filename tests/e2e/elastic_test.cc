@@ -107,8 +107,8 @@ TEST_F(ElasticTest, AGangShrinksOnALossGrowsAgainAndSeesTheSameBatches) {
   WaitFor([&] { return Ranks(job) == 1; }, /*seconds=*/90);
   const json alone = cluster_.Describe(job);
   EXPECT_EQ(alone["attempt"], 2);
-  EXPECT_TRUE(absl::StrContains(cluster_.Seer("job describe " + job).out,
-                                "1 of 2 ranks (elastic, at least 1)"))
+  EXPECT_TRUE(
+      absl::StrContains(cluster_.Seer("job describe " + job).out, "1 of 2 (elastic, at least 1)"))
       << cluster_.Seer("job describe " + job).out;
   WaitFor(
       [&] { return cluster_.Step(job) > std::stoll(alone["progress"].value("step", "0")) + 5; });
@@ -138,7 +138,7 @@ TEST_F(ElasticTest, AGangGoesOnOnItsSpareWhileAnotherJobWaits) {
   WaitFor([&] { return cluster_.Step(job) >= 15; });
   const json before = cluster_.Describe(job);
   EXPECT_EQ(before["spareDevices"], 1);
-  EXPECT_TRUE(absl::StrContains(cluster_.Seer("job describe " + job).out, "2 of 2 ranks, 1 spare"));
+  EXPECT_TRUE(absl::StrContains(cluster_.Seer("job describe " + job).out, "2 of 2, 1 spare"));
   const std::string other = cluster_.Submit(
       "--set optim.steps=4 --set distributed.ranks=1 --set scheduling.priority=-1 --name waits");
   WaitFor([&] { return cluster_.Describe(other).contains("wait"); });

@@ -438,8 +438,8 @@ class AgentImpl final : public Agent {
     const AssignmentTable::Entry* const entry = table_.Find(key);
     if (entry == nullptr || entry->exit) return;
     if (const auto waits = waiting_.extract(key)) {  // there is no process yet
-      RankExit exit{signal == SIGTERM ? NeverStarted(waits.mapped()) : 128 + signal, "",
-                    "it had not started"};
+      const bool alone = signal == SIGTERM && waits.mapped().world_size() == 1;
+      RankExit exit{alone ? kExitPaused : 128 + signal, "", "it had not started"};
       exit.prompted = true;
       return Ended(key, std::move(exit));
     }

@@ -49,6 +49,32 @@ TEST_F(SecuredHttp, UnderMutualTlsCallersNeedACertificate) {
   EXPECT_THAT(with(clients.Issue("right", {})), HasSubstr("200 "));
 }
 
+// As browsers and proxies do at each new connection.
+TEST_F(SecuredHttp, ASessionOfMutualTlsMayBeResumed) {
+  const CertificateAuthority clients(dir_.path(), "clients");
+  config_.security.client_ca = clients.file();
+  Start();
+  const CertificateFiles files = clients.Issue("right", {});
+  const auto connect = [&](const std::string& session) {
+    const std::string command = absl::StrCat(
+        "printf 'GET /v1/jobs HTTP/1.1\\r\\nHost: localhost\\r\\nConnection: close\\r\\n",
+        "Authorization: Bearer ", kBootstrap,
+        "\\r\\n\\r\\n' | timeout 20 openssl s_client -ign_eof -connect 127.0.0.1:",
+        server_->http_port(), " -CAfile ", authority_.file(), " -cert ", files.certificate,
+        " -key ", files.key, " ", session, " ", dir_ / "session", " 2>&1");
+    FILE* pipe = popen(command.c_str(), "r");
+    std::string out;
+    char piece[4096];
+    while (const size_t got = fread(piece, 1, sizeof(piece), pipe)) out.append(piece, got);
+    pclose(pipe);
+    return out;
+  };
+  EXPECT_THAT(connect("-sess_out"), HasSubstr("HTTP/1.1 200 OK"));
+  const std::string again = connect("-sess_in");
+  EXPECT_THAT(again, HasSubstr("Reused, TLSv1.3"));
+  EXPECT_THAT(again, HasSubstr("HTTP/1.1 200 OK"));
+}
+
 TEST_F(SecuredHttp, BrowsersMayComeWithoutACertificateIfThatIsSaid) {
   const CertificateAuthority clients(dir_.path(), "clients");
   config_.security.client_ca = clients.file();

@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <csignal>
 #include <filesystem>
 #include <fstream>
 #include <memory>
@@ -173,6 +174,10 @@ TEST_F(AgentTest, ARankThatIsStoppedWhileItWaitsNeverStarts) {
   const RankReport report = Exit(2);
   EXPECT_EQ(report.exit_code(), kExitPaused);
   EXPECT_TRUE(report.prompted());
+  coordinator_->Assign(3, 0, "print never", 2);
+  Beats(2);
+  coordinator_->SendStop(3, /*kill=*/false);
+  EXPECT_EQ(Exit(3).exit_code(), 128 + SIGTERM) << "as told, so it is no failure of the gang";
   coordinator_->SendStop(1, /*kill=*/true);
   for (const int rank : {0, 1}) EXPECT_EQ(Exit(1, rank).exit_code(), 128 + 9);
   EXPECT_TRUE(WaitUntilNothingRuns());

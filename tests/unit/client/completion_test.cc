@@ -105,7 +105,10 @@ TEST_F(CompletionTest, BashOffersNamesThatTheProgramLists) {
   std::ofstream(program) << "#!/bin/bash\ncase \"$*\" in\n"
                             "  'job list -o name') echo jobs/job_1; echo jobs/job_2 ;;\n"
                             "  '--context lab pool list -o name') echo pools/photos ;;\n"
-                            "  'auth token list -o name') echo tokens/ci ;;\n"
+                            "  'auth token list -o name') [[ $1 == auth ]] && echo tokens/ci ;;\n"
+                            "  '--coordinator head:7070 worker list -o name') echo workers/w0 ;;\n"
+                            "  'queue list -o name') echo 'queues/$(touch pwned)'; echo "
+                            "queues/default ;;\n"
                             "  'checkpoint list -o name') echo jobs/job_1/checkpoints/20 ;;\n"
                             "  'context list -o name') echo lab ;;\n"
                             "  *) echo an error >&2; exit 5 ;;\nesac\n";
@@ -118,7 +121,11 @@ TEST_F(CompletionTest, BashOffersNamesThatTheProgramLists) {
   EXPECT_EQ(Bash({"checkpoint", "pin", "j"}), Words{"jobs/job_1/checkpoints/20"});
   EXPECT_EQ(Bash({"context", "use", ""}), Words{"lab"});
   EXPECT_EQ(Bash({"--context", "l"}), Words{"lab"});
+  EXPECT_EQ(Bash({"--coordinator", "head", ":", "7070", "worker", "describe", ""}), Words{"w0"});
+  EXPECT_EQ(Bash({"worker", "describe", "--coordinator", "head", ":", "7070", ""}), Words{"w0"});
   EXPECT_EQ(Bash({"worker", "describe", ""}), Words{}) << "what fails is silent";
+  EXPECT_EQ(Bash({"queue", "describe", ""}), Words{"default"}) << "names are not run";
+  EXPECT_FALSE(std::filesystem::exists("pwned"));
   EXPECT_EQ(Bash({"job", "describe", "job_1", ""}), Words{}) << "it takes one";
 }
 

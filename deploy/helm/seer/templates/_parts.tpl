@@ -13,7 +13,7 @@ app.kubernetes.io/component: {{ .part }}
 {{- define "seer.labels" -}}
 {{ include "seer.selector" . }}
 app.kubernetes.io/part-of: seer
-app.kubernetes.io/version: {{ include "seer.tag" . | quote }}
+app.kubernetes.io/version: {{ include "seer.tag" . | regexFind "^[A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?" | quote }}
 {{- end }}
 
 {{/* Of a part's image, and its version: a part whose imageTag stays is not restarted by an upgrade of the chart alone. */}}
