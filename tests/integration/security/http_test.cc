@@ -15,6 +15,15 @@ namespace {
 using ::testing::HasSubstr;
 using ::testing::StartsWith;
 
+std::string Output(const std::string& command) {
+  FILE* pipe = popen(command.c_str(), "r");
+  std::string out;
+  char piece[4096];
+  while (const size_t got = fread(piece, 1, sizeof(piece), pipe)) out.append(piece, got);
+  pclose(pipe);
+  return out;
+}
+
 class SecuredHttp : public SecuredCluster {
  protected:
   SecuredHttp() { config_.http = "127.0.0.1:0"; }
@@ -24,12 +33,7 @@ class SecuredHttp : public SecuredCluster {
     const std::string command = absl::StrCat(
         "curl -s --max-time 60 -w '%{stderr}%{http_code} ' --cacert ", authority_.file(), " ",
         flags, " '", tls ? "https" : "http", "://127.0.0.1:", server_->http_port(), path, "' 2>&1");
-    FILE* pipe = popen(command.c_str(), "r");
-    std::string out;
-    char piece[4096];
-    while (const size_t got = fread(piece, 1, sizeof(piece), pipe)) out.append(piece, got);
-    pclose(pipe);
-    return out;
+    return Output(command);
   }
   std::string As(const std::string& token) const {
     return absl::StrCat("-H 'Authorization: Bearer ", token, "'");
@@ -62,12 +66,7 @@ TEST_F(SecuredHttp, ASessionOfMutualTlsMayBeResumed) {
         "\\r\\n\\r\\n' | timeout 20 openssl s_client -ign_eof -connect 127.0.0.1:",
         server_->http_port(), " -CAfile ", authority_.file(), " -cert ", files.certificate,
         " -key ", files.key, " ", session, " ", dir_ / "session", " 2>&1");
-    FILE* pipe = popen(command.c_str(), "r");
-    std::string out;
-    char piece[4096];
-    while (const size_t got = fread(piece, 1, sizeof(piece), pipe)) out.append(piece, got);
-    pclose(pipe);
-    return out;
+    return Output(command);
   };
   EXPECT_THAT(connect("-sess_out"), HasSubstr("HTTP/1.1 200 OK"));
   const std::string again = connect("-sess_in");

@@ -30,10 +30,9 @@ struct Outcome {
   std::string out, err;
 };
 
-// As main() would: in this process, with a configuration of its own.
-Outcome Seer(std::vector<const char*> arguments) {
-  testing::TempDir dir;
-  setenv("SEER_CONFIG", (dir / "config.yaml").c_str(), 1);
+// As main() would: in this process, with that file of contexts.
+Outcome SeerWith(const std::string& config, std::vector<const char*> arguments) {
+  setenv("SEER_CONFIG", config.c_str(), 1);
   unsetenv("SEER_COORDINATOR");
   unsetenv("SEER_DATASERVICE");
   arguments.insert(arguments.begin(), "seer");
@@ -45,6 +44,11 @@ Outcome Seer(std::vector<const char*> arguments) {
   outcome.err = ::testing::internal::GetCapturedStderr();
   unsetenv("SEER_CONFIG");
   return outcome;
+}
+
+Outcome Seer(const std::vector<const char*>& arguments) {
+  testing::TempDir dir;
+  return SeerWith(dir / "config.yaml", arguments);
 }
 
 class CommandTree : public ::testing::Test {
@@ -372,7 +376,8 @@ TEST(Cli, FlagsOutOfTheirRangeAreNamedInWords) {
       {{"pool", "verify", "x", "--sample", "-1"}, "'-1' is not a whole number of at least 1"},
       {{"auth", "audit", "--limit", "0"}, "--limit: '0' is not a whole number of at least 1"},
       {{"job", "list", "-n", "0"}, "--limit: '0' is not a whole number of at least 1"},
-      {{"job", "events", "x", "--after", "-1"}, "--after: '-1' is not a whole number of at least 0"},
+      {{"job", "events", "x", "--after", "-1"},
+       "--after: '-1' is not a whole number of at least 0"},
       {{"pool", "create", "x", "--max-age-days", "-1"}, "'-1' is not a whole number of at least 1"},
       {{"job", "list", "-o", "xml"},
        "-o: 'xml' is not one of table, wide, json, jsonl, yaml, name"},
@@ -441,15 +446,8 @@ TEST(Cli, VerbsNameTheGlobalFlagsAndPlainChoices) {
 
 TEST(Cli, ContextsAreListedChosenShownAndDeletedWithoutTheirTokens) {
   testing::TempDir dir;
-  const auto seer = [&](std::vector<const char*> arguments) {
-    arguments.insert(arguments.begin(), "seer");
-    setenv("SEER_CONFIG", (dir / "config.yaml").c_str(), 1);
-    ::testing::internal::CaptureStdout();
-    ::testing::internal::CaptureStderr();
-    Outcome outcome;
-    outcome.code = RunCli(static_cast<int>(arguments.size()), arguments.data());
-    outcome.out = ::testing::internal::GetCapturedStdout();
-    outcome.err = ::testing::internal::GetCapturedStderr();
+  const auto seer = [&](const std::vector<const char*>& arguments) {
+    const Outcome outcome = SeerWith(dir / "config.yaml", arguments);
     EXPECT_EQ(outcome.out.find("secret"), std::string::npos) << outcome.out;
     return outcome;
   };
