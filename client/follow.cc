@@ -17,12 +17,13 @@
 #include "common/rpc/status_grpc.h"
 
 namespace seer::client {
-namespace {
 
 bool Ended(v1::JobState state) {
   return state == v1::JOB_STATE_SUCCEEDED || state == v1::JOB_STATE_FAILED ||
          state == v1::JOB_STATE_CANCELLED;
 }
+
+namespace {
 
 int ExitCodeOf(const v1::Job& job) {
   if (job.state() == v1::JOB_STATE_SUCCEEDED) return kExitOk;

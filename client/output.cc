@@ -168,6 +168,8 @@ int Fail(const absl::Status& status) {
   return ExitCodeOf(status);
 }
 
+int ExitCode(const absl::Status& status) { return status.ok() ? kExitOk : Fail(status); }
+
 absl::Status CheckNewFile(const std::string& file, bool force, const std::string& flag) {
   std::error_code error;
   const std::filesystem::path path = std::filesystem::absolute(file, error);

@@ -52,6 +52,7 @@ absl::Status FlushOutput();
 void Note(const std::string& text);  // stderr
 // "error: …", field and hint on stderr, for CANCELLED the message alone; returns the exit code.
 int Fail(const absl::Status& status);
+int ExitCode(const absl::Status& status);  // kExitOk, or as Fail
 
 // A command may write `file`. ALREADY_EXISTS: it is there, and not to be replaced.
 // INVALID_ARGUMENT: its folder is not. Both name `flag`.

@@ -170,8 +170,6 @@ absl::Status Audit(Session& session, const AuditOptions& options) {
   return absl::OkStatus();
 }
 
-int ExitCode(const absl::Status& status) { return status.ok() ? kExitOk : Fail(status); }
-
 void AddAudit(CLI::App& noun, Session& session) {
   auto options = std::make_shared<AuditOptions>();
   CLI::App* audit = noun.add_subcommand("audit", "Who changed what, newest first");

@@ -137,8 +137,6 @@ absl::Status Revoke(Session& session, const std::string& name, bool yes) {
   return absl::OkStatus();
 }
 
-int ExitCode(const absl::Status& status) { return status.ok() ? kExitOk : Fail(status); }
-
 }  // namespace
 
 void AddTokenCommands(CLI::App& auth, Session& session) {

@@ -48,7 +48,7 @@ int Down(Session& session, const DownOptions& options) {
   }
   absl::Status status = cluster.Down(*session.interrupt);
   if (status.ok() && options.purge) status = cluster.Purge();
-  return status.ok() ? kExitOk : Fail(status);
+  return ExitCode(status);
 }
 
 const char* StateOf(const ClusterProcess& process) { return process.running ? "running" : "dead"; }

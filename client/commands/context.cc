@@ -152,8 +152,6 @@ absl::Status Delete(const Session& session, const std::string& name, bool yes) {
   });
 }
 
-int ExitCode(const absl::Status& status) { return status.ok() ? kExitOk : Fail(status); }
-
 }  // namespace
 
 void AddContextCommands(CLI::App& app, Session& session) {

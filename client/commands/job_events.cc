@@ -46,8 +46,10 @@ std::vector<Column> Columns() {
       {"MESSAGE", [](const Message& m) { return As(m).message(); }}};
 }
 
-bool Ended(const std::string& state) {
-  return state == "SUCCEEDED" || state == "FAILED" || state == "CANCELLED";
+// With it the job ended.
+bool Ends(const v1::Event& event) {
+  v1::JobState to;
+  return v1::JobState_Parse(absl::StrCat("JOB_STATE_", event.to_state()), &to) && Ended(to);
 }
 
 absl::StatusOr<std::vector<v1::Event>> FetchAfter(const Session& session, v1::Jobs::Stub& stub,
@@ -90,7 +92,7 @@ absl::StatusOr<bool> HasEnded(const Session& session, v1::Jobs::Stub& stub, cons
   SEER_RETURN_IF_ERROR(session.Call("the coordinator", [&](grpc::ClientContext& context) {
     return FromGrpc(stub.GetJob(&context, request, &job));
   }));
-  if (!Ended(EnumName(v1::JobState_Name(job.state()), "JOB_STATE_"))) return false;
+  if (!Ended(job.state())) return false;
   SEER_ASSIGN_OR_RETURN(const auto events, FetchAfter(session, stub, name, after));
   for (const v1::Event& event : events) {
     PrintNext(session.form, event);
@@ -132,7 +134,7 @@ int Follow(Session& session, v1::Jobs::Stub& jobs, const std::string& name, int6
     while (!at_end && stream->Read(&event)) {
       PrintNext(session.form, event);
       after = event.number();
-      at_end = Ended(event.to_state());  // or was, if it was taken up again
+      at_end = Ends(event);  // or was, if it was taken up again
     }
     if (at_end) context.TryCancel();
     const absl::Status status = FromGrpc(stream->Finish());

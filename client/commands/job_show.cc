@@ -85,20 +85,14 @@ absl::Status List(Session& session, const ListOptions& options) {
   request.set_page_size(chosen_here ? 1000 : static_cast<int>(std::min<size_t>(limit, 1000)));
   SEER_ASSIGN_OR_RETURN(const auto channel, session.Coordinator());
   const auto stub = v1::Jobs::NewStub(channel);
-  std::vector<v1::Job> jobs;
-  while (true) {
-    v1::ListJobsResponse page;
-    SEER_RETURN_IF_ERROR(session.Call("the coordinator", [&](grpc::ClientContext& context) {
-      return FromGrpc(stub->ListJobs(&context, request, &page));
-    }));
-    for (v1::Job& job : *page.mutable_jobs()) {
-      if (jobs.size() == limit) break;
-      if (!options.queue.empty() && job.spec().scheduling().queue() != options.queue) continue;
-      if (HasLabels(job, labels)) jobs.push_back(std::move(job));
-    }
-    if (jobs.size() == limit || page.next_page_token().empty()) break;
-    request.set_page_token(page.next_page_token());
-  }
+  const auto keep = [&](const v1::Job& job) {
+    return (options.queue.empty() || job.spec().scheduling().queue() == options.queue) &&
+           HasLabels(job, labels);
+  };
+  SEER_ASSIGN_OR_RETURN(
+      const auto jobs,
+      FetchPages<v1::Job>(session, "the coordinator", *stub, &v1::Jobs::Stub::ListJobs, request,
+                          &v1::ListJobsResponse::jobs, limit, keep));
   PrintList(session.form, Pointers(jobs), JobColumns());
   return absl::OkStatus();
 }
@@ -178,10 +172,7 @@ void AddList(CLI::App& parent, Session& session, const char* verb) {
   const std::string said = absl::StrCat("  seer ", verb == std::string("ps") ? "ps" : "job list");
   command->footer(absl::StrCat("Examples:\n", said, "\n", said, " --state running -o json\n", said,
                                " --queue vision --label team=vision --limit 20"));
-  command->callback([&session, options] {
-    const absl::Status listed = List(session, *options);
-    session.exit_code = listed.ok() ? kExitOk : Fail(listed);
-  });
+  command->callback([&session, options] { session.exit_code = ExitCode(List(session, *options)); });
 }
 
 void AddDescribe(CLI::App& parent, Session& session) {

@@ -10,6 +10,7 @@
 #include "absl/time/time.h"
 #include "client/cli.h"
 #include "client/confirm.h"
+#include "client/coordinator_call.h"
 #include "client/exit_code.h"
 #include "client/paging.h"
 #include "common/base/duration.h"
@@ -131,19 +132,6 @@ int WithQueue(
   return kExitOk;
 }
 
-// Calls `method` with `request`.
-template <typename Request>
-absl::StatusOr<v1::Queue> Call(const Session& session, v1::Queues::Stub& stub,
-                               grpc::Status (v1::Queues::Stub::*method)(grpc::ClientContext*,
-                                                                        const Request&, v1::Queue*),
-                               const Request& request) {
-  v1::Queue queue;
-  SEER_RETURN_IF_ERROR(session.Call("the coordinator", [&](grpc::ClientContext& context) {
-    return FromGrpc((stub.*method)(&context, request, &queue));
-  }));
-  return queue;
-}
-
 int List(Session& session) {
   const auto channel = session.Coordinator();
   if (!channel.ok()) return Fail(channel.status());
@@ -188,7 +176,7 @@ void AddCreate(CLI::App& parent, Session& session) {
       return;
     }
     session.exit_code = WithQueue(session, [&](v1::Queues::Stub& stub, const Session& s) {
-      return Call(s, stub, &v1::Queues::Stub::CreateQueue, request);
+      return CallCoordinator(s, stub, &v1::Queues::Stub::CreateQueue, request);
     });
   });
 }
@@ -222,7 +210,7 @@ void AddSet(CLI::App& parent, Session& session) {
       return;
     }
     session.exit_code = WithQueue(session, [&](v1::Queues::Stub& stub, const Session& s) {
-      return Call(s, stub, &v1::Queues::Stub::UpdateQueue, request);
+      return CallCoordinator(s, stub, &v1::Queues::Stub::UpdateQueue, request);
     });
   });
 }
@@ -236,7 +224,7 @@ void AddDescribe(CLI::App& parent, Session& session) {
     v1::GetQueueRequest request;
     request.set_name(*name);
     session.exit_code = WithQueue(session, [&](v1::Queues::Stub& stub, const Session& s) {
-      return Call(s, stub, &v1::Queues::Stub::GetQueue, request);
+      return CallCoordinator(s, stub, &v1::Queues::Stub::GetQueue, request);
     });
   });
 }
@@ -246,12 +234,12 @@ absl::Status Delete(Session& session, const std::string& name, bool yes) {
   const auto stub = v1::Queues::NewStub(channel);
   v1::GetQueueRequest look;
   look.set_name(name);
-  SEER_RETURN_IF_ERROR(Call(session, *stub, &v1::Queues::Stub::GetQueue, look).status());
+  SEER_RETURN_IF_ERROR(CallCoordinator(session, *stub, &v1::Queues::Stub::GetQueue, look).status());
   SEER_RETURN_IF_ERROR(Confirm(absl::StrCat("delete queue ", name), yes, *session.interrupt));
   v1::DeleteQueueRequest request;
   request.set_name(name);
   SEER_ASSIGN_OR_RETURN(const v1::Queue queue,
-                        Call(session, *stub, &v1::Queues::Stub::DeleteQueue, request));
+                        CallCoordinator(session, *stub, &v1::Queues::Stub::DeleteQueue, request));
   PrintDeleted(session.form, queue, NameOf(queue));
   return absl::OkStatus();
 }

@@ -17,6 +17,7 @@
 #include "client/commands/job.h"
 #include "client/commands/spec_file.h"
 #include "client/confirm.h"
+#include "client/coordinator_call.h"
 #include "client/exit_code.h"
 #include "client/paging.h"
 #include "common/base/error.h"
@@ -51,28 +52,13 @@ std::string NextOf(const v1::Schedule& schedule) {
   return schedule.suspended() ? "suspended" : FormatTime(schedule.next_time());
 }
 
-template <typename Request>
-absl::StatusOr<v1::Schedule> Call(Session& session,
-                                  grpc::Status (v1::Schedules::Stub::*method)(grpc::ClientContext*,
-                                                                              const Request&,
-                                                                              v1::Schedule*),
-                                  const Request& request) {
-  SEER_ASSIGN_OR_RETURN(const auto channel, session.Coordinator());
-  const auto stub = v1::Schedules::NewStub(channel);
-  v1::Schedule schedule;
-  SEER_RETURN_IF_ERROR(session.Call("the coordinator", [&](grpc::ClientContext& context) {
-    return FromGrpc((stub.get()->*method)(&context, request, &schedule));
-  }));
-  return schedule;
-}
-
-// The same, with the schedule that it gives printed.
+// Calls `method` and prints the schedule that it gives.
 template <typename Request>
 int CallAndPrint(Session& session,
                  grpc::Status (v1::Schedules::Stub::*method)(grpc::ClientContext*, const Request&,
                                                              v1::Schedule*),
                  const Request& request) {
-  const auto called = Call(session, method, request);
+  const auto called = CallCoordinator<v1::Schedules>(session, method, request);
   if (!called.ok()) return Fail(called.status());
   const v1::Schedule& schedule = *called;
   PrintOne(session.form, schedule,
@@ -234,12 +220,14 @@ void AddDescribeSchedule(CLI::App& parent, Session& session) {
 absl::Status Delete(Session& session, const std::string& name, bool yes) {
   v1::GetScheduleRequest look;
   look.set_name(name);
-  SEER_RETURN_IF_ERROR(Call(session, &v1::Schedules::Stub::GetSchedule, look).status());
+  SEER_RETURN_IF_ERROR(
+      CallCoordinator<v1::Schedules>(session, &v1::Schedules::Stub::GetSchedule, look).status());
   SEER_RETURN_IF_ERROR(Confirm(absl::StrCat("delete schedule ", name), yes, *session.interrupt));
   v1::DeleteScheduleRequest request;
   request.set_name(name);
-  SEER_ASSIGN_OR_RETURN(const v1::Schedule schedule,
-                        Call(session, &v1::Schedules::Stub::DeleteSchedule, request));
+  SEER_ASSIGN_OR_RETURN(
+      const v1::Schedule schedule,
+      CallCoordinator<v1::Schedules>(session, &v1::Schedules::Stub::DeleteSchedule, request));
   PrintDeleted(session.form, schedule, NameOf(schedule));
   return absl::OkStatus();
 }

@@ -19,6 +19,7 @@
 #include "client/commands/job.h"
 #include "client/commands/spec_file.h"
 #include "client/confirm.h"
+#include "client/coordinator_call.h"
 #include "client/exit_code.h"
 #include "client/paging.h"
 #include "client/sweep_parameter.h"
@@ -107,25 +108,11 @@ int Print(const Session& session, const v1::Sweep& sweep) {
 }
 
 template <typename Request>
-absl::StatusOr<v1::Sweep> Call(Session& session,
-                               grpc::Status (v1::Sweeps::Stub::*method)(grpc::ClientContext*,
-                                                                        const Request&, v1::Sweep*),
-                               const Request& request) {
-  SEER_ASSIGN_OR_RETURN(const auto channel, session.Coordinator());
-  const auto stub = v1::Sweeps::NewStub(channel);
-  v1::Sweep sweep;
-  SEER_RETURN_IF_ERROR(session.Call("the coordinator", [&](grpc::ClientContext& context) {
-    return FromGrpc((stub.get()->*method)(&context, request, &sweep));
-  }));
-  return sweep;
-}
-
-template <typename Request>
 int CallAndPrint(Session& session,
                  grpc::Status (v1::Sweeps::Stub::*method)(grpc::ClientContext*, const Request&,
                                                           v1::Sweep*),
                  const Request& request) {
-  const auto sweep = Call(session, method, request);
+  const auto sweep = CallCoordinator<v1::Sweeps>(session, method, request);
   return sweep.ok() ? Print(session, *sweep) : Fail(sweep.status());
 }
 
@@ -273,7 +260,8 @@ void AddCancel(CLI::App& parent, Session& session) {
   command->callback([&session, options] {
     v1::GetSweepRequest look;
     look.set_name(options->name);
-    absl::Status sure = Call(session, &v1::Sweeps::Stub::GetSweep, look).status();
+    absl::Status sure =
+        CallCoordinator<v1::Sweeps>(session, &v1::Sweeps::Stub::GetSweep, look).status();
     if (sure.ok())
       sure = Confirm(absl::StrCat("cancel sweep ", options->name, " and its jobs"), options->yes,
                      *session.interrupt);

@@ -12,6 +12,7 @@
 #include "client/cli.h"
 #include "client/commands/job.h"
 #include "client/commands/worker_launch.h"
+#include "client/coordinator_call.h"
 #include "client/exit_code.h"
 #include "client/paging.h"
 #include "common/base/clock.h"
@@ -79,21 +80,7 @@ std::vector<std::pair<std::string, std::string>> Description(const v1::Worker& w
   return lines;
 }
 
-// Calls `method` with `request`.
-template <typename Request>
-absl::StatusOr<v1::Worker> Call(const Session& session, v1::Workers::Stub& stub,
-                                grpc::Status (v1::Workers::Stub::*method)(grpc::ClientContext*,
-                                                                          const Request&,
-                                                                          v1::Worker*),
-                                const Request& request) {
-  v1::Worker worker;
-  SEER_RETURN_IF_ERROR(session.Call("the coordinator", [&](grpc::ClientContext& context) {
-    return FromGrpc((stub.*method)(&context, request, &worker));
-  }));
-  return worker;
-}
-
-// The same once, with what it gives printed.
+// Calls `method` once and prints what it gives.
 template <typename Request>
 int CallAndPrint(Session& session,
                  grpc::Status (v1::Workers::Stub::*method)(grpc::ClientContext*, const Request&,
@@ -102,7 +89,7 @@ int CallAndPrint(Session& session,
   const auto channel = session.Coordinator();
   if (!channel.ok()) return Fail(channel.status());
   const auto stub = v1::Workers::NewStub(*channel);
-  const auto worker = Call(session, *stub, method, request);
+  const auto worker = CallCoordinator(session, *stub, method, request);
   if (!worker.ok()) return Fail(worker.status());
   PrintOne(session.form, *worker, Description(*worker));
   return kExitOk;
@@ -147,7 +134,7 @@ int Drain(Session& session, const DrainOptions& options) {
   v1::DrainWorkerRequest request;
   request.set_name(options.name);
   request.set_reason(options.reason);
-  auto worker = Call(session, *stub, &v1::Workers::Stub::DrainWorker, request);
+  auto worker = CallCoordinator(session, *stub, &v1::Workers::Stub::DrainWorker, request);
   v1::GetWorkerRequest look;
   look.set_name(options.name);
   const absl::Duration deadline = Clock::Real().Steady() + *timeout;
@@ -167,7 +154,7 @@ int Drain(Session& session, const DrainOptions& options) {
       Note(absl::StrCat("the drain goes on; `seer worker uncordon ", options.name, "` ends it"));
       return kExitInterrupted;
     }
-    worker = Call(session, *stub, &v1::Workers::Stub::GetWorker, look);
+    worker = CallCoordinator(session, *stub, &v1::Workers::Stub::GetWorker, look);
     if (worker.ok() && !worker->cordon().draining()) {
       Note(absl::StrCat(options.name, " was uncordoned meanwhile"));
       return kExitError;

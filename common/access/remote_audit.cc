@@ -1,5 +1,6 @@
 #include "common/access/remote_audit.h"
 
+#include <google/protobuf/util/time_util.h>
 #include <grpcpp/grpcpp.h>
 
 #include "absl/strings/str_cat.h"
@@ -14,9 +15,8 @@ void RemoteAudit::Record(const AuditEntry& entry, const std::string& token) {
   LogAuditEntry(entry);
   internal::v1::RecordEntryRequest request;
   v1::AuditEntry& told = *request.mutable_entry();
-  const int64_t micros = absl::ToUnixMicros(entry.time);
-  told.mutable_create_time()->set_seconds(micros / 1'000'000);
-  told.mutable_create_time()->set_nanos(static_cast<int32_t>(micros % 1'000'000 * 1000));
+  *told.mutable_create_time() =
+      google::protobuf::util::TimeUtil::MicrosecondsToTimestamp(absl::ToUnixMicros(entry.time));
   told.set_method(entry.method);
   told.set_resource(entry.resource);
   told.set_request_id(entry.request_id);

@@ -1,7 +1,6 @@
 // The audit of a server that keeps no database: each entry is a line of its log, and is told to the
 // coordinator with the token of the call that it is about. While no coordinator answers, the line
-// is all. Thread-safe; Record blocks, little longer than
-// kDeadline.
+// is all. Thread-safe; Record blocks, little longer than kDeadline.
 #pragma once
 
 #include <memory>

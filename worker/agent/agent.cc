@@ -268,9 +268,9 @@ class AgentImpl final : public Agent {
       return LogWarn("stale_assignment_refused", {job, attempt, rank});
     spans_[taken.key] = RankSpan(assign);
     const WithinTrace scope(spans_[taken.key].context());
-    if (leaving_) {
-      return Ended(taken.key, {NeverStarted(assign), std::string(reason::kShuttingDown),
-                               "its agent shuts down"});
+    if (leaving_) {  // a gang's other ranks must not wait for one that never comes
+      const int code = assign.world_size() == 1 ? kExitPaused : kExitCollective;
+      return Ended(taken.key, {code, std::string(reason::kShuttingDown), "its agent shuts down"});
     }
     if (taken.verdict == AssignmentTable::Verdict::kWait) {
       LogInfo("rank_waits_for_device", {job, attempt, rank});
@@ -278,11 +278,6 @@ class AgentImpl final : public Agent {
       return Changed();
     }
     Launch(taken.key, std::move(assign));
-  }
-
-  // The exit code: a gang's other ranks must not wait for one that never comes.
-  static int NeverStarted(const internal::v1::Assign& assign) {
-    return assign.world_size() == 1 ? kExitPaused : kExitCollective;
   }
 
   // The rank's device is its own.

@@ -10,16 +10,15 @@ AssignmentTable::Taken AssignmentTable::Take(const Assignment& assignment) {
   for (const auto& [key, entry] : entries_) {
     if (entry.assignment.attempt_id == assignment.attempt_id &&
         entry.assignment.rank == assignment.rank)
-      return {Verdict::kKnown, key, 0};
+      return {Verdict::kKnown, key};
   }
   const auto newest = newest_attempt_.find(assignment.job);
   if (newest != newest_attempt_.end() && assignment.attempt_id < newest->second)
-    return {Verdict::kStale, 0, 0};
+    return {Verdict::kStale, 0};
   Remember(assignment.job, assignment.attempt_id);
   const std::optional<int> device = FreeDevice();
   entries_[++last_key_] = {assignment, device, std::nullopt, std::nullopt};
-  if (!device) return {Verdict::kWait, last_key_, 0};
-  return {Verdict::kStart, last_key_, *device};
+  return {device ? Verdict::kStart : Verdict::kWait, last_key_};
 }
 
 std::optional<int> AssignmentTable::FreeDevice() const {

@@ -53,8 +53,7 @@ class AssignmentTable {
   };
   struct Taken {
     Verdict verdict = Verdict::kStart;
-    int64_t key = 0;  // for kStart and kWait: never used before
-    int device = 0;   // for kStart: the first that no running rank has
+    int64_t key = 0;  // for kStart and kWait: never used before; its entry has the device
   };
 
   explicit AssignmentTable(int devices) : devices_(devices) {}

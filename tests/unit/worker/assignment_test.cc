@@ -182,11 +182,14 @@ TEST_F(ReportTest, ARunningRankIsNeverForgotten) {
 TEST(AssignmentTableTest, ARunningRanksDeviceIsNobodyElses) {
   AssignmentTable table(4);
   const auto first = table.Take(Of(1, 0)), second = table.Take(Of(1, 1));
-  EXPECT_EQ(first.device, 0);
-  EXPECT_EQ(second.device, 1);
+  const auto device = [&](const AssignmentTable::Taken& taken) {
+    return table.Find(taken.key)->device;
+  };
+  EXPECT_EQ(device(first), 0);
+  EXPECT_EQ(device(second), 1);
   table.Exited(first.key, RankExit{0, "", ""});
-  EXPECT_EQ(table.Take(Of(2, 0, "jobs/b")).device, 0) << "free again, though its end is not known";
-  EXPECT_EQ(table.Take(Of(2, 1, "jobs/b")).device, 2);
+  EXPECT_EQ(device(table.Take(Of(2, 0, "jobs/b"))), 0) << "free again, though its end is not known";
+  EXPECT_EQ(device(table.Take(Of(2, 1, "jobs/b"))), 2);
 }
 
 // The coordinator gives work to a machine whose old ranks were told to end and have not yet.
